@@ -1,0 +1,8 @@
+"""Image -> a chain of blocks with channels and strides."""
+
+from frugalmtl.backbones.base import Backbone, BlockInfo, State
+from frugalmtl.core.registry import Registry
+
+BACKBONES = Registry("frugalmtl.backbones", "backbone")
+
+__all__ = ["BACKBONES", "Backbone", "BlockInfo", "State"]

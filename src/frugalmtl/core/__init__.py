@@ -1,0 +1,1 @@
+"""Vocabulary, registry, checks, files and seeding: what every room speaks."""

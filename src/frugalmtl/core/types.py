@@ -1,0 +1,80 @@
+"""The values that travel between rooms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+Pyramid = list[Tensor]
+"""Feature maps of one task, finest first: ``[B, C_l, H/s_l, W/s_l]`` for level ``l`` with stride ``s_l``."""
+
+Scores = dict[str, dict[str, float]]
+"""``{task: {metric key: value}}``."""
+
+
+@dataclass
+class Batch:
+    """Images with the labels that stand for them.
+
+    Every task of the dataset has an entry in ``targets`` and ``valid`` in every batch; a sample without a label for a task
+    has zeros there and ``valid`` False, so partial labels need no special case downstream.
+
+    Attributes:
+        image: ``[B, 3, H, W]`` float, normalised as the backbone expects.
+        targets: class maps ``[B, H, W]`` long; depth, edge and saliency maps ``[B, 1, H, W]`` float; normals
+            ``[B, 3, H, W]`` float; attributes ``[B, K]`` float; a class index ``[B]`` long.
+        valid: bool, ``[B, H, W]`` for dense tasks, ``[B, K]`` or ``[B]`` for the others.
+        names: one identifier per sample.
+    """
+
+    image: Tensor
+    targets: dict[str, Tensor]
+    valid: dict[str, Tensor]
+    names: list[str] = field(default_factory=list)
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+        """The same batch on ``device``."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=non_blocking)
+
+        return Batch(
+            move(self.image),
+            {name: move(tensor) for name, tensor in self.targets.items()},
+            {name: move(tensor) for name, tensor in self.valid.items()},
+            self.names,
+        )
+
+
+@dataclass
+class Features:
+    """What an encoder gives: a pyramid per task, and beside it what the training needs to know.
+
+    Attributes:
+        by_task: ``{task: pyramid}``. Tasks that share all features hold the *same* tensors.
+        penalties: named scalars that a recipe's stage may add to the loss (sparsity, budget).
+        statistics: named tensors for logs and pictures (gates, masks, policies); never differentiated.
+    """
+
+    by_task: dict[str, Pyramid]
+    penalties: dict[str, Tensor] = field(default_factory=dict)
+    statistics: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Predictions:
+    """What a model gives.
+
+    Attributes:
+        by_task: raw outputs (logits) ``[B, C, H, W]`` at image size for dense tasks, ``[B, C]`` for the others.
+        auxiliary: ``{name: {task: raw outputs}}`` for deep supervision; empty in a deployed model.
+        penalties: see :class:`Features`.
+        statistics: see :class:`Features`.
+    """
+
+    by_task: dict[str, Tensor]
+    auxiliary: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    penalties: dict[str, Tensor] = field(default_factory=dict)
+    statistics: dict[str, Tensor] = field(default_factory=dict)

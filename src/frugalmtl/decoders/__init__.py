@@ -1,0 +1,8 @@
+"""Heads, and what tasks tell each other while decoding: one method a file."""
+
+from frugalmtl.core.registry import Registry
+from frugalmtl.decoders.base import Decoder
+
+DECODERS = Registry("frugalmtl.decoders", "decoder")
+
+__all__ = ["DECODERS", "Decoder"]

@@ -1,0 +1,40 @@
+"""What every decoder gives: a prediction per task, and auxiliary ones for deep supervision."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from frugalmtl.core.types import Predictions, Pyramid
+
+
+class Decoder(nn.Module):
+    """``{task: pyramid}`` -> raw predictions.
+
+    Constructors take ``(channels, strides, tasks)`` positionally (of the encoder's pyramid, and the
+    :class:`~frugalmtl.tasks.base.Task` objects) and their config as keyword-only arguments.
+
+    Dense predictions are returned at the size asked for: computed at feature resolution, then resized bilinearly
+    (``align_corners=False``), as the survey's code does. Tasks without a map get ``[B, C]``.
+    """
+
+    def forward(self, features: dict[str, Pyramid], size: tuple[int, int]) -> Predictions:
+        """Features and the image's ``(H, W)`` -> predictions."""
+        raise NotImplementedError
+
+    def enter_stage(self, stage: str) -> None:
+        """Called by the engine before the first step of a stage (also when a run is resumed inside it)."""
+
+    def deploy(self) -> nn.Module:
+        """A plain module ``({task: pyramid}, size) -> {task: raw prediction}``: no auxiliary outputs, nothing unused.
+
+        Called on a copy in eval mode; may reuse its submodules. The deployed predictions equal the training model's.
+        """
+        raise NotImplementedError
+
+
+def resize(prediction: Tensor, size: tuple[int, int]) -> Tensor:
+    """Dense prediction ``[B, C, h, w]`` -> ``[B, C, H, W]``; a prediction without a map is returned as it is."""
+    if prediction.ndim != 4 or prediction.shape[-2:] == size:
+        return prediction
+    return F.interpolate(prediction, size=size, mode="bilinear", align_corners=False)

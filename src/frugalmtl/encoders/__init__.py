@@ -1,0 +1,8 @@
+"""Who shares what while the image is encoded: one method a file."""
+
+from frugalmtl.core.registry import Registry
+from frugalmtl.encoders.base import Encoder
+
+ENCODERS = Registry("frugalmtl.encoders", "encoder")
+
+__all__ = ["ENCODERS", "Encoder"]

@@ -1,0 +1,75 @@
+"""What every encoder gives: features per task, the place where the tasks part, and a plain module after training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from frugalmtl.core.recipe import Stage
+from frugalmtl.core.types import Features, Pyramid
+
+
+class Encoder(nn.Module):
+    """Image -> a pyramid of features per task.
+
+    The forward pass is cut in two at the **shared representation**: :meth:`encode` computes the tensors that more than one
+    task reads (in the end), :meth:`branch` what each task does with them on its own. Balancers that take gradients at the
+    representation detach at this cut, so the trunk is traversed backwards once whatever the number of tasks. The cut must be
+    complete: :meth:`branch` may read nothing of the trunk but the tensors that :meth:`encode` returned.
+
+    Constructors take ``(backbone, tasks)`` positionally (a ready :class:`~frugalmtl.backbones.base.Backbone`, copied as
+    often as needed, and the task names) and their config as keyword-only arguments.
+
+    Attributes:
+        task_names: the tasks, in order.
+        channels: channels of the pyramid's levels (the same for every task).
+        strides: strides of the pyramid's levels.
+    """
+
+    task_names: tuple[str, ...]
+    channels: list[int]
+    strides: list[int]
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Image ``[B, 3, H, W]`` -> the tensors of the cut."""
+        raise NotImplementedError
+
+    def branch(self, shared: list[Tensor]) -> Features:
+        """The tensors of the cut -> features per task, penalties, statistics."""
+        raise NotImplementedError
+
+    def forward(self, image: Tensor) -> Features:
+        """Image ``[B, 3, H, W]`` -> features per task."""
+        return self.branch(self.encode(image))
+
+    def recipe(self) -> tuple[Stage, ...]:
+        """The stages this method trains in."""
+        return (Stage(),)
+
+    def enter_stage(self, stage: str) -> None:
+        """Called by the engine before the first step of a stage (also when a run is resumed inside it)."""
+
+    def enter_epoch(self, epoch: int, epochs: int) -> None:
+        """Called by the engine before each epoch of a stage (0-based, of that stage)."""
+
+    def deploy(self) -> nn.Module:
+        """A plain module ``image -> {task: pyramid}`` that stores and computes only what inference needs.
+
+        Called on a copy in eval mode; may reuse its submodules. Tasks that share features get the same tensors.
+        """
+        raise NotImplementedError
+
+
+class SharedPyramid(nn.Module):
+    """Deployed form of tasks that share everything: one network, its pyramid handed to each task."""
+
+    def __init__(self, network: nn.Module, task_names: Sequence[str]) -> None:
+        super().__init__()
+        self.network = network
+        self.task_names = tuple(task_names)
+
+    def forward(self, image: Tensor) -> dict[str, Pyramid]:
+        """Image ``[B, 3, H, W]`` -> ``{task: pyramid}``, one pyramid."""
+        pyramid: Pyramid = self.network(image)
+        return dict.fromkeys(self.task_names, pyramid)

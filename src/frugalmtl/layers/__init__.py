@@ -1,0 +1,1 @@
+"""Small reusable blocks; knows only core."""

@@ -1,0 +1,62 @@
+"""The only place where an encoder and a decoder meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from frugalmtl.core.recipe import Stage
+from frugalmtl.core.types import Predictions
+from frugalmtl.decoders import Decoder
+from frugalmtl.encoders import Encoder
+from frugalmtl.tasks import Task
+
+Cut = Callable[[list[Tensor]], list[Tensor]]
+"""Applied to the shared representation on its way from the trunk to the tasks."""
+
+
+class MultiTaskModel(nn.Module):
+    """Encoder + decoder: image -> raw predictions of every task.
+
+    Args:
+        encoder: who shares what.
+        decoder: what the tasks tell each other.
+        tasks: what is predicted; names in the encoder's order.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: Decoder, tasks: Sequence[Task]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.tasks = tuple(tasks)
+
+    def forward(self, image: Tensor, cut: Cut | None = None) -> Predictions:
+        """Image ``[B, 3, H, W]`` -> predictions (dense ones ``[B, C, H, W]``).
+
+        Args:
+            image: normalised image.
+            cut: a balancer's hook at the shared representation; the identity if not given.
+        """
+        shared = self.encoder.encode(image)
+        if cut is not None:
+            shared = cut(shared)
+        features = self.encoder.branch(shared)
+        height, width = image.shape[-2:]
+        predictions: Predictions = self.decoder(features.by_task, (height, width))
+        predictions.penalties.update(features.penalties)
+        predictions.statistics.update(features.statistics)
+        return predictions
+
+    def recipe(self) -> tuple[Stage, ...]:
+        """The stages this model trains in (the encoder's)."""
+        return self.encoder.recipe()
+
+    def enter_stage(self, stage: str) -> None:
+        """Tell both halves that a stage begins."""
+        self.encoder.enter_stage(stage)
+        self.decoder.enter_stage(stage)
+
+    def enter_epoch(self, epoch: int, epochs: int) -> None:
+        """Tell the encoder that an epoch of the current stage begins."""
+        self.encoder.enter_epoch(epoch, epochs)

@@ -1,0 +1,70 @@
+"""Colours of labels and predictions."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from frugalmtl.tasks.base import Image
+
+# Tableau's twenty colours ordered so that neighbours differ; further classes walk round the hue circle by the golden angle.
+_FIRST = (
+    "4e79a7 f28e2b 59a14f e15759 76b7b2 edc948 b07aa1 9c755f ff9da7 bab0ac a0cbe8 ffbe7d 8cd17d d37295 499894 f1ce63 d4a6c8 "
+    "d7b5a6 86bcb6 79706e"
+).split()
+
+
+def palette(count: int, *, background: bool = False) -> Image:
+    """``[count, 3]`` colours; with ``background`` the first one is black."""
+    colours = [tuple(int(code[i : i + 2], 16) for i in (0, 2, 4)) for code in _FIRST]
+    for index in range(len(colours), count):
+        red, green, blue = colorsys.hsv_to_rgb((index * 0.381966) % 1.0, 0.55 + 0.3 * (index % 2), 0.9 - 0.25 * (index % 3) / 2)
+        colours.append((int(255 * red), int(255 * green), int(255 * blue)))
+    if background:
+        colours = [(0, 0, 0), *colours]
+    return np.array(colours[:count], dtype=np.uint8)
+
+
+def draw_classes(classes: Tensor, colours: Image, ignore: int | None) -> Image:
+    """Class map ``[H, W]`` -> picture; ignored pixels are white."""
+    indices = classes.detach().cpu().numpy()
+    known = (indices >= 0) & (indices < len(colours))
+    if ignore is not None:
+        known &= indices != ignore
+    picture = np.full((*indices.shape, 3), 255, dtype=np.uint8)
+    picture[known] = colours[indices[known]]
+    return picture
+
+
+def draw_depth(depth: Tensor) -> Image:
+    """Depth ``[1, H, W]`` in metres -> picture: near is bright, on a scale of 1/depth; pixels without a value are black."""
+    from matplotlib import colormaps
+
+    metres = depth.detach().float().cpu()[0]
+    known = metres > 0
+    inverse = torch.where(known, 1.0 / metres.clamp(min=1e-3), torch.zeros_like(metres))
+    if known.any():
+        low, high = torch.quantile(inverse[known], torch.tensor([0.02, 0.98])).tolist()
+    else:
+        low, high = 0.0, 1.0
+    level = ((inverse - low) / max(high - low, 1e-6)).clamp(0, 1).numpy()
+    picture: Image = (colormaps["magma"](level)[..., :3] * 255).astype(np.uint8)
+    picture[~known.numpy()] = 0
+    return picture
+
+
+def draw_normals(normals: Tensor) -> Image:
+    """Normals ``[3, H, W]`` -> picture, (n + 1) / 2; pixels without a value are black."""
+    vectors = normals.detach().float().cpu()
+    picture: Image = ((vectors * 0.5 + 0.5).clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy().copy()
+    picture[vectors.norm(dim=0).numpy() < 1e-3] = 0
+    return picture
+
+
+def draw_probability(probability: Tensor) -> Image:
+    """Map ``[1, H, W]`` in [0, 1] -> grey picture."""
+    grey = (probability.detach().float().cpu()[0].clamp(0, 1) * 255).byte().numpy()
+    return np.repeat(grey[..., None], 3, axis=-1)

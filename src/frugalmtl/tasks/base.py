@@ -1,0 +1,96 @@
+"""What a task is: every fact that differs between tasks, in one place.
+
+Other rooms never ask for a task's name; they read these fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from frugalmtl.core.registry import Spec
+
+Image = npt.NDArray[np.uint8]
+
+
+def _unchanged(label: Tensor, _amount: float = 0.0) -> Tensor:
+    return label
+
+
+def _all_valid(label: Tensor) -> Tensor:
+    """Every position of ``label`` carries a label."""
+    known = torch.ones_like(label, dtype=torch.bool)
+    return known.all(dim=0) if label.ndim == 3 else known
+
+
+def _no_picture(decoded: Tensor) -> Image:
+    raise TypeError("a task without a map has no picture; use Task.describe")
+
+
+def _no_words(decoded: Tensor) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a dataset.
+
+    A label as it travels in a sample (before batching) is a tensor: ``[H, W]`` long for class maps, ``[C, H, W]`` float for
+    continuous maps, ``[K]`` float for attributes, ``[]`` long for one class. "Decoded" is a prediction in the units of the
+    label, as metrics and drawings take it.
+
+    Attributes:
+        name: key of the task in a batch and in the predictions; unique in a dataset.
+        kind: member of the room ``tasks`` that made it.
+        channels: channels of the raw prediction.
+        loss: member of the room ``losses``.
+        metrics: members of ``evaluation/metrics``.
+        primary: key of the one metric that Delta_MTL reads.
+        higher_is_better: direction of ``primary``.
+        decode: raw predictions (batched) -> decoded predictions (batched), see :class:`frugalmtl.core.types.Batch` for shapes.
+        dense: a map per image (True) or a vector per image (False).
+        label_type: ``"classes"`` (long map or index) or ``"continuous"`` (float).
+        label_channels: channels of the stored label map; 0 for a map of classes without a channel axis.
+        classes: names of the classes or attributes.
+        ignore: value in stored class maps that means "no label here".
+        interpolation: how the label is resized and warped.
+        flip: effect of a horizontal mirror on the label's *values* (the map itself is mirrored by the transform).
+        scale: effect on the values of magnifying the image by a factor (depth: metres / factor).
+        rotate: effect on the values of turning the image by an angle in degrees, counter-clockwise.
+        normalise: repairs values after interpolation (normals: unit length again).
+        valid: stored label -> bool map ``[H, W]`` (``[K]`` or ``[]``) of where it counts.
+        weight: fixed loss weight of the published protocol.
+        draw: decoded prediction or label of one image -> RGB picture ``[H, W, 3]``; only for dense tasks.
+        describe: decoded prediction or label of one image -> words; only for tasks without a map.
+        auxiliary: True if the task is only there to help others (PAD-Net's auxiliary tasks).
+    """
+
+    name: str
+    kind: str
+    channels: int
+    loss: Spec
+    metrics: tuple[Spec, ...]
+    primary: str
+    higher_is_better: bool
+    decode: Callable[[Tensor], Tensor]
+    dense: bool = True
+    label_type: Literal["classes", "continuous"] = "continuous"
+    label_channels: int = 0
+    classes: tuple[str, ...] = ()
+    ignore: int | None = None
+    interpolation: Literal["nearest", "bilinear"] = "nearest"
+    flip: Callable[[Tensor], Tensor] = _unchanged
+    scale: Callable[[Tensor, float], Tensor] = _unchanged
+    rotate: Callable[[Tensor, float], Tensor] = _unchanged
+    normalise: Callable[[Tensor], Tensor] = _unchanged
+    valid: Callable[[Tensor], Tensor] = _all_valid
+    weight: float = 1.0
+    draw: Callable[[Tensor], Image] = _no_picture
+    describe: Callable[[Tensor], list[str]] = _no_words
+    auxiliary: bool = False

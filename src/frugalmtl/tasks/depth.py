@@ -1,0 +1,60 @@
+"""Monocular depth in metres."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from frugalmtl.core.registry import Spec
+from frugalmtl.tasks._drawing import draw_depth
+from frugalmtl.tasks.base import Task
+
+
+def decode_depth(raw: Tensor) -> Tensor:
+    """Raw output is metres; metrics take it from 1e-9 up, as the survey's evaluation clamps it."""
+    return raw.float().clamp(min=1e-9)
+
+
+def scale_depth(label: Tensor, factor: float) -> Tensor:
+    """Magnifying an image by ``factor`` brings everything nearer: metres / factor."""
+    return label / factor
+
+
+def has_depth(label: Tensor) -> Tensor:
+    """Stored 0 (or anything not finite) means that the sensor saw nothing."""
+    return (torch.isfinite(label) & (label > 0)).all(dim=0)
+
+
+def depth(
+    *,
+    name: str = "depth",
+    weight: float = 1.0,
+    reduction: Literal["pixel", "image"] = "pixel",
+    auxiliary: bool = False,
+) -> Task:
+    """Depth: L1 over valid pixels, root mean square error in metres (lower is better).
+
+    Args:
+        name: key of the task in the dataset.
+        weight: fixed loss weight (survey, NYUD: 1).
+        reduction: ``"pixel"`` pools all valid pixels of the set (survey); ``"image"`` averages per-image errors (ASTMT).
+        auxiliary: the task only helps others.
+    """
+    return Task(
+        name=name,
+        kind="depth",
+        channels=1,
+        loss=Spec("l1"),
+        metrics=(Spec("root_mean_square_error", {"reduction": reduction}), Spec("absolute_relative_error")),
+        primary="rmse",
+        higher_is_better=False,
+        decode=decode_depth,
+        label_channels=1,
+        scale=scale_depth,
+        valid=has_depth,
+        weight=weight,
+        draw=draw_depth,
+        auxiliary=auxiliary,
+    )

@@ -1,0 +1,58 @@
+"""Edge (boundary) detection."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from frugalmtl.core.registry import Spec
+from frugalmtl.tasks._drawing import draw_probability
+from frugalmtl.tasks.base import Task
+
+
+def decode_probability(raw: Tensor) -> Tensor:
+    """Logits -> probabilities, same shape."""
+    return raw.float().sigmoid()
+
+
+def at_most_one(label: Tensor) -> Tensor:
+    """Where a binary map holds 0..1; other stored values (255) mean no label."""
+    return ((label >= 0) & (label <= 1)).all(dim=0)
+
+
+def edges(
+    *,
+    name: str = "edges",
+    weight: float = 50.0,
+    positive_weight: float = 0.95,
+    matching: Literal["exact", "dilation"] = "exact",
+    max_distance: float = 0.0075,
+    auxiliary: bool = False,
+) -> Task:
+    """Edges: balanced binary cross-entropy, F-measure at the best threshold of the whole set (ODS, higher is better).
+
+    Args:
+        name: key of the task in the dataset.
+        weight: fixed loss weight (protocol of ASTMT and the survey: 50).
+        positive_weight: w in the balanced loss (survey: 0.95).
+        matching: how predicted and true boundary pixels are paired: exact assignment, or the fast approximation by
+            dilation, whose score is called ``ods_f_approx``.
+        max_distance: how far a pair may lie apart, as a share of the image diagonal (PASCAL 0.0075, NYUD 0.011).
+        auxiliary: the task only helps others.
+    """
+    return Task(
+        name=name,
+        kind="edges",
+        channels=1,
+        loss=Spec("balanced_bce", {"positive_weight": positive_weight}),
+        metrics=(Spec("boundary_f", {"matching": matching, "max_distance": max_distance}),),
+        primary="ods_f" if matching == "exact" else "ods_f_approx",
+        higher_is_better=True,
+        decode=decode_probability,
+        label_channels=1,
+        valid=at_most_one,
+        weight=weight,
+        draw=draw_probability,
+        auxiliary=auxiliary,
+    )

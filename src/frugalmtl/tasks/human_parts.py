@@ -1,0 +1,62 @@
+"""Human part segmentation: background and body parts."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from frugalmtl.core.registry import Spec
+from frugalmtl.tasks._drawing import draw_classes, palette
+from frugalmtl.tasks.base import Task
+from frugalmtl.tasks.segmentation import decode_classes, not_ignored
+
+PARTS = ("background", "head", "torso", "upper_arm", "lower_arm", "upper_leg", "lower_leg")
+
+
+def valid_with_people(label: Tensor, ignore: int) -> Tensor:
+    """An image without people counts nowhere: it says nothing about parts (protocol: its label becomes all-ignore)."""
+    labelled = not_ignored(label, ignore)
+    if not (labelled & (label > 0)).any():
+        return torch.zeros_like(labelled)
+    return labelled
+
+
+def human_parts(
+    *,
+    parts: tuple[str, ...] = PARTS,
+    name: str = "human_parts",
+    ignore: int = 255,
+    weight: float = 2.0,
+    absent: str = "zero",
+    auxiliary: bool = False,
+) -> Task:
+    """Human parts: softmax cross-entropy, mean IoU over the parts *and* background, images without people left out.
+
+    Args:
+        parts: names, background first.
+        name: key of the task in the dataset.
+        ignore: stored value of pixels without a label.
+        weight: fixed loss weight (protocol of ASTMT and the survey on PASCAL-Context: 2).
+        absent: see :func:`frugalmtl.tasks.segmentation.segmentation`.
+        auxiliary: the task only helps others.
+    """
+    colours = palette(len(parts), background=True)
+    return Task(
+        name=name,
+        kind="human_parts",
+        channels=len(parts),
+        loss=Spec("cross_entropy"),
+        metrics=(Spec("mean_iou", {"num_classes": len(parts), "absent": absent, "skip_background_only_images": True}),),
+        primary="miou",
+        higher_is_better=True,
+        decode=decode_classes,
+        label_type="classes",
+        classes=tuple(parts),
+        ignore=ignore,
+        valid=partial(valid_with_people, ignore=ignore),
+        weight=weight,
+        draw=partial(draw_classes, colours=colours, ignore=ignore),
+        auxiliary=auxiliary,
+    )

@@ -1,0 +1,69 @@
+"""Surface normals in the camera's frame: x right, y up, z towards the camera."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from frugalmtl.core.registry import Spec
+from frugalmtl.tasks._drawing import draw_normals
+from frugalmtl.tasks.base import Task
+
+
+def decode_normals(raw: Tensor) -> Tensor:
+    """Raw output ``[B, 3, H, W]`` -> unit vectors."""
+    return F.normalize(raw.float(), dim=1)
+
+
+def flip_normals(label: Tensor) -> Tensor:
+    """A mirror changes the sign of x."""
+    return torch.cat([-label[:1], label[1:]])
+
+
+def rotate_normals(label: Tensor, degrees: float) -> Tensor:
+    """Turning the image counter-clockwise turns the in-plane components with it (y points up)."""
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    x, y, z = label.unbind(0)
+    return torch.stack([cosine * x - sine * y, sine * x + cosine * y, z])
+
+
+def unit_or_zero(label: Tensor, _amount: float = 0.0) -> Tensor:
+    """Unit length again after interpolation; the zero vector (no label) stays zero."""
+    return F.normalize(label, dim=0)
+
+
+def has_direction(label: Tensor) -> Tensor:
+    """Stored zero vectors carry no label."""
+    return label.norm(dim=0) > 1e-6
+
+
+def normals(*, name: str = "normals", weight: float = 10.0, auxiliary: bool = False) -> Task:
+    """Surface normals: L1 on the normalised prediction, mean angular error in degrees (lower is better).
+
+    Args:
+        name: key of the task in the dataset.
+        weight: fixed loss weight (protocol of ASTMT and the survey: 10).
+        auxiliary: the task only helps others.
+    """
+    return Task(
+        name=name,
+        kind="normals",
+        channels=3,
+        loss=Spec("normalised_l1"),
+        metrics=(Spec("angular_error"),),
+        primary="mean",
+        higher_is_better=False,
+        decode=decode_normals,
+        label_channels=3,
+        interpolation="bilinear",
+        flip=flip_normals,
+        rotate=rotate_normals,
+        normalise=unit_or_zero,
+        valid=has_direction,
+        weight=weight,
+        draw=draw_normals,
+        auxiliary=auxiliary,
+    )

@@ -1,0 +1,44 @@
+"""Saliency: which pixels belong to what one looks at first."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from frugalmtl.core.registry import Spec
+from frugalmtl.tasks._drawing import draw_probability
+from frugalmtl.tasks.base import Task
+from frugalmtl.tasks.edges import at_most_one, decode_probability
+
+
+def saliency(
+    *,
+    name: str = "saliency",
+    weight: float = 5.0,
+    definition: Literal["survey", "atrc"] = "survey",
+    primary: Literal["iou", "maxf"] = "iou",
+    auxiliary: bool = False,
+) -> Task:
+    """Saliency: binary cross-entropy balanced per batch, foreground IoU and maximal F (higher is better).
+
+    Args:
+        name: key of the task in the dataset.
+        weight: fixed loss weight (protocol of ASTMT and the survey: 5).
+        definition: thresholds and pooling of the metrics, as the survey (and ASTMT) or as ATRC (and InvPT) state them.
+        primary: metric that Delta_MTL reads: ``"iou"`` (survey) or ``"maxf"``.
+        auxiliary: the task only helps others.
+    """
+    return Task(
+        name=name,
+        kind="saliency",
+        channels=1,
+        loss=Spec("balanced_bce", {"positive_weight": None}),
+        metrics=(Spec("foreground_iou", {"definition": definition}), Spec("max_f", {"definition": definition})),
+        primary=primary,
+        higher_is_better=True,
+        decode=decode_probability,
+        label_channels=1,
+        valid=at_most_one,
+        weight=weight,
+        draw=draw_probability,
+        auxiliary=auxiliary,
+    )
