@@ -57,7 +57,13 @@ def stage_epochs(recipe: tuple[Stage, ...], epochs: int) -> list[int]:
     if epochs < len(active):
         raise UserError(f"epochs must be at least {len(active)} for the stages {[s.name for s in active]}, but got {epochs}")
     total = sum(stage.share for stage in active)
-    lengths = [max(1, round(epochs * stage.share / total)) if stage.share > 0 else 0 for stage in recipe]
-    longest = max(range(len(lengths)), key=lambda index: lengths[index])
-    lengths[longest] += epochs - sum(lengths)
+    ideal = [epochs * max(stage.share, 0.0) / total for stage in recipe]
+    lengths = [max(1, int(length)) if length > 0 else 0 for length in ideal]
+    while sum(lengths) != epochs:
+        # Give to the stage that is shortest of its due, take from the one furthest above it (never its last epoch).
+        due = {index: ideal[index] - length for index, length in enumerate(lengths) if length > 0}
+        if sum(lengths) < epochs:
+            lengths[max(due, key=lambda index: due[index])] += 1
+        else:
+            lengths[min((index for index in due if lengths[index] > 1), key=lambda index: due[index])] -= 1
     return lengths

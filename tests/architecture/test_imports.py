@@ -1,0 +1,80 @@
+"""Imports follow the order of the rooms and never turn back; no room but tasks (and dataset declarations) names a task."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import frugalmtl
+from frugalmtl.tasks import TASKS
+
+SOURCE = Path(frugalmtl.__file__).parent
+ROOMS = (
+    "core layers tasks data backbones encoders decoders model losses balancing engine evaluation deploy export report "
+    "experiment cli"
+).split()
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module] if node.module != "frugalmtl" else [f"frugalmtl.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "frugalmtl" and len(parts) > 1:
+                yield parts[1], node.lineno
+
+
+def test_every_file_is_in_a_known_room() -> None:
+    assert {room_of(path) for path in FILES} <= {*ROOMS, "__init__", "__main__"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_go_down_the_list_only(path: Path) -> None:
+    room = room_of(path)
+    if room not in ROOMS:
+        return
+    for other, line in imported_rooms(path):
+        if other in ROOMS:
+            assert ROOMS.index(other) <= ROOMS.index(room), f"{path}:{line}: {room} may not import {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_only_tasks_and_datasets_name_tasks(path: Path) -> None:
+    if room_of(path) in {"tasks", "data"}:
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    kinds = set(TASKS.names())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            assert node.value not in kinds, f"{path}:{node.lineno} names the task kind {node.value!r}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_files_stay_readable(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").count("\n")
+    assert lines <= 400, f"{path} has {lines} lines: split it by idea"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_user_input_is_not_checked_by_assert(path: Path) -> None:
+    asserts = [node.lineno for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Assert)]
+    assert not asserts, f"{path}:{asserts}: raise UserError (the user's mistake) or an exception (ours) instead"
