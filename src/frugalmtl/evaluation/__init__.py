@@ -1,0 +1,1 @@
+"""Judging models: metrics, multi-task scores, what a model really costs."""
