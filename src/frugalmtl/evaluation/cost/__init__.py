@@ -1,0 +1,23 @@
+"""What a module really costs: operations that run, bytes that are stored and held, time on this machine.
+
+Nothing here is computed from a model's description; everything is counted or measured while the module runs.
+"""
+
+from frugalmtl.evaluation.cost.conventions import CONVENTION, CONVENTIONS, in_convention
+from frugalmtl.evaluation.cost.counting import CostDistribution, Counts, count, distribution, storage
+from frugalmtl.evaluation.cost.latency import Latency, latency
+from frugalmtl.evaluation.cost.memory import peak_memory
+
+__all__ = [
+    "CONVENTION",
+    "CONVENTIONS",
+    "CostDistribution",
+    "Counts",
+    "Latency",
+    "count",
+    "distribution",
+    "in_convention",
+    "latency",
+    "peak_memory",
+    "storage",
+]

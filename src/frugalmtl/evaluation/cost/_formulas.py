@@ -1,0 +1,55 @@
+"""Operation counts that ``torch.utils.flop_counter`` lacks or states too high.
+
+Each formula takes the operation's own arguments (``_get_raw``), because sparse operands are told by their layout, not
+by their shape. FLOPs are two per multiply-add, as everywhere in torch's counter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Formula = Callable[..., int]
+
+
+def _products(left: Tensor, right: Tensor) -> int:
+    """Multiply-adds of ``left @ right`` (a leading batch axis allowed); of a sparse operand only stored values cost."""
+    if left.layout is not torch.strided:
+        return _stored(left) * (right.shape[-1] if right.ndim > 1 else 1)
+    if right.layout is not torch.strided:
+        return _stored(right) * left.shape[-2]
+    return left.numel() * (right.shape[-1] if right.ndim > 1 else 1)
+
+
+def _stored(sparse: Tensor) -> int:
+    return int((sparse._values() if sparse.layout is torch.sparse_coo else sparse.values()).numel())
+
+
+def _product(left: Tensor, right: Tensor, *_: Any, **__: Any) -> int:
+    return 2 * _products(left, right)
+
+
+def _added_product(_added: Tensor, left: Tensor, right: Tensor, *_: Any, **__: Any) -> int:
+    return 2 * _products(left, right)
+
+
+def _raw(formula: Formula) -> Formula:
+    def raw(*args: Any, **kwargs: Any) -> int:
+        return formula(*args, **kwargs)
+
+    raw._get_raw = True  # type: ignore[attr-defined]
+    return raw
+
+
+def formulas() -> dict[Any, Formula]:
+    """``{operation: formula}`` for the counter's ``custom_mapping``."""
+    aten = torch.ops.aten
+    product, added = _raw(_product), _raw(_added_product)
+    return {
+        **dict.fromkeys((aten.mm, aten.mv, aten.dot, aten.vdot, aten._sparse_mm), product),
+        **dict.fromkeys((aten.addmm, aten.addmm_, aten.addmv, aten.addmv_, aten._sparse_addmm), added),
+        **dict.fromkeys((aten.baddbmm, aten.baddbmm_, aten.addbmm, aten.addbmm_), added),
+    }

@@ -1,0 +1,24 @@
+"""Run a module as it would run in use, and leave it as it was found."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from torch import nn
+
+
+@contextlib.contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Put modules into eval mode; afterwards every submodule has the mode it had before, also after an exception.
+
+    Modes are kept per submodule: a trainer may hold some batch normalisations in eval mode while the rest trains.
+    """
+    before = [(part, part.training) for module in modules for part in module.modules()]
+    try:
+        for module in modules:
+            module.eval()
+        yield
+    finally:
+        for part, training in before:
+            part.training = training
