@@ -56,17 +56,19 @@ class Registry:
     Args:
         package: dotted name of the room's package, e.g. ``"frugalmtl.encoders"``.
         what: the room's word for one member, used in messages (``"encoder"``).
+        apart: folders of the package that are rooms of their own, not members.
     """
 
-    def __init__(self, package: str, what: str) -> None:
+    def __init__(self, package: str, what: str, *, apart: tuple[str, ...] = ()) -> None:
         self.package = package
         self.what = what
+        self.apart = apart
 
     def names(self) -> list[str]:
         """Names of all members, sorted. Files that start with ``_`` and ``base.py`` are not members."""
         package = importlib.import_module(self.package)
         found = (module.name for module in pkgutil.iter_modules(package.__path__))
-        return sorted(name for name in found if not name.startswith("_") and name != "base")
+        return sorted(name for name in found if not name.startswith("_") and name not in ("base", *self.apart))
 
     def get(self, name: str) -> Callable[..., Any]:
         """The class or function called ``name``.

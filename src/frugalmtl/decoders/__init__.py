@@ -3,6 +3,6 @@
 from frugalmtl.core.registry import Registry
 from frugalmtl.decoders.base import Decoder
 
-DECODERS = Registry("frugalmtl.decoders", "decoder")
+DECODERS = Registry("frugalmtl.decoders", "decoder", apart=("heads",))
 
 __all__ = ["DECODERS", "Decoder"]
