@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,10 +42,15 @@ class Dataset:
     Attributes:
         tasks: what the dataset has labels for.
         splits: names of the splits (``"train"``, ``"val"``, ``"test"``, ...).
+        image_size: height and width of the images, or ``None`` where they differ (the experiment has to say one).
     """
 
     tasks: tuple[Task, ...]
     splits: tuple[str, ...]
+    image_size: tuple[int, int] | None = None
+
+    def prepare(self, names: Sequence[str]) -> None:
+        """Make ready what the splits need (render, unpack), with a progress bar where it takes time."""
 
     def split(self, name: str) -> Split:
         """The samples of one split.

@@ -1,0 +1,1 @@
+"""Thin commands over :mod:`frugalmtl.experiment`; no logic."""

@@ -1,0 +1,65 @@
+"""Parsers that all commands build on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+
+from frugalmtl.cli.main import COMMANDS
+from frugalmtl.experiment.config import check_keys, read_yaml
+
+Config = TypeVar("Config")
+
+
+def command_parser(command: str, description: str | None = None) -> ArgumentParser:
+    """A parser that raises instead of exiting, so that every mistake is printed by one place."""
+    return ArgumentParser(
+        prog=f"frugalmtl {command}",
+        description=description or f"{COMMANDS[command.split()[0]].capitalize()}.",
+        exit_on_error=False,
+    )
+
+
+class ConfigParser:
+    """A command's parser whose flags and ``--config`` file make a typed config."""
+
+    def __init__(self, command: str, kind: type) -> None:
+        self.kind = kind
+        self.parser = command_parser(command)
+        self.parser.add_argument("--config", action=ActionConfigFile, help="YAML file; flags override it")
+        self.parser.add_class_arguments(kind)
+
+    def add_argument(self, *names: str, **options: Any) -> None:
+        """One more argument, outside the config."""
+        self.parser.add_argument(*names, **options)
+
+    def parse_args(self, arguments: Sequence[str]) -> Namespace:
+        """Parse; unknown keys of config files are refused with the accepted ones."""
+        for path in _config_paths(arguments):
+            check_keys(self.kind, {**_placeholders(self.kind), **read_yaml(path)}, str(path))
+        return self.parser.parse_args(list(arguments))
+
+    def config(self, arguments: Namespace) -> Any:
+        """The typed config of the parsed arguments."""
+        instantiated = vars(self.parser.instantiate(arguments))
+        return self.kind(**{item.name: instantiated[item.name] for item in fields(self.kind)})
+
+
+def _config_paths(arguments: Sequence[str]) -> list[Path]:
+    paths = [Path(value) for flag, value in zip(arguments, arguments[1:], strict=False) if flag == "--config"]
+    return paths + [Path(item.split("=", 1)[1]) for item in arguments if item.startswith("--config=")]
+
+
+def _placeholders(kind: type) -> dict[str, Any]:
+    # A file may leave out what flags give; whether everything required is there is the parser's business.
+    return {item.name: None for item in fields(kind)}
+
+
+def interactive() -> bool:
+    """Whether a person watches (progress bars) or a file or pipe does (plain lines)."""
+    return sys.stderr.isatty()

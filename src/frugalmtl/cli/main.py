@@ -1,0 +1,69 @@
+"""The command ``frugalmtl``: finds the subcommand, prints a user's mistake as one line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from argparse import ArgumentError
+from collections.abc import Sequence
+
+from frugalmtl import __version__
+from frugalmtl.core.checks import UserError
+
+COMMANDS = {
+    "train": "train one experiment",
+    "compare": "train several experiments, evaluate, deploy, measure and report them side by side",
+    "evaluate": "score a trained run on a split",
+    "deploy": "turn a trained run into a plain module and write it to a file",
+    "profile": "measure what a config or a trained run costs",
+    "predict": "run a trained network on photographs and write overlays",
+    "data": "prepare, check or look at a dataset",
+    "list": "show the members of every room and their arguments",
+}
+MISTAKE = 2
+
+
+def usage() -> str:
+    """What ``frugalmtl --help`` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {line}" for name, line in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: frugalmtl COMMAND [arguments]     (frugalmtl COMMAND --help tells more)",
+            "",
+            "Efficient multi-task vision: one network, many tasks, every saved operation saved on the clock.",
+            "",
+            *lines,
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 2 the user's mistake (one line on stderr), 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        print(usage())
+        return 0 if arguments else MISTAKE
+    if arguments[0] in {"-V", "--version"}:
+        print(f"frugalmtl {__version__}")
+        return 0
+    try:
+        if arguments[0] not in COMMANDS:
+            from frugalmtl.core.checks import known
+
+            known("command", arguments[0], COMMANDS)
+        command = importlib.import_module(f"frugalmtl.cli.{arguments[0]}_command")
+        parser = command.parser()
+        command.run(parser.parse_args(arguments[1:]))
+    except (UserError, ArgumentError) as error:
+        print(f"frugalmtl: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        print("frugalmtl: interrupted; run the same command again to continue", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`frugalmtl list | head`); leave quietly.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0

@@ -1,0 +1,141 @@
+"""Config -> objects: the one place where rooms are wired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from frugalmtl.backbones import BACKBONES, Backbone
+from frugalmtl.balancing import BALANCERS, Balancer
+from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.seeding import derive_seed, seed_everything
+from frugalmtl.data import DATASETS, Dataset
+from frugalmtl.decoders import DECODERS
+from frugalmtl.encoders import ENCODERS
+from frugalmtl.experiment.config import Experiment
+from frugalmtl.model import MultiTaskModel
+from frugalmtl.tasks import TASKS, Task
+
+CHANGEABLE = ("weight", "auxiliary", "primary", "higher_is_better")
+"""Facts of a dataset's task that an experiment may change."""
+
+
+@dataclass
+class Built:
+    """The objects of an experiment.
+
+    Attributes:
+        tasks: what is predicted.
+        backbone: facts of the backbone the encoder was made from (normalisation, size divisor); not trained itself.
+        model: encoder + decoder.
+        balancer: how losses or gradients are combined.
+        image_size: height and width that the network sees.
+    """
+
+    tasks: tuple[Task, ...]
+    backbone: Backbone
+    model: MultiTaskModel
+    balancer: Balancer
+    image_size: tuple[int, int]
+
+
+def build_dataset(config: Experiment) -> Dataset:
+    """The dataset of an experiment.
+
+    Raises:
+        UserError: the config has no ``data`` section, or it does not fit.
+    """
+    if config.data is None:
+        raise UserError(f"experiment {config.name!r} has no section 'data': add one (see 'frugalmtl list data')")
+    dataset: Dataset = DATASETS.build(config.data)
+    return dataset
+
+
+def build_tasks(config: Experiment, dataset: Dataset | None) -> tuple[Task, ...]:
+    """The tasks of an experiment: the dataset's (all, or those named), or made from sections where there is no dataset.
+
+    Raises:
+        UserError: an unknown task, a name given twice, or nothing to predict.
+    """
+    if dataset is None:
+        if not config.tasks:
+            raise UserError(f"experiment {config.name!r} has neither 'data' nor 'tasks': add one of them")
+        tasks = tuple(_task_from_section(section) for section in config.tasks)
+    elif config.tasks is None:
+        tasks = dataset.tasks
+    else:
+        tasks = tuple(_dataset_task(section, dataset.tasks) for section in config.tasks)
+    names = [task.name for task in tasks]
+    if len(set(names)) != len(names):
+        raise UserError(f"each task may stand once under 'tasks', but got {names}")
+    if all(task.auxiliary for task in tasks):
+        raise UserError(f"at least one task must not be auxiliary, but all of {names} are")
+    return tasks
+
+
+def _task_from_section(section: Mapping[str, Any] | str) -> Task:
+    if isinstance(section, str):
+        raise UserError(f"task {section!r}: without a dataset a task is a section such as {{kind: depth}}; add 'data' or 'kind'")
+    arguments = dict(section)
+    kind = arguments.pop("kind", None)
+    if not isinstance(kind, str):
+        raise UserError(f"task section {dict(section)!r} lacks 'kind': expected one of {', '.join(TASKS.names())}")
+    name = arguments.pop("name", None)
+    for key in ("classes", "parts"):
+        if isinstance(arguments.get(key), int):
+            arguments[key] = [f"class {index}" for index in range(arguments[key])]
+    task: Task = TASKS.build({"name": kind, **arguments})
+    return replace(task, name=name) if name else task
+
+
+def _dataset_task(section: Mapping[str, Any] | str, tasks: Sequence[Task]) -> Task:
+    changes = {} if isinstance(section, str) else dict(section)
+    name = section if isinstance(section, str) else changes.pop("name", None)
+    known("task of the dataset:", str(name), [task.name for task in tasks])
+    for key in changes:
+        known(f"key of task {name!r}:", key, CHANGEABLE)
+    return replace(next(task for task in tasks if task.name == name), **changes)
+
+
+def check(config: Experiment) -> None:
+    """Check every section's name, keys and types without building or loading anything.
+
+    Raises:
+        UserError: the first thing that does not fit.
+    """
+    if config.data is not None:
+        DATASETS.check(config.data)
+    BACKBONES.check(config.backbone)
+    ENCODERS.check(config.encoder)
+    DECODERS.check(config.decoder)
+    BALANCERS.check(config.balancer)
+
+
+def build(config: Experiment, dataset: Dataset | None = None) -> Built:
+    """Everything of an experiment but its data.
+
+    Raises:
+        UserError: a section does not fit, or the image size does not suit the backbone.
+    """
+    check(config)
+    tasks = build_tasks(config, dataset)
+    seed_everything(derive_seed(config.seed, "weights"))
+    backbone: Backbone = BACKBONES.build(config.backbone)
+    size = _image_size(config, dataset, backbone)
+    names = tuple(task.name for task in tasks)
+    encoder = ENCODERS.build(config.encoder, backbone, names)
+    decoder = DECODERS.build(config.decoder, encoder.channels, encoder.strides, tasks)
+    balancer: Balancer = BALANCERS.build(config.balancer, tasks)
+    return Built(tasks, backbone, MultiTaskModel(encoder, decoder, tasks), balancer, size)
+
+
+def _image_size(config: Experiment, dataset: Dataset | None, backbone: Backbone) -> tuple[int, int]:
+    size = config.image_size or (dataset.image_size if dataset is not None else None)
+    if size is None:
+        raise UserError(f"experiment {config.name!r} needs 'image_size: [height, width]'")
+    divisor = backbone.size_divisor
+    if any(length <= 0 or length % divisor for length in size):
+        fitting = [max(divisor, round(length / divisor) * divisor) for length in size]
+        raise UserError(f"image_size {list(size)} must be multiples of {divisor} for this backbone: for example {fitting}")
+    return size
