@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.evaluation.cost._formulas import formulas
 from frugalmtl.evaluation.cost.conventions import CONVENTION
-from frugalmtl.evaluation.modes import evaluating
+from frugalmtl.evaluation.modes import device_of, evaluating
 
 NOISE_SEED = 0
 
@@ -129,13 +129,6 @@ def storage(module: nn.Module) -> tuple[int, int]:
             place = id(part) if part.is_meta else part.data_ptr()
             seen[(part.device, place, part.numel(), part.dtype)] = part.numel() * part.element_size()
     return params, sum(seen.values())
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """Device of the first parameter or buffer; the CPU for a module without any."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        return tensor.device
-    return torch.device("cpu")
 
 
 def _dense_parts(tensor: Tensor) -> list[Tensor]:

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError, positive
-from frugalmtl.evaluation.cost.counting import device_of
-from frugalmtl.evaluation.modes import evaluating
+from frugalmtl.evaluation.modes import device_of, evaluating
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from frugalmtl.evaluation.cost.counting import device_of
-from frugalmtl.evaluation.modes import evaluating
+from frugalmtl.evaluation.modes import device_of, evaluating
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -1,0 +1,70 @@
+"""One photograph of any size -> decoded predictions of its size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from frugalmtl.core.checks import UserError, positive
+from frugalmtl.evaluation.evaluator import raw_predictions
+from frugalmtl.evaluation.modes import device_of, evaluating
+from frugalmtl.tasks import Task
+from frugalmtl.tasks.base import Image
+
+
+def infer(
+    model: nn.Module,
+    image: Image,
+    tasks: Sequence[Task],
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    divisor: int = 1,
+) -> dict[str, Tensor]:
+    """Predict every task of one photograph.
+
+    The image is normalised, padded at the right and the bottom to multiples of ``divisor`` by repeating its border
+    (which also works for images smaller than the padding, where mirroring does not), predicted, and dense predictions
+    are cut back.
+
+    Args:
+        model: training or deployed model.
+        image: RGB ``[H, W, 3]`` uint8.
+        tasks: what to decode; auxiliary tasks that the model does not predict are left out.
+        mean: of the normalisation, RGB in [0, 1] (:attr:`Backbone.mean`).
+        std: likewise.
+        divisor: image height and width that the model takes are multiples of it (:attr:`Backbone.size_divisor`).
+
+    Returns:
+        ``{task: decoded prediction}`` without the batch axis, on the CPU.
+
+    Raises:
+        UserError: not an RGB uint8 image, or a task that the model does not predict.
+    """
+    positive("divisor", divisor)
+    if image.ndim != 3 or image.shape[2] != 3 or str(image.dtype) != "uint8" or image.size == 0:
+        raise UserError(
+            f"expected an RGB image [H, W, 3] of uint8, but got shape {image.shape} of {image.dtype}: convert it"
+        )
+    height, width = image.shape[:2]
+    normalised = _normalise(torch.from_numpy(image.copy()), mean, std).to(device_of(model))
+    padded = F.pad(normalised, (0, -width % divisor, 0, -height % divisor), mode="replicate")
+    with evaluating(model), torch.inference_mode():
+        raw = raw_predictions(model(padded))
+    decoded: dict[str, Tensor] = {}
+    for task in tasks:
+        if task.name in raw:
+            prediction = raw[task.name].float()
+            prediction = prediction[..., :height, :width] if task.dense else prediction
+            decoded[task.name] = task.decode(prediction)[0].cpu()
+        elif not task.auxiliary:
+            raise UserError(f"the model predicts {sorted(raw)}, but task {task.name!r} was asked for")
+    return decoded
+
+
+def _normalise(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """``[H, W, 3]`` uint8 -> ``[1, 3, H, W]`` float32."""
+    return ((image.float() / 255.0 - torch.tensor(mean)) / torch.tensor(std)).permute(2, 0, 1).unsqueeze(0)
