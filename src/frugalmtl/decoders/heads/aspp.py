@@ -17,8 +17,8 @@ from frugalmtl.layers.folding import folded
 class ASPP(Head):
     """Atrous spatial pyramid pooling on the coarsest level, 3x3 convolution, normalisation, ReLU, 1x1 to the outputs.
 
-    Chen et al. 2017 (arXiv:1706.05587), in the form that the survey (Vandenhende et al. 2021) gives to ResNets dilated to
-    stride 8: 16.1 M parameters on 2048 channels, 4.7 M on 512.
+    Chen et al. 2017 (arXiv:1706.05587), in the form that the survey (Vandenhende et al. 2021) gives to ResNets
+    dilated to stride 8: 16.1 M parameters on 2048 channels, 4.7 M on 512.
 
     Args:
         channels: channels of the pyramid's levels.

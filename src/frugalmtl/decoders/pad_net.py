@@ -1,0 +1,132 @@
+"""PAD-Net: tasks exchange the features of their initial predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from frugalmtl.core.types import Predictions, Pyramid
+from frugalmtl.decoders._features import once_per_pyramid
+from frugalmtl.decoders.base import Decoder, resize
+from frugalmtl.decoders.heads import HEADS
+from frugalmtl.layers.blocks import bottleneck
+from frugalmtl.layers.distillation import Distillation
+from frugalmtl.layers.fusion import PyramidFusion
+from frugalmtl.tasks import Task
+
+
+class PADNet(Decoder):
+    """Initial prediction per task, attention between the tasks' features, final prediction per task.
+
+    With ``F_k`` the features behind task ``k``'s initial prediction::
+
+        F_k' = F_k + sum_{l != k} sigmoid(W^a_{kl} * F_l) . (W^f_{kl} * F_l)
+
+    Xu et al. 2018 (arXiv:1805.04409), module C, in the form of the survey (Vandenhende et al. 2021) and its code: initial
+    and final heads of two residual bottlenecks and a 1x1 convolution, all ``W`` 3x3 without bias. The initial predictions
+    are supervised (``auxiliary["initial"]``, at image size).
+
+    All tasks share the fusion of a pyramid's levels. Auxiliary tasks have an initial prediction and take part in the
+    exchange, but have no final prediction. Tasks without a map have the head ``pooled`` and stay out of the exchange.
+
+    Args:
+        channels: channels of the encoder's pyramid.
+        strides: strides of the encoder's pyramid.
+        tasks: what is predicted.
+        width: channels of the tasks' features, a multiple of 4.
+        value_convolution: learn ``W^f``; without it the attention weighs ``F_l`` itself (the survey's equation 2).
+        fuse: work on all levels fused at the finest resolution, as the survey does on HRNet, or (False) on the coarsest
+            level alone, as it does on dilated ResNets.
+        fuse_width: channels of the fused map; the sum of ``channels`` (the survey's choice) if not given, which is
+            expensive on backbones with wide levels.
+
+    Raises:
+        UserError: ``width`` is no multiple of 4.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        tasks: Sequence[Task],
+        *,
+        width: int = 256,
+        value_convolution: bool = True,
+        fuse: bool = True,
+        fuse_width: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+        self.targets = tuple(task.name for task in tasks if task.dense and not task.auxiliary)
+        dense = [task for task in tasks if task.dense]
+        self.common: nn.Module = _LastLevel()
+        inputs = channels[-1]
+        if fuse and dense:
+            fusion = PyramidFusion(channels, strides, fuse_width)
+            self.common, inputs = fusion, fusion.width
+        self.features = nn.ModuleDict({task.name: _features(inputs, width) for task in dense})
+        self.initial = nn.ModuleDict({task.name: nn.Conv2d(width, task.channels, 1) for task in dense})
+        self.exchange = Distillation(list(self.features), self.targets, width, value_convolution)
+        self.final = nn.ModuleDict(
+            {
+                task.name: nn.Sequential(_features(width, width), nn.Conv2d(width, task.channels, 1))
+                for task in dense
+                if not task.auxiliary
+            }
+        )
+        self.pooled = nn.ModuleDict(
+            {task.name: HEADS.build("pooled", channels, strides, task.channels) for task in tasks if not task.dense}
+        )
+
+    def forward(self, features: dict[str, Pyramid], size: tuple[int, int]) -> Predictions:
+        """Features and the image's ``(H, W)`` -> predictions, and the initial ones as ``auxiliary["initial"]``."""
+        common = once_per_pyramid(self.common, features, self.features)
+        own = {name: block(common[name]) for name, block in self.features.items()}
+        distilled = self.exchange(own)
+        raw: dict[str, Tensor] = {name: resize(head(distilled[name]), size) for name, head in self.final.items()}
+        initial = {name: resize(head(own[name]), size) for name, head in self.initial.items()}
+        for task in self.tasks:
+            if not task.dense:
+                (initial if task.auxiliary else raw)[task.name] = self.pooled[task.name](features[task.name])
+        final = {task.name: raw[task.name] for task in self.tasks if not task.auxiliary}
+        return Predictions(final, {"initial": initial} if initial else {})
+
+    def deploy(self) -> nn.Module:
+        """The same final predictions without the initial ones."""
+        return DeployedPADNet(self)
+
+
+class DeployedPADNet(nn.Module):
+    """Deployed :class:`PADNet`: ``({task: pyramid}, size) -> {task: raw prediction}``, without initial predictions."""
+
+    def __init__(self, trained: PADNet) -> None:
+        super().__init__()
+        self.names = tuple(task.name for task in trained.tasks if not task.auxiliary)
+        self.final = trained.final
+        self.pooled = nn.ModuleDict({name: head for name, head in trained.pooled.items() if name in self.names})
+        sources = trained.features if trained.targets else nn.ModuleDict()
+        self.features: Mapping[str, nn.Module] = sources  # type: ignore[assignment]  # a ModuleDict is no Mapping by type
+        self.common = trained.common.deploy() if isinstance(trained.common, PyramidFusion) else trained.common
+        self.exchange = trained.exchange
+
+    def forward(self, features: dict[str, Pyramid], size: tuple[int, int]) -> dict[str, Tensor]:
+        """Features and the image's ``(H, W)`` -> raw predictions, the dense ones at that size."""
+        common = once_per_pyramid(self.common, features, self.features)
+        own = {name: block(common[name]) for name, block in self.features.items()}
+        distilled = self.exchange(own) if own else own
+        raw: dict[str, Tensor] = {name: resize(head(distilled[name]), size) for name, head in self.final.items()}
+        for name, head in self.pooled.items():
+            raw[name] = head(features[name])
+        return {name: raw[name] for name in self.names}
+
+
+class _LastLevel(nn.Module):
+    """The coarsest level of a pyramid."""
+
+    def forward(self, pyramid: Pyramid) -> Tensor:
+        return pyramid[-1]
+
+
+def _features(inputs: int, width: int) -> nn.Sequential:
+    return nn.Sequential(bottleneck(inputs, width), bottleneck(width, width))
