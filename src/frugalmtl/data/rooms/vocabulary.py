@@ -1,0 +1,50 @@
+"""Names of the classes, body parts and attributes that a room image is labelled with."""
+
+from __future__ import annotations
+
+CLASSES: tuple[str, ...] = (
+    "wall",
+    "floor",
+    "ceiling",
+    "window",
+    "door",
+    "picture",
+    "rug",
+    "table",
+    "chair",
+    "cabinet",
+    "sofa",
+    "lamp",
+    "plant",
+    "ball",
+    "box",
+    "person",
+)
+"""Semantic classes; the position in the tuple is the label."""
+
+PARTS: tuple[str, ...] = ("background", "head", "torso", "upper_arm", "lower_arm", "upper_leg", "lower_leg")
+"""Human parts; label 0 is everything that is not a person. Hands belong to the lower arm, feet to the lower leg."""
+
+ATTRIBUTES: tuple[str, ...] = (
+    "person",
+    "several_people",
+    "sitting",
+    "arms_raised",
+    "close_up",
+    "window",
+    "door",
+    "picture",
+    "rug",
+    "table",
+    "chair",
+    "cabinet",
+    "sofa",
+    "lamp",
+    "plant",
+    "ball",
+    "box",
+    "dark",
+    "warm_light",
+    "wooden_floor",
+)
+"""Binary facts of a whole image; `labels.attributes` holds the exact rule of each."""
