@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -10,6 +11,16 @@ from frugalmtl.core.types import Pyramid
 
 State = Tensor | list[Tensor]
 """What flows along the chain: one tensor, or one per resolution (HRNet)."""
+
+
+def tensors_of(state: State) -> list[Tensor]:
+    """The tensors of a state, in a list of their own."""
+    return list(state) if isinstance(state, list) else [state]
+
+
+def state_of(tensors: list[Tensor]) -> State:
+    """The state made of these tensors; inverse of :func:`tensors_of` (a state of one tensor is that tensor)."""
+    return tensors if len(tensors) > 1 else tensors[0]
 
 
 @dataclass(frozen=True)
@@ -32,14 +43,16 @@ class BlockInfo:
 class Backbone(nn.Module):
     """A chain of stages: ``state = stage(state)`` from the image on, then :meth:`pyramid` over the states.
 
-    Subclasses set the attributes below in their constructor.
+    Subclasses set the attributes below in their constructor. A state is spatial: ``[B, C, h, w]``, or ``[B, h, w, C]`` if
+    ``channel_axis`` is -1. Blocks and stages leave the state that they are given unchanged.
 
     Attributes:
         stages: the chain; each stage is an ``nn.Sequential`` of blocks that maps a state to the next. The stem is the
             first block(s) of stage 0.
         blocks: facts of every block, in order of execution.
         stage_channels: channels of every tensor of the state after each stage.
-        channel_axis: axis of the channels in every tensor of a state: 1 (NCHW), or -1 (Swin's NHWC, ViT's tokens).
+        pyramid_stages: indices of the stages whose states :meth:`pyramid` reads, ascending; the last stage is among them.
+        channel_axis: axis of the channels in every tensor of a state: 1 (NCHW), or -1 (NHWC: Swin, ViT).
         channels: channels of the pyramid's levels, finest first.
         strides: strides of the pyramid's levels (dilated ResNet: 4, 8, 8, 8).
         mean, std: normalisation of the image that the weights expect, RGB in [0, 1].
@@ -49,6 +62,7 @@ class Backbone(nn.Module):
     stages: nn.ModuleList
     blocks: list[BlockInfo]
     stage_channels: list[tuple[int, ...]]
+    pyramid_stages: tuple[int, ...]
     channel_axis: int
     channels: list[int]
     strides: list[int]
@@ -56,15 +70,15 @@ class Backbone(nn.Module):
     std: tuple[float, float, float]
     size_divisor: int
 
-    def pyramid(self, states: list[State], image: Tensor) -> Pyramid:
-        """States after every stage -> levels ``[B, C_l, H/s_l, W/s_l]`` (NCHW). ``image`` gives the size only."""
+    def pyramid(self, states: Mapping[int, State]) -> Pyramid:
+        """``{stage: its state}`` for at least :attr:`pyramid_stages` -> levels ``[B, C_l, H/s_l, W/s_l]`` (NCHW)."""
         raise NotImplementedError
 
     def forward(self, image: Tensor) -> Pyramid:
         """Image ``[B, 3, H, W]`` -> pyramid."""
-        states: list[State] = []
+        states: dict[int, State] = {}
         state: State = image
-        for stage in self.stages:
+        for index, stage in enumerate(self.stages):
             state = stage(state)
-            states.append(state)
-        return self.pyramid(states, image)
+            states[index] = state
+        return self.pyramid(states)

@@ -1,0 +1,179 @@
+"""Backbones of the library timm, as chains of blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm import create_model, list_models
+from torch import Tensor, nn
+
+from frugalmtl.backbones._chains import Chain, chain_of
+from frugalmtl.backbones._packaged_weights import packaged_weights, read_packaged_weights
+from frugalmtl.backbones._weights import fill, read_weights
+from frugalmtl.backbones.base import Backbone, BlockInfo, State, tensors_of
+from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.types import Pyramid
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "resnet": {},
+    "efficientnet": {},
+    "mobilenetv3": {},
+    "convnext": {},
+    "regnet": {},
+    "hrnet": {},
+    "swin_transformer": {"strict_img_size": False},
+    "vision_transformer": {
+        "dynamic_img_size": True,
+        "class_token": False,
+        "reg_tokens": 0,
+        "global_pool": "avg",
+        "fc_norm": False,
+    },
+}
+"""Families of timm models that can be cut into a chain, with what their constructors need for images of any size."""
+
+_PROBE = 64
+"""Side of the image that block shapes are found with: divisible by all strides."""
+
+
+class Timm(Backbone):
+    """A timm model without its head: a chain of residual blocks and a pyramid at strides 4, 8, 16 and 32.
+
+    ResNets (and ResNeXts), EfficientNets, MobileNets V2 to V4, ConvNeXts and RegNets give the output of each stage from
+    stride 4 on. HRNets give the four branches of the last stage as they are (``hrnet_w18``: 18, 36, 72 and 144 channels),
+    without the modules that widen them for classification. Swin Transformers give the output of each stage without a
+    norm, and take images of any size (windows are padded; whether a stage shifts its windows stays as at the size of
+    the pre-training). Vision Transformers give a pyramid made of their last block, see
+    :class:`~frugalmtl.backbones._chains.SimplePyramid`; class and register tokens are left out, as in that paper, and
+    positions are resampled to the image, so that their state is a grid; four stages of equally many blocks are our choice.
+
+    ``output_stride`` of ResNets: stages that would go beyond it keep stride 1 and dilate instead. At 8, layer3 has dilation
+    2 and layer4 dilation 4, and the 3x3 convolution that lost its stride has half of that (1 and 2), as in Chen et
+    al., "Rethinking Atrous Convolution" (2017), section 3.1, and the multi-task survey of Vandenhende et al. (2021).
+
+    Args:
+        model: name of a timm model, e.g. ``"resnet50"``.
+        weights: None for a random initialisation; ``"package"`` for the ImageNet weights inside an installed package
+            (``tf_efficientnet_lite0``, ``mobilenetv2_100``); or a local .safetensors or .pth file under timm's names.
+            Nothing is ever downloaded.
+        output_stride: 8 or 16 for ResNets; None keeps 32.
+
+    Raises:
+        UserError: unknown or unsupported model, weights that are not there or do not fit, an output stride that the
+            model does not have.
+    """
+
+    def __init__(self, *, model: str, weights: str | None = None, output_stride: int | None = None) -> None:
+        super().__init__()
+        name = model.partition(".")[0]
+        family = _family(name)
+        arguments = dict(FAMILIES[family])
+        if output_stride is not None:
+            if family != "resnet" or output_stride not in (8, 16):
+                raise UserError(
+                    f"output_stride must be 8 or 16 and needs a ResNet, but got {output_stride} for {model!r}"
+                )
+            arguments["output_stride"] = output_stride
+        packaged = packaged_weights(name) if weights == "package" else None
+        network = create_model(model, pretrained=False, **arguments)
+        chain = chain_of(network)
+        expects = packaged or network.pretrained_cfg
+        self.mean, self.std = _triple(expects, "mean"), _triple(expects, "std")
+        if weights is not None:
+            tensors = read_packaged_weights(name, network) if packaged else read_weights(Path(weights))
+            needed = _names_of(network, chain)
+            fill(network, _renamed(tensors, network), needed, packaged.distribution if packaged else repr(weights))
+        self.stages = nn.ModuleList(nn.Sequential(*blocks) for blocks in chain.stages)
+        self.levels = tuple(chain.levels)
+        self.pyramid_stages = tuple(sorted({stage for stage, _ in self.levels}))
+        self.channel_axis = chain.channel_axis
+        self.neck = chain.neck
+        self._probe()
+
+    def pyramid(self, states: Mapping[int, State]) -> Pyramid:
+        """``{stage: its state}`` -> levels ``[B, C_l, H/s_l, W/s_l]``."""
+        tensors = [tensors_of(states[stage])[index] for stage, index in self.levels]
+        if self.neck is not None:
+            made: Pyramid = self.neck(*tensors)
+            return made
+        return [tensor.permute(0, 3, 1, 2) for tensor in tensors] if self.channel_axis == -1 else tensors
+
+    @torch.no_grad()
+    def _probe(self) -> None:
+        """Find channels and strides of all states by running a small image through."""
+        training = self.training
+        self.eval()
+        self.blocks, self.stage_channels = [], []
+        states: dict[int, State] = {}
+        state: State = torch.zeros(1, 3, _PROBE, _PROBE)
+        for index, stage in enumerate(self.stages):
+            for position, block in enumerate(stage.children()):
+                state = block(state)
+                shapes = [self._facts(tensor) for tensor in tensors_of(state)]
+                channels, strides = zip(*shapes, strict=True)
+                self.blocks.append(BlockInfo(f"stages.{index}.{position}", index, channels, strides))
+            states[index] = state
+            self.stage_channels.append(self.blocks[-1].channels)
+        levels = self.pyramid(states)
+        self.channels = [level.shape[1] for level in levels]
+        self.strides = [_PROBE // level.shape[2] for level in levels]
+        self.size_divisor = max(self.strides)
+        self.train(training)
+
+    def _facts(self, tensor: Tensor) -> tuple[int, int]:
+        """Channels and stride of one tensor of a state."""
+        height = tensor.shape[1] if self.channel_axis == -1 else tensor.shape[2]
+        return tensor.shape[self.channel_axis], _PROBE // height
+
+
+def _family(name: str) -> str:
+    for family in FAMILIES:
+        if name in list_models(module=family):
+            return family
+    if name in list_models():
+        raise UserError(
+            f"timm model {name!r} cannot be cut into a chain: choose one of the families {', '.join(FAMILIES)}"
+        )
+    close = _close_names(name)
+    raise UserError(f"unknown timm model {name!r}: {close}")
+
+
+def _close_names(name: str) -> str:
+    names = [member for family in FAMILIES for member in list_models(module=family)]
+    try:
+        known("", name, names)
+    except UserError as error:
+        message = str(error)
+    _, found, hint = message.partition("Did you mean ")
+    return f"did you mean {hint}" if found else f"choose one of the families {', '.join(FAMILIES)}"
+
+
+def _triple(source: object, key: str) -> tuple[float, float, float]:
+    values = source[key] if isinstance(source, Mapping) else getattr(source, key)
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def _names_of(network: nn.Module, chain: Chain) -> list[str]:
+    """timm's names of the tensors that the chain uses."""
+    parts = nn.ModuleList([nn.ModuleList(blocks) for blocks in chain.stages])
+    used = {id(tensor) for tensor in parts.state_dict(keep_vars=True).values()}
+    if chain.neck is not None:
+        used |= {id(tensor) for tensor in chain.neck.state_dict(keep_vars=True).values()}
+    return [name for name, tensor in network.state_dict(keep_vars=True).items() if id(tensor) in used]
+
+
+def _renamed(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """What vision transformers with class tokens or a pooled norm call differently."""
+    renamed = dict(tensors)
+    own = network.state_dict()
+    for key in ("weight", "bias"):
+        if f"fc_norm.{key}" in renamed and f"norm.{key}" not in renamed:
+            renamed[f"norm.{key}"] = renamed.pop(f"fc_norm.{key}")
+    positions = renamed.get("pos_embed")
+    if positions is not None and "pos_embed" in own and positions.shape[1] > own["pos_embed"].shape[1]:
+        renamed["pos_embed"] = positions[:, positions.shape[1] - own["pos_embed"].shape[1] :]
+    return renamed

@@ -1,0 +1,39 @@
+"""One network for all tasks: the plain multi-task baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+from torch import Tensor, nn
+
+from frugalmtl.backbones import Backbone
+from frugalmtl.core.types import Features
+from frugalmtl.encoders.base import Encoder, SharedPyramid
+
+
+class HardSharing(Encoder):
+    """One network whose features all tasks read (Caruana, "Multitask Learning", 1997); the tasks part at the pyramid.
+
+    Args:
+        backbone: the network (copied).
+        tasks: names of the tasks.
+    """
+
+    def __init__(self, backbone: Backbone, tasks: Sequence[str]) -> None:
+        super().__init__()
+        self.task_names = tuple(tasks)
+        self.channels, self.strides = list(backbone.channels), list(backbone.strides)
+        self.network = deepcopy(backbone)
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Image ``[B, 3, H, W]`` -> the levels of the pyramid."""
+        return list(self.network(image))
+
+    def branch(self, shared: list[Tensor]) -> Features:
+        """The same pyramid for every task."""
+        return Features({task: list(shared) for task in self.task_names})
+
+    def deploy(self) -> nn.Module:
+        """The network, its pyramid handed to each task."""
+        return SharedPyramid(self.network, self.task_names)
