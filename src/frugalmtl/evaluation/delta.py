@@ -66,8 +66,9 @@ def mean_rank(
 ) -> dict[str, float]:
     """Rank every row per task among all rows, 1 = best, and average over tasks (Bejnordi et al. 2024, "MR").
 
-    Every row counts, single-task models included, so adding or removing one changes the ranks of the others. The
-    published tables follow ``"min"``; ``"average"`` treats equal rows alike and keeps the sum of ranks.
+    Every row counts, single-task models included, so adding or removing one changes the ranks of the others. Tie
+    handling is not stated there; ``"min"`` reproduces its Table 9. ``"average"`` (default) keeps the sum of ranks
+    whatever the ties.
 
     Args:
         rows: ``{method: {task: value}}``.
