@@ -1,0 +1,178 @@
+"""Files that are published give what the module gives; others are not published."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, load_model
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.export import EXPORTERS
+from frugalmtl.export.safetensors import read_config
+
+SUFFIX = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
+SIZE = (32, 64)
+
+
+class Small(nn.Module):
+    """Two dense tasks and a vector, with a shared weight; names not in alphabetical order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+        self.far = nn.Conv2d(8, 5, 1)
+        self.near = nn.Conv2d(8, 5, 1)
+        self.near.weight = self.far.weight
+        self.words = nn.Linear(8, 3)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        features = self.stem(image)
+        size = image.shape[-2:]
+        return {
+            "near": F.interpolate(self.near(features), size=size, mode="bilinear"),
+            "far": F.interpolate(self.far(features), size=size, mode="bilinear"),
+            "a_word": self.words(features.mean((2, 3))),
+        }
+
+
+class ByValue(nn.Module):
+    """Its path depends on the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"far": self.conv(image) if image.mean() > 0 else image}
+
+
+@pytest.fixture
+def module() -> Small:
+    torch.manual_seed(0)
+    module = Small()
+    with torch.no_grad():
+        module.stem[1].running_mean.normal_()
+    return module.eval()
+
+
+def outputs(module: nn.Module, image: Tensor) -> dict[str, Tensor]:
+    with torch.inference_mode():
+        return module(image)
+
+
+@pytest.mark.parametrize("name", EXPORTERS.names())
+def test_every_format_writes_a_checked_file(name, module, tmp_path):
+    path = tmp_path / "new folder" / f"model{SUFFIX[name]}"
+    module.train()
+    exported = EXPORTERS.build(name, module, path, SIZE)
+    assert exported.path == str(path)
+    assert exported.bytes == path.stat().st_size > 500
+    assert exported.outputs == ("near", "far", "a_word")
+    assert 0 <= exported.max_abs_difference <= 1e-4
+    assert [item.name for item in path.parent.iterdir()] == [path.name]  # no temporary file, no side file
+    assert module.training
+    assert exported.as_dict()["shape"][1] == "3"
+
+
+@pytest.mark.parametrize("name", EXPORTERS.names())
+def test_wrong_file_name_or_size(name, module, tmp_path):
+    with pytest.raises(UserError, match="must end with"):
+        EXPORTERS.build(name, module, tmp_path / "model.bin", SIZE)
+    with pytest.raises(UserError, match="must be above 0"):
+        EXPORTERS.build(name, module, tmp_path / f"model{SUFFIX[name]}", (0, 4))
+
+
+@pytest.mark.parametrize("name", ["onnx", "torch_export"])
+def test_module_without_fixed_graph_is_refused_and_old_file_stays(name, tmp_path):
+    path = tmp_path / f"model{SUFFIX[name]}"
+    path.write_text("old")
+    with pytest.raises(UserError, match="cannot be written as"):
+        EXPORTERS.build(name, ByValue(), path, SIZE)
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+    assert path.read_text() == "old"
+
+
+def test_onnx_runs_on_other_batches_and_sizes(module, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    path = tmp_path / "model.onnx"
+    exported = EXPORTERS.build({"name": "onnx", "dynamic_size": True}, module, path, SIZE)
+    assert exported.shape == ("N", "3", "H", "W")
+    session = onnxruntime.InferenceSession(str(path))
+    assert [item.name for item in session.get_inputs()] == ["image"]
+    assert [item.name for item in session.get_outputs()] == ["near", "far", "a_word"]
+    image = torch.randn(5, 3, 96, 32)
+    expected = outputs(module, image)
+    for task, value in zip(expected, session.run(None, {"image": image.numpy()}), strict=True):
+        np.testing.assert_allclose(value, expected[task].numpy(), atol=1e-5)
+
+
+def test_onnx_with_everything_fixed(module, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    path = tmp_path / "model.onnx"
+    exported = EXPORTERS.build({"name": "onnx", "dynamic_batch": False}, module, path, SIZE)
+    assert exported.shape == ("1", "3", "32", "64")
+    assert onnxruntime.InferenceSession(str(path)).get_inputs()[0].shape == [1, 3, 32, 64]
+
+
+def test_onnx_without_its_packages(module, tmp_path, monkeypatch):
+    monkeypatch.setattr("frugalmtl.export.onnx.find_spec", lambda name: None if name == "onnxruntime" else object())
+    with pytest.raises(UserError, match=r'needs onnxruntime: run pip install "frugalmtl\[onnx\]"'):
+        EXPORTERS.build("onnx", module, tmp_path / "model.onnx", SIZE)
+
+
+@pytest.mark.parametrize("name", EXPORTERS.names())
+def test_differing_outputs_are_not_published(name, module, tmp_path, monkeypatch):
+    module_name = f"frugalmtl.export.{name}"
+    source = importlib.import_module(module_name)
+
+    def lie(expected, got, images, tolerance, what):
+        return source_check(
+            lambda image: {key: value + 1 for key, value in expected(image).items()}, got, images, tolerance, what
+        )
+
+    source_check = source.check_outputs
+    monkeypatch.setattr(f"{module_name}.check_outputs", lie)
+    with pytest.raises(UserError, match="differs from the model by 1"):
+        EXPORTERS.build(name, module, tmp_path / f"model{SUFFIX[name]}", SIZE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_torch_export_runs_without_the_class(module, tmp_path):
+    path = tmp_path / "model.pt2"
+    EXPORTERS.build("torch_export", module, path, SIZE)
+    image = torch.randn(4, 3, *SIZE)
+    loaded = torch.export.load(path).module()(image)
+    for task, value in outputs(module, image).items():
+        torch.testing.assert_close(loaded[task], value)
+
+
+def test_safetensors_keeps_config_and_shared_weights_once(module, tmp_path):
+    path = tmp_path / "model.safetensors"
+    config = {"encoder": {"name": "hard_sharing"}, "rates": [1, 2]}
+    exported = EXPORTERS.build({"name": "safetensors", "config": config}, module, path, SIZE)
+    assert read_config(path) == config
+    assert exported.max_abs_difference == 0
+    stored = load_file(path)
+    assert sum(name.endswith(("near.weight", "far.weight")) for name in stored) == 1
+    again = Small().eval()
+    load_model(again, path)
+    image = torch.randn(1, 3, *SIZE)
+    torch.testing.assert_close(outputs(again, image), outputs(module, image), rtol=0, atol=0)
+
+
+def test_safetensors_refusals(module, tmp_path):
+    with pytest.raises(UserError, match="cannot be written as JSON"):
+        EXPORTERS.build({"name": "safetensors", "config": {"a": object()}}, module, tmp_path / "a.safetensors", SIZE)
+    with pytest.raises(UserError, match="do not exist"):
+        read_config(tmp_path / "b.safetensors")
+    (tmp_path / "c.safetensors").write_text("not one")
+    with pytest.raises(UserError, match="not a weights file"):
+        read_config(tmp_path / "c.safetensors")
+    module.register_buffer("rare", torch.eye(3).to_sparse())
+    with pytest.raises(UserError, match="dense weights only"):
+        EXPORTERS.build("safetensors", module, tmp_path / "a.safetensors", SIZE)
