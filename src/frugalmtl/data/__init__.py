@@ -1,7 +1,7 @@
 """Datasets: files on disk, or pictures made on the spot, to batches."""
 
 from frugalmtl.core.registry import Registry
-from frugalmtl.data.augmentation import PRESETS, Augmentation, preset
+from frugalmtl.data.augmentation import PRESETS, Augmentation, augmentation, preset
 from frugalmtl.data.base import Dataset, Sample, Split
 from frugalmtl.data.loading import Loader, collate
 from frugalmtl.data.transforms import Example, Transform
@@ -18,6 +18,7 @@ __all__ = [
     "Sample",
     "Split",
     "Transform",
+    "augmentation",
     "collate",
     "preset",
 ]

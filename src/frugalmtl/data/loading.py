@@ -1,0 +1,193 @@
+"""Batches in an order, and with augmentations, that depend on seed and epoch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
+
+from frugalmtl.core.checks import UserError, positive
+from frugalmtl.core.seeding import derive_seed
+from frugalmtl.core.types import Batch
+from frugalmtl.data.base import Split
+from frugalmtl.data.transforms import Example, Transform
+
+_Key = tuple[int, int]  # epoch, sample index
+_Parts = tuple[Tensor, dict[str, Tensor], dict[str, Tensor], list[str]]
+
+
+def _stack(examples: Sequence[Example]) -> _Parts:
+    first = examples[0]
+    return (
+        torch.stack([example.image for example in examples]),
+        {name: torch.stack([example.targets[name] for example in examples]) for name in first.targets},
+        {name: torch.stack([example.valid[name] for example in examples]) for name in first.valid},
+        [example.name for example in examples],
+    )
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Stack examples of one size and one set of tasks into a batch."""
+    return Batch(*_stack(examples))
+
+
+class Loader:
+    """Batches of one split, epoch by epoch.
+
+    The order of an epoch is drawn from ``(seed, epoch)`` and a sample's augmentation from ``(seed, epoch, index)``: both
+    are the same for any number of workers and processes, and when an epoch is entered in its middle, so a resumed run
+    sees exactly what an uninterrupted one would have seen. Only one epoch can be under way at a time.
+
+    Args:
+        split: samples.
+        transform: sample -> example.
+        batch_size: samples per step over **all** processes together.
+        seed: of order and augmentation.
+        evaluation: every sample exactly once, in stored order; batches may differ in size, also between processes, and
+            a process may have fewer batches than another.
+        shuffle: draw a new order each epoch (training only).
+        drop_last: leave out the samples that do not fill a batch (training only).
+        workers: processes that load; 0 loads in this one. Each uses one thread.
+        rank: index of this process; it gets every ``world_size``-th sample of each batch, from ``rank`` on.
+        world_size: number of processes.
+        pin_memory: page-locked batches for fast copies to a GPU; None does so if there is one.
+
+    Attributes:
+        batches_per_epoch: batches that this process gets in one epoch.
+
+    Raises:
+        UserError: no samples, fewer samples than a batch, a batch that the processes cannot share evenly.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        transform: Transform,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        evaluation: bool = False,
+        shuffle: bool = True,
+        drop_last: bool = True,
+        workers: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        pin_memory: bool | None = None,
+    ) -> None:
+        positive("batch_size", batch_size)
+        if workers < 0:
+            raise UserError(f"workers must be 0 or more, but got {workers}")
+        if not 0 <= rank < world_size:
+            raise UserError(f"rank must lie in [0, {world_size}), but got {rank}")
+        self.evaluation = evaluation
+        self._order = _Order(len(split), batch_size, seed, rank, world_size, shuffle and not evaluation)
+        self._order.drop_last = drop_last and not evaluation
+        self._check()
+        self.batches_per_epoch = self._order.batches()
+        pin = torch.cuda.is_available() if pin_memory is None else pin_memory
+        self._loader: DataLoader[_Parts] = DataLoader(
+            _Keyed(split, transform, seed),  # type: ignore[arg-type]
+            batch_sampler=self._order,
+            num_workers=workers,
+            collate_fn=_stack_or_failure,
+            pin_memory=pin,
+            worker_init_fn=_one_thread,
+            persistent_workers=workers > 0,
+        )
+
+    def _check(self) -> None:
+        order = self._order
+        if order.samples == 0:
+            raise UserError("the split holds no samples: check the split's list or count")
+        if self.evaluation:
+            return
+        if order.batch_size % order.world_size:
+            raise UserError(
+                f"batch_size {order.batch_size} cannot be shared by {order.world_size} processes: take a multiple of it"
+            )
+        if order.world_size > 1 and not order.drop_last:
+            raise UserError("several processes need full batches: set drop_last to true")
+        if order.drop_last and order.samples < order.batch_size:
+            raise UserError(
+                f"the split holds {order.samples} samples, fewer than one batch of {order.batch_size}: "
+                "take a smaller batch_size"
+            )
+
+    def __len__(self) -> int:
+        return self.batches_per_epoch
+
+    def epoch(self, index: int = 0, start: int = 0) -> Iterator[Batch]:
+        """The batches of epoch ``index`` from batch ``start`` on.
+
+        Raises:
+            UserError: a sample cannot be loaded; the message names it.
+        """
+        self._order.epoch, self._order.start = index, start
+        for parts in self._loader:
+            if isinstance(parts, _Failure):
+                raise UserError(parts.message)
+            yield Batch(*parts)
+
+
+class _Order(Sampler[list[_Key]]):
+    """This process's keys, batch by batch, of the epoch that was set last."""
+
+    def __init__(self, samples: int, batch_size: int, seed: int, rank: int, world_size: int, shuffle: bool) -> None:
+        self.samples, self.batch_size, self.seed = samples, batch_size, seed
+        self.rank, self.world_size, self.shuffle = rank, world_size, shuffle
+        self.drop_last = False
+        self.epoch = self.start = 0
+
+    def batches(self) -> int:
+        full, rest = divmod(self.samples, self.batch_size)
+        if self.batch_size < self.world_size:
+            # Evaluation with more processes than samples in a batch: the last ranks get nothing of any batch.
+            full = full if self.rank < self.batch_size else 0
+        return full + (0 if self.drop_last else int(rest > self.rank))
+
+    def __len__(self) -> int:
+        return self.batches()
+
+    def __iter__(self) -> Iterator[list[_Key]]:
+        epoch = self.epoch
+        order = np.arange(self.samples)
+        if self.shuffle:
+            order = np.random.default_rng(derive_seed(self.seed, epoch, "order")).permutation(self.samples)
+        for batch in range(self.start, self.batches()):
+            mine = order[batch * self.batch_size : (batch + 1) * self.batch_size][self.rank :: self.world_size]
+            yield [(epoch, int(index)) for index in mine]
+
+
+class _Keyed(TorchDataset[Example]):
+    """Key (epoch, index) -> example, or what went wrong."""
+
+    def __init__(self, split: Split, transform: Transform, seed: int) -> None:
+        self.split, self.transform, self.seed = split, transform, seed
+
+    def __getitem__(self, key: _Key) -> Example | _Failure:  # type: ignore[override]
+        epoch, index = key
+        try:
+            return self.transform(self.split.load(index), derive_seed(self.seed, epoch, index))
+        except (UserError, OSError) as error:
+            # Raised again in the main process: the loader would wrap an exception in a page of traceback.
+            return _Failure(f"cannot load sample {index}: {error}")
+
+
+class _Failure:
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+
+def _stack_or_failure(examples: Sequence[Example | _Failure]) -> _Parts | _Failure:
+    good = [example for example in examples if not isinstance(example, _Failure)]
+    if len(good) < len(examples):
+        return next(example for example in examples if isinstance(example, _Failure))
+    return _stack(good)
+
+
+def _one_thread(_worker: int) -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,78 @@
+"""Fills caches with several processes, and says how long it will take."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.data.cache import Cache
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def prepare(caches: Sequence[tuple[Cache, int]], workers: int | None = None, progress: bool = True) -> int:
+    """Write what is missing or damaged of the first ``count`` records of each cache; verified records stay.
+
+    Args:
+        caches: pairs (cache, count).
+        workers: processes, one thread each; 0 works in this one; None takes one per core.
+        progress: draw a bar with the remaining time.
+
+    Returns:
+        Number of shards written.
+
+    Raises:
+        UserError: the disk is full or not writable, or the processes could not start.
+    """
+    jobs = [(cache, shard, count) for cache, total in caches for shard, count in cache.incomplete(total)]
+    workers = min(len(jobs), os.cpu_count() or 1) if workers is None else min(workers, len(jobs))
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, disable=not progress or not jobs) as bar:
+        shown = bar.add_task("preparing images", total=sum(count for _, _, count in jobs))
+        for done in _work(jobs, workers):
+            bar.advance(shown, done)
+    return len(jobs)
+
+
+def _work(jobs: Sequence[tuple[Cache, int, int]], workers: int) -> Iterator[int]:
+    if workers < 2:
+        for cache, shard, count in jobs:
+            cache.write(shard, count)
+            yield count
+        return
+    try:
+        with _single_threads(), ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            running = {pool.submit(cache.write, shard, count): count for cache, shard, count in jobs}
+            try:
+                for future in as_completed(running):
+                    future.result()
+                    yield running[future]
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+    except BrokenProcessPool:
+        raise UserError(
+            "the processes that prepare images ended early: if a script calls this, put the call under "
+            "'if __name__ == \"__main__\":' or use workers=0; else look for a lack of memory"
+        ) from None
+
+
+@contextlib.contextmanager
+def _single_threads() -> Iterator[None]:
+    """New processes inherit one thread for numerical libraries: several that use all cores slow each other down."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
