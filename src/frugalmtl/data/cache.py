@@ -53,8 +53,8 @@ class Cache:
     """Records of fixed size by number, in shards of :data:`SHARD`.
 
     A shard is the magic word, the number of records, a CRC-32 per record (of the record's number and bytes) and the
-    records. The folder's name holds a fingerprint of ``version`` and the fields, so another renderer or layout never reads
-    these files. Reading maps the file and checks the record's sum every time: a damaged record is never returned.
+    records. The folder's name holds a fingerprint of ``version`` and the fields, so another renderer or layout never
+    reads these files. Reading maps the file and checks the record's sum every time: a damaged record is never returned.
 
     Args:
         folder: parent of the fingerprinted folder.
@@ -88,7 +88,7 @@ class Cache:
         return self.folder / f"{shard:06d}.shard"
 
     def read(self, number: int) -> Record:
-        """The record ``number`` from its shard; made on the spot if there is none; made anew, with a warning, if damaged."""
+        """The record ``number``: from its shard, or made on the spot; made anew, with a warning, if it is damaged."""
         shard, row = divmod(number, SHARD)
         data = self._open(shard)
         if data is None or row >= _rows(data):

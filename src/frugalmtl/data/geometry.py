@@ -19,7 +19,7 @@ _CENTRE = 1e-6  # sampling points this close to pixel centres are taken as pixel
 class Geometry:
     """Scale and turn about the centre of a stored image, then a window of the wanted size.
 
-    With stored centre ``c``, magnification ``s``, turn ``R``, stretch ``S`` and window offset ``o`` a stored point ``p``
+    With stored centre ``c``, magnification ``s``, turn ``R``, stretch ``S``, window offset ``o`` a stored point ``p``
     lands at ``S (s R (p - c) + s c) - o``: the turn happens in the stored frame, rigid even if the image is stretched.
 
     Attributes:
@@ -119,6 +119,7 @@ class Warp:
             return found if border or self.covered else found * self.support
         height, width = self.source
         shape = (self.support.shape[0], self.support.shape[1])
+        # grid_sample counts from -1 to 1 over the whole map
         across, down = self.x * (2.0 / width) - 1.0, self.y * (2.0 / height) - 1.0
         grid = torch.stack([across.expand(shape), down.expand(shape)], dim=-1)
         padding = "border" if border else "zeros"

@@ -38,7 +38,7 @@ def collate(examples: Sequence[Example]) -> Batch:
 class Loader:
     """Batches of one split, epoch by epoch.
 
-    The order of an epoch is drawn from ``(seed, epoch)`` and a sample's augmentation from ``(seed, epoch, index)``: both
+    An epoch's order is drawn from ``(seed, epoch)`` and a sample's augmentation from ``(seed, epoch, index)``: both
     are the same for any number of workers and processes, and when an epoch is entered in its middle, so a resumed run
     sees exactly what an uninterrupted one would have seen. Only one epoch can be under way at a time.
 

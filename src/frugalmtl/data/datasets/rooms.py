@@ -23,7 +23,7 @@ from frugalmtl.tasks.classification import classification
 from frugalmtl.tasks.depth import depth
 from frugalmtl.tasks.edges import edges
 from frugalmtl.tasks.human_parts import human_parts
-from frugalmtl.tasks.normals import normals
+from frugalmtl.tasks.normals import normals, unit_or_zero
 from frugalmtl.tasks.saliency import saliency
 from frugalmtl.tasks.segmentation import segmentation
 
@@ -187,7 +187,7 @@ def _sample(record: Record | dict[str, npt.NDArray[Any]], name: str) -> Sample:
     labels = {
         "segmentation": torch.from_numpy(record["segmentation"]).long(),
         "depth": torch.from_numpy(record["depth"])[None].float(),
-        "normals": torch.nn.functional.normalize(torch.from_numpy(record["normals"]).float(), dim=0),
+        "normals": unit_or_zero(torch.from_numpy(record["normals"]).float()),
         "edges": mask("edges"),
         "saliency": mask("saliency"),
         "human_parts": torch.from_numpy(record["human_parts"]).long(),
