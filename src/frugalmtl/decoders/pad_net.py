@@ -23,9 +23,9 @@ class PADNet(Decoder):
 
         F_k' = F_k + sum_{l != k} sigmoid(W^a_{kl} * F_l) . (W^f_{kl} * F_l)
 
-    Xu et al. 2018 (arXiv:1805.04409), module C, in the form of the survey (Vandenhende et al. 2021) and its code: initial
-    and final heads of two residual bottlenecks and a 1x1 convolution, all ``W`` 3x3 without bias. The initial predictions
-    are supervised (``auxiliary["initial"]``, at image size).
+    Xu et al. 2018 (arXiv:1805.04409), module C, in the form of the survey (Vandenhende et al. 2021) and its code:
+    initial and final heads of two residual bottlenecks and a 1x1 convolution, all ``W`` 3x3 without bias. The initial
+    predictions are supervised (``auxiliary["initial"]``, at image size).
 
     All tasks share the fusion of a pyramid's levels. Auxiliary tasks have an initial prediction and take part in the
     exchange, but have no final prediction. Tasks without a map have the head ``pooled`` and stay out of the exchange.

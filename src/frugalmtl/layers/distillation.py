@@ -10,12 +10,12 @@ from torch import Tensor, nn
 class Distillation(nn.Module):
     """Every target adds what the other tasks' features tell it, gated by attention.
 
-    ``F_k' = F_k + sum_{l != k} sigmoid(W^a_{kl} * F_l) . (W^f_{kl} * F_l)`` with 3x3 convolutions without bias (PAD-Net,
-    Xu et al. 2018, arXiv:1805.04409, module C; the survey, Vandenhende et al. 2021, eq. 2, writes ``F_l`` for
-    ``W^f_{kl} * F_l``).
+    ``F_k' = F_k + sum_{l != k} sigmoid(W^a_{kl} * F_l) . (W^f_{kl} * F_l)`` with 3x3 convolutions without bias
+    (PAD-Net, Xu et al. 2018, arXiv:1805.04409, module C; the survey, Vandenhende et al. 2021, eq. 2, writes ``F_l``
+    for ``W^f_{kl} * F_l``).
 
-    All convolutions that read the same ``F_l`` are one convolution: its output channels are the attentions of all targets
-    but ``l``, then their values.
+    All convolutions that read the same ``F_l`` are one convolution: its output channels are the attentions of all
+    targets but ``l``, then their values.
 
     Args:
         sources: names of the tasks whose features are read.
