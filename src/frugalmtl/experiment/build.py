@@ -112,14 +112,19 @@ def check(config: Experiment) -> None:
     BALANCERS.check(config.balancer)
 
 
-def build(config: Experiment, dataset: Dataset | None = None) -> Built:
+def build(config: Experiment, dataset: Dataset | None = None, *, tasks: tuple[Task, ...] | None = None) -> Built:
     """Everything of an experiment but its data.
+
+    Args:
+        config: the experiment.
+        dataset: gives tasks and image size; ``None`` if the config does.
+        tasks: what is predicted, if it is decided already.
 
     Raises:
         UserError: a section does not fit, or the image size does not suit the backbone.
     """
     check(config)
-    tasks = build_tasks(config, dataset)
+    tasks = tasks or build_tasks(config, dataset)
     seed_everything(derive_seed(config.seed, "weights"))
     backbone: Backbone = BACKBONES.build(config.backbone)
     size = _image_size(config, dataset, backbone)

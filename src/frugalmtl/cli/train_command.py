@@ -1,0 +1,28 @@
+"""``frugalmtl train --config FILE --out RUN``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from frugalmtl.cli._arguments import ConfigParser, interactive
+from frugalmtl.experiment.config import Experiment
+
+
+def parser() -> ConfigParser:
+    """Arguments of the command."""
+    made = ConfigParser("train", Experiment)
+    made.add_argument("--out", type=str | None, default=None, help="folder of the run (default: runs/NAME)")
+    return made
+
+
+def run(arguments: Namespace) -> None:
+    """Train, or continue a run that was interrupted; evaluate at the end."""
+    from frugalmtl.experiment.training import evaluate_run, train_run
+
+    config = parser().config(arguments)
+    folder = Path(arguments.out) if arguments.out else Path("runs") / config.name
+    finished = train_run(config, folder, progress=interactive())
+    evaluate_run(finished, config.test_split, progress=interactive())
+    print(f"run: {folder}")

@@ -1,0 +1,49 @@
+"""On what a figure was measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from frugalmtl import __version__
+
+PACKAGES = ("torch", "torchvision", "timm", "torchjd", "torchmetrics", "lightning-fabric", "numpy")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, processor, threads and accelerator of this process, as plain values."""
+    versions = {"frugalmtl": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "absent"
+    accelerators = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "versions": versions,
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "accelerators": accelerators,
+    }
+
+
+def hardware(facts: dict[str, Any]) -> str:
+    """One line for a table's caption."""
+    machine = f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads"
+    return f"{machine}; {', '.join(facts['accelerators'])}" if facts["accelerators"] else machine
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown processor"
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown processor"
