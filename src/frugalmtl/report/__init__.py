@@ -1,0 +1,46 @@
+"""Scores become tables, trade-off curves, pictures and one self-contained page."""
+
+from frugalmtl.report.panels import Shown, make_panels
+from frugalmtl.report.results import (
+    Cell,
+    Cost,
+    Epoch,
+    Latency,
+    Panel,
+    Protocol,
+    PublishedRow,
+    Results,
+    Row,
+    RowCost,
+    SeedResult,
+    TaskInfo,
+    Word,
+    load_results,
+    save_results,
+    summarise_seeds,
+)
+from frugalmtl.report.table import print_table
+from frugalmtl.report.write import write_report
+
+__all__ = [
+    "Cell",
+    "Cost",
+    "Epoch",
+    "Latency",
+    "Panel",
+    "Protocol",
+    "PublishedRow",
+    "Results",
+    "Row",
+    "RowCost",
+    "SeedResult",
+    "Shown",
+    "TaskInfo",
+    "Word",
+    "load_results",
+    "make_panels",
+    "print_table",
+    "save_results",
+    "summarise_seeds",
+    "write_report",
+]

@@ -1,0 +1,170 @@
+"""The results table as data, read by the page and by the terminal alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from frugalmtl.report.formatting import decimals_for, number, scale_for, spread
+from frugalmtl.report.results import Cost, Results, Row, TaskInfo
+
+COST_FIELDS = ("macs", "flops", "params", "bytes", "peak_memory", "latency_ms")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of the table."""
+
+    value: float
+    text: str
+    spread: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """One measured column.
+
+    Attributes:
+        key: task name, or the name of the figure; published values use the same keys.
+        higher_is_better: direction, shown as an arrow.
+        decimals: with which numbers are written.
+        scale: divisor of the stored values.
+    """
+
+    key: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    decimals: int
+    scale: float = 1.0
+    signed: bool = False
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    @property
+    def arrow(self) -> str:
+        """Which way is better."""
+        return "↑" if self.higher_is_better else "↓"
+
+    def text(self, value: float) -> str:
+        """``value`` as this column writes it."""
+        return number(value / self.scale, self.decimals, signed=self.signed)
+
+
+def cost_value(cost: Cost, key: str) -> float:
+    """One figure of a cost; latency by its median."""
+    return cost.latency_ms.median if key == "latency_ms" else float(getattr(cost, key))
+
+
+def ratio(results: Results, row: Row, key: str) -> float:
+    """A figure of the deployed ``row`` divided by the reference's; NaN if either was not measured."""
+    if key in row.ratio_to_reference:
+        return row.ratio_to_reference[key]
+    reference = cost_value(results.row(results.reference).cost.deployed, key)
+    return cost_value(row.cost.deployed, key) / reference if reference > 0 else math.nan
+
+
+def score(row: Row, task: TaskInfo, metric: str = "") -> tuple[float, float]:
+    """Mean and standard deviation of a metric (the primary one if none is named); NaN where there is none."""
+    key = metric or task.primary
+    return (
+        row.scores_mean.get(task.name, {}).get(key, math.nan),
+        row.scores_std.get(task.name, {}).get(key, math.nan),
+    )
+
+
+def columns(results: Results) -> list[Column]:
+    """The measured columns: every task's primary metric, Delta_MTL, mean rank, and the deployed model's cost."""
+    made = []
+    for task in results.tasks:
+        scores = {row.name: score(row, task) for row in results.rows}
+        places = decimals_for(mean for mean, _ in scores.values())
+        made.append(
+            _fill(Column(task.name, f"{task.name} {task.primary}", task.unit, task.higher_is_better, places), scores)
+        )
+    delta = {row.name: (row.delta_mtl_mean, row.delta_mtl_std) for row in results.rows}
+    made.append(_fill(Column("delta_mtl", "Δ_MTL", "%", True, 2, signed=True), delta))
+    rank = {row.name: (row.mean_rank, math.nan) for row in results.rows}
+    made.append(_fill(Column("mean_rank", "mean rank", "", False, 2), rank))
+    made.append(_cost_column(results, "macs", "MACs", ""))
+    made.append(_cost_column(results, "params", "params", ""))
+    made.append(_cost_column(results, "latency_ms", "latency", "ms"))
+    return made
+
+
+def _cost_column(results: Results, key: str, title: str, unit: str) -> Column:
+    values = {row.name: (cost_value(row.cost.deployed, key), math.nan) for row in results.rows}
+    means = [mean for mean, _ in values.values()]
+    scale, prefix = (1.0, "") if unit else scale_for(means)
+    return _fill(Column(key, title, unit or prefix, False, decimals_for([m / scale for m in means]), scale), values)
+
+
+def _fill(column: Column, values: dict[str, tuple[float, float]]) -> Column:
+    """Write the entries; every row that reads the same as the best one is marked best."""
+    better: Callable[[list[float]], float] = max if column.higher_is_better else min
+    measured = [mean for mean, _ in values.values() if math.isfinite(mean)]
+    best = column.text(better(measured)) if len(measured) > 1 else None
+    for name, (mean, deviation) in values.items():
+        text = column.text(mean)
+        column.entries[name] = Entry(mean, text, spread(deviation / column.scale, column.decimals), text == best)
+    return column
+
+
+def pareto_front(points: dict[str, tuple[float, float]]) -> list[str]:
+    """Names of the points ``(cost, gain)`` that no other beats in both, cheapest first; NaN takes no part.
+
+    >>> pareto_front({"a": (1, 0.0), "b": (2, 3.0), "c": (3, 2.0)})
+    ['a', 'b']
+    """
+    known = {name: point for name, point in points.items() if all(map(math.isfinite, point))}
+    front: list[str] = []
+    highest = -math.inf
+    for name in sorted(known, key=lambda name: (known[name][0], -known[name][1])):
+        if known[name][1] > highest:
+            front.append(name)
+            highest = known[name][1]
+    return front
+
+
+def answer(results: Results) -> str:
+    """One or two sentences: the best Delta_MTL, the cheapest row, and whether the lead is larger than the spread."""
+    reference = results.row(results.reference)
+    rivals = [row for row in results.rows if row.name != reference.name and math.isfinite(row.delta_mtl_mean)]
+    if not rivals:
+        return "No row besides the reference has a Δ_MTL yet, so there is nothing to compare."
+    ranked = sorted(rivals, key=lambda row: -row.delta_mtl_mean)
+    best = ranked[0]
+    verdict = (
+        "is the most accurate" if best.delta_mtl_mean > 0 else "comes closest to the reference, but does not reach it"
+    )
+    first = f"{best.label} {verdict}: Δ_MTL {_delta(best)} against {reference.label}{_at_cost(results, best)}"
+    priced = [row for row in rivals if math.isfinite(ratio(results, row, "macs"))]
+    if not priced:
+        return f"{first}.{_caution(ranked)}"
+    cheapest = min(priced, key=lambda row: (ratio(results, row, "macs"), -row.delta_mtl_mean))
+    if cheapest is best:
+        return f"{first}, which is also the lowest cost.{_caution(ranked)}"
+    return f"{first}; {cheapest.label} is the cheapest, with Δ_MTL {_delta(cheapest)}{_at_cost(results, cheapest)}.{_caution(ranked)}"
+
+
+def _delta(row: Row) -> str:
+    deviation = spread(row.delta_mtl_std, 2)
+    return f"{number(row.delta_mtl_mean, 2, signed=True)}{' ' + deviation if deviation else ''} %"
+
+
+def _at_cost(results: Results, row: Row) -> str:
+    share = ratio(results, row, "macs")
+    return f" at {number(100 * share, 0)} % of its multiply-adds" if math.isfinite(share) else ""
+
+
+def _caution(ranked: list[Row]) -> str:
+    """What keeps the reader from trusting the first place too much."""
+    if not math.isfinite(ranked[0].delta_mtl_std):
+        return " One seed only: the spread between runs is not known."
+    if len(ranked) > 1:
+        lead = ranked[0].delta_mtl_mean - ranked[1].delta_mtl_mean
+        deviations = [row.delta_mtl_std for row in ranked[:2] if math.isfinite(row.delta_mtl_std)]
+        if lead < max(deviations):
+            return f" The lead over {ranked[1].label} is smaller than the spread between seeds."
+    return ""

@@ -1,0 +1,153 @@
+"""The report as one HTML file: everything inline, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+
+from frugalmtl.report._embedding import data_uri, embed
+from frugalmtl.report._gallery import gallery
+from frugalmtl.report._html import Markup, join, tag
+from frugalmtl.report._tables import conditions, configurations, cost_table, metrics_table, results_table
+from frugalmtl.report.columns import answer
+from frugalmtl.report.figures import Drawing, Look, drawings
+from frugalmtl.report.palette import DARK, LIGHT, Theme, row_styles
+from frugalmtl.report.results import Results
+
+PICTURE_BUDGET = 10_000_000
+"""Characters of the page that pictures of samples may take together; figures and tables come on top."""
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_NARROW = "(max-width: 640px)"
+_DARK = "(prefers-color-scheme: dark)"
+
+
+def render_page(results: Results, folder: Path) -> str:
+    """The page.
+
+    Args:
+        results: what to show.
+        folder: the folder that the pictures' paths are relative to.
+
+    Raises:
+        UserError: a picture is missing or not readable.
+    """
+    photographs = {panel.image for panel in [*results.panels, *results.photos]}
+    pictures = embed(results.pictures(), folder, photographs, PICTURE_BUDGET)
+    figures = drawings(results)
+    sections = [
+        ("results", "Results", _results(results)),
+        ("tradeoff", "Accuracy against compute", _figures(f for f in figures if not f.name.startswith("curves"))),
+        ("panels", "Image by image", _gallery(results, pictures, "panels") if results.panels else None),
+        ("photos", "Photographs", _gallery(results, pictures, "photos") if results.photos else None),
+        ("training", "Training", _figures(f for f in figures if f.name.startswith("curves"))),
+        ("cost", "Cost", _cost(results)),
+        ("runs", "Configuration and environment", configurations(results)),
+        ("method", "How the numbers were measured", conditions(results)),
+    ]
+    shown = [(key, title, content) for key, title, content in sections if content]
+    links = tag("nav", *(tag("a", title, href=f"#{key}") for key, title, _ in shown), aria_label="Sections")
+    bodies = [tag("section", tag("h2", title), content, id=key) for key, title, content in shown]
+    header = tag(
+        "header", tag("h1", results.name), _subtitle(results), tag("p", answer(results), class_="answer"), links
+    )
+    footer = tag("footer", f"Made by frugalmtl from results.json, {results.created}.")
+    dialog = tag(
+        "dialog",
+        tag("figure", tag("img", src="data:,", alt=""), tag("figcaption", "")),
+        tag("form", tag("button", "Close", type="submit"), method="dialog"),
+        id="viewer",
+        aria_label="Enlarged picture",
+    )
+    body = tag("body", tag("main", header, *bodies, footer), dialog, tag("script", _asset("page.js")))
+    return f"<!DOCTYPE html>\n{tag('html', _head(results), body, lang='en')}\n"
+
+
+def _head(results: Results) -> Markup:
+    style = Markup(_theme_css(LIGHT, results) + f"@media {_DARK}{{{_theme_css(DARK, results)}}}") + _asset("page.css")
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("link", rel="icon", href="data:,"),
+        tag("title", results.name),
+        tag("style", Markup(style)),
+    )
+
+
+def _theme_css(theme: Theme, results: Results) -> str:
+    names = ("background", "panel", "ink", "quiet", "line")
+    pairs = [f"--{name}:{getattr(theme, name)}" for name in names]
+    pairs += [f"--r{index}:{style.colour(theme)}" for index, style in enumerate(row_styles(results).values())]
+    classes = "".join(f".r{index}{{color:var(--r{index})}}" for index in range(len(results.rows)))
+    return f":root{{{';'.join(pairs)}}}{classes}"
+
+
+def _asset(name: str) -> Markup:
+    return Markup((files("frugalmtl.report") / name).read_text(encoding="utf-8"))
+
+
+def _subtitle(results: Results) -> Markup:
+    given = results.protocol
+    count = len(given.seeds)
+    facts = [
+        f"{given.dataset}, {given.split} ({given.split_size:,} images)",
+        " × ".join(map(str, given.image_size)),
+        f"{given.epochs:g} epochs",
+        f"{count} seed{'' if count == 1 else 's'}",
+        given.hardware,
+    ]
+    return tag("p", " · ".join(facts), class_="subtitle")
+
+
+def _results(results: Results) -> Markup:
+    note = (
+        "Mean ± standard deviation over seeds. Bold marks the best measured value of a column. Operations, parameters and latency "
+        "are those of the deployed model for one image."
+    )
+    others = metrics_table(results)
+    folded = tag("details", tag("summary", "All metrics"), others) if others else None
+    return join([tag("p", note, class_="note"), results_table(results), folded])
+
+
+def _figures(chosen: Iterable[Drawing]) -> Markup | None:
+    made = [_figure(drawing) for drawing in chosen]
+    return tag("div", *made, class_="charts") if made else None
+
+
+def _figure(drawing: Drawing) -> Markup:
+    """One figure in four looks; the browser takes the one for its width and theme."""
+
+    def address(theme: Theme, narrow: bool) -> str:
+        return data_uri(drawing.draw(Look(theme, narrow, "svg")), "image/svg+xml")
+
+    picture = tag(
+        "picture",
+        tag("source", media=f"{_NARROW} and {_DARK}", srcset=address(DARK, True)),
+        tag("source", media=_NARROW, srcset=address(LIGHT, True)),
+        tag("source", media=_DARK, srcset=address(DARK, False)),
+        tag("img", src=address(LIGHT, False), alt=drawing.text),
+    )
+    return tag("figure", tag("figcaption", drawing.title), picture, class_="chart wide" if drawing.wide else "chart")
+
+
+def _gallery(results: Results, pictures: dict[str, str], which: str) -> Markup:
+    panels = results.panels if which == "panels" else results.photos
+    words = (
+        "Input, label and prediction of every model. Grey hatching marks pixels without a label. Choose an image to see all tasks, "
+        "or a task and “all images” to compare models; select a picture to enlarge it."
+        if which == "panels"
+        else "Real photographs, which nobody labelled: only the predictions can be judged, by eye."
+    )
+    return join([tag("p", words, class_="note"), gallery(results, panels, pictures, f"{which}-gallery")])
+
+
+def _cost(results: Results) -> Markup:
+    note = (
+        "Per image. “As trained” is the model with everything that its training needs; “deployed” is what remains of it. The third "
+        "line sets the deployed model against the deployed reference."
+    )
+    return join([tag("p", note, class_="note"), cost_table(results)])

@@ -1,0 +1,60 @@
+"""Colours and markers of the rows, shared by all figures and the page.
+
+The hues are Okabe and Ito's (2008), told apart with any common colour blindness; lightness is set per theme so that every colour
+stands out at 3:1 or more from its background. Marker and dash repeat the difference without colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from frugalmtl.report.results import Results
+
+_LIGHT = ("#0a6ab0", "#c24e00", "#00805c", "#a8408a", "#8a6500", "#0b8aa8")
+_DARK = ("#56a8ec", "#f28a48", "#35c795", "#e08cc8", "#dcbc3c", "#6fd3e6")
+_MARKERS = (("o", "●"), ("^", "▲"), ("s", "■"), ("v", "▼"), ("P", "✚"), ("X", "✖"), ("*", "★"))
+_DASHES = ("-", "--", "-.", ":")
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of one theme."""
+
+    dark: bool
+    background: str
+    panel: str
+    ink: str
+    quiet: str
+    line: str
+    rows: tuple[str, ...]
+
+
+LIGHT = Theme(False, "#fcfcfa", "#ffffff", "#1d2126", "#5a6270", "#d9dce1", _LIGHT)
+DARK = Theme(True, "#14171b", "#1b1f25", "#e7e9ec", "#a3abb8", "#353b44", _DARK)
+
+
+@dataclass(frozen=True)
+class RowStyle:
+    """How one row looks: colour per theme, matplotlib marker, the same as a character, dash."""
+
+    light: str
+    dark: str
+    marker: str
+    glyph: str
+    dash: str
+
+    def colour(self, theme: Theme) -> str:
+        """The row's colour in ``theme``."""
+        return self.dark if theme.dark else self.light
+
+
+def row_styles(results: Results) -> dict[str, RowStyle]:
+    """A style per row; the reference is a diamond in the colour of the text."""
+    styles = {results.reference: RowStyle(LIGHT.ink, DARK.ink, "D", "◆", "-")}
+    others = [row.name for row in results.rows if row.name != results.reference]
+    for index, name in enumerate(others):
+        colour, (marker, glyph) = index % len(_LIGHT), _MARKERS[index % len(_MARKERS)]
+        styles[name] = RowStyle(
+            _LIGHT[colour], _DARK[colour], marker, glyph, _DASHES[index // len(_LIGHT) % len(_DASHES)]
+        )
+    return {row.name: styles[row.name] for row in results.rows}

@@ -1,0 +1,333 @@
+"""The one file that a report is built from: ``results.json``, typed.
+
+Numbers that were not measured are NaN (null in the file), never zero and never left to guess.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.files import read_text, write_text
+from frugalmtl.core.types import Scores
+from frugalmtl.report._reading import read_value, write_value
+
+Mark = Literal["", "right", "wrong", "missed", "unknown"]
+
+
+@dataclass
+class Protocol:
+    """Under which conditions every measured number came about; the report prints all of it.
+
+    Attributes:
+        dataset: name of the dataset.
+        split: which split the scores were measured on.
+        split_size: images in that split.
+        image_size: (height, width) in pixels.
+        epochs: length of the training, pre-training of the backbone not counted.
+        seeds: seeds of the runs.
+        hardware: processor or accelerator that the latency was measured on.
+        versions: library -> version.
+        flop_convention: what is counted as one operation.
+        notes: further remarks, one paragraph each.
+    """
+
+    dataset: str
+    split: str
+    split_size: int
+    image_size: list[int]
+    epochs: float
+    seeds: list[int]
+    hardware: str
+    versions: dict[str, str] = field(default_factory=dict)
+    flop_convention: str = "1 MAC = one multiply-add; FLOPs = 2 x MACs"
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class TaskInfo:
+    """What the report needs to know of a task; the facts come from :class:`frugalmtl.tasks.base.Task`."""
+
+    name: str
+    primary: str
+    higher_is_better: bool
+    kind: str = ""
+    unit: str = ""
+    weight: float = 1.0
+
+
+@dataclass
+class SeedResult:
+    """One finished run."""
+
+    seed: int
+    scores: Scores
+    train_seconds: float = math.nan
+    history_file: str = ""
+
+
+@dataclass
+class Latency:
+    """Milliseconds per image: median and 95th percentile of interleaved runs."""
+
+    median: float = math.nan
+    p95: float = math.nan
+
+
+@dataclass
+class Cost:
+    """What one model costs for one image: operations, parameters, bytes on disk, peak bytes in memory, milliseconds."""
+
+    macs: float = math.nan
+    flops: float = math.nan
+    params: float = math.nan
+    bytes: float = math.nan
+    peak_memory: float = math.nan
+    latency_ms: Latency = field(default_factory=Latency)
+
+
+@dataclass
+class RowCost:
+    """The same model as it is trained and as it is deployed."""
+
+    training: Cost = field(default_factory=Cost)
+    deployed: Cost = field(default_factory=Cost)
+
+
+@dataclass
+class Row:
+    """One model of the comparison, over all its seeds.
+
+    Attributes:
+        name: key of the row; unique.
+        title: what the reader sees; the name if empty.
+        scores_mean: mean over seeds; a task or metric may be missing.
+        scores_std: sample standard deviation over seeds; empty or NaN for one seed.
+        ratio_to_reference: fields of the deployed :class:`Cost` (``latency_ms`` by its median), divided by the reference's;
+            what is missing is computed from ``cost``.
+        config: the resolved configuration of the runs.
+        environment: versions, hardware and commit of the runs.
+        run_dirs: where the runs lie.
+    """
+
+    name: str
+    title: str = ""
+    encoder: str = ""
+    decoder: str = ""
+    balancer: str = ""
+    backbone: str = ""
+    seeds: list[SeedResult] = field(default_factory=list)
+    scores_mean: Scores = field(default_factory=dict)
+    scores_std: Scores = field(default_factory=dict)
+    delta_mtl_mean: float = math.nan
+    delta_mtl_std: float = math.nan
+    mean_rank: float = math.nan
+    cost: RowCost = field(default_factory=RowCost)
+    ratio_to_reference: dict[str, float] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    run_dirs: list[str] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """Title, or the name where no title is given."""
+        return self.title or self.name
+
+
+@dataclass
+class PublishedRow:
+    """Figures from a paper. They never mix with measured ones.
+
+    Attributes:
+        title: method as the paper calls it.
+        source: paper and table.
+        convention: how the paper counts operations and scores.
+        values: task name, or ``delta_mtl``, ``mean_rank``, ``macs``, ``params``, ``latency_ms`` -> value in the unit of the
+            measured column (operations and parameters as plain counts). Other keys are listed beneath the row.
+    """
+
+    title: str
+    source: str
+    convention: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Epoch:
+    """One line of a training history: mean training loss and validation metric (the primary one) per task."""
+
+    epoch: float
+    loss: dict[str, float] = field(default_factory=dict)
+    metric: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Word:
+    """A word about an image and whether the label agrees."""
+
+    text: str
+    mark: Mark = ""
+
+
+@dataclass
+class Cell:
+    """One label or prediction: a picture (path relative to the results file), or words; neither means "no label"."""
+
+    picture: str = ""
+    words: list[Word] | None = None
+
+
+@dataclass
+class Panel:
+    """One image, its labels and what every row predicts.
+
+    Attributes:
+        name: identifier of the sample.
+        image: picture, path relative to the results file.
+        labels: ``{task: cell}``; empty for photographs.
+        predictions: ``{row: {task: cell}}``.
+    """
+
+    name: str
+    image: str
+    labels: dict[str, Cell] = field(default_factory=dict)
+    predictions: dict[str, dict[str, Cell]] = field(default_factory=dict)
+
+
+@dataclass
+class Results:
+    """A comparison, complete: whatever the report says stands here.
+
+    Attributes:
+        created: date and time, ISO 8601.
+        reference: name of the row that Delta_MTL and cost ratios are taken against.
+        curves: ``{row: training history}``.
+        panels: samples with labels.
+        photos: images without labels.
+    """
+
+    name: str
+    created: str
+    protocol: Protocol
+    tasks: list[TaskInfo]
+    reference: str
+    rows: list[Row]
+    published: list[PublishedRow] = field(default_factory=list)
+    curves: dict[str, list[Epoch]] = field(default_factory=dict)
+    panels: list[Panel] = field(default_factory=list)
+    photos: list[Panel] = field(default_factory=list)
+
+    def row(self, name: str) -> Row:
+        """The row called ``name``."""
+        return next(row for row in self.rows if row.name == known("row", name, [row.name for row in self.rows]))
+
+    def to_json(self) -> str:
+        """The text of ``results.json``."""
+        return json.dumps(write_value(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "results") -> Results:
+        """Read and check the text of a results file.
+
+        Raises:
+            UserError: not JSON, a field is missing, unknown or of the wrong type, or names do not fit together.
+        """
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where} is not JSON ({error}); was the file cut off? Write it again") from None
+        except RecursionError:
+            raise UserError(f"{where} is nested too deeply to be a results file") from None
+        results: Results = read_value(cls, content, where)
+        results.check(where)
+        return results
+
+    def check(self, where: str = "results") -> None:
+        """Check that the names fit together.
+
+        Raises:
+            UserError: a name is doubled or unknown, or a picture lies outside the report's folder.
+        """
+        names = _unique(f"{where}.rows", [row.name for row in self.rows])
+        tasks = _unique(f"{where}.tasks", [task.name for task in self.tasks])
+        known(f"{where}.reference (a row)", self.reference, names)
+        for row in self.rows:
+            given = set(row.scores_mean) | set(row.scores_std) | {task for seed in row.seeds for task in seed.scores}
+            _all_known(f"task in the scores of row {row.name!r}", given, tasks)
+        _all_known(f"row in {where}.curves", self.curves, names)
+        for panel in [*self.panels, *self.photos]:
+            _all_known(f"row in panel {panel.name!r}", panel.predictions, names)
+            for cells in [panel.labels, *panel.predictions.values()]:
+                _all_known(f"task in panel {panel.name!r}", cells, tasks)
+        for path in self.pictures():
+            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                raise UserError(f"picture {path!r} must be a path inside the folder of the results file")
+
+    def pictures(self) -> list[str]:
+        """Every picture that the panels and photographs point to, each once."""
+        paths: dict[str, None] = {}
+        for panel in [*self.panels, *self.photos]:
+            paths[panel.image] = None
+            for cells in [panel.labels, *panel.predictions.values()]:
+                paths.update({cell.picture: None for cell in cells.values() if cell.picture})
+        return list(paths)
+
+
+def load_results(path: str | os.PathLike[str]) -> Results:
+    """Read ``results.json``.
+
+    Raises:
+        UserError: the file is missing or broken.
+    """
+    return Results.from_json(read_text(path, "results file"), str(path))
+
+
+def save_results(results: Results, path: str | os.PathLike[str]) -> None:
+    """Check and write ``results.json`` atomically.
+
+    Raises:
+        UserError: names do not fit together, or the file cannot be written.
+    """
+    results.check()
+    write_text(path, results.to_json())
+
+
+def summarise_seeds(seeds: Sequence[SeedResult]) -> tuple[Scores, Scores]:
+    """Mean and sample standard deviation (n - 1) of every metric over ``seeds``; no deviation for a single value.
+
+    >>> mean, std = summarise_seeds([SeedResult(0, {"a": {"m": 1.0}}), SeedResult(1, {"a": {"m": 3.0}})])
+    >>> mean, round(std["a"]["m"], 3)
+    ({'a': {'m': 2.0}}, 1.414)
+    """
+    mean: Scores = {}
+    std: Scores = {}
+    for task, metric in dict.fromkeys(
+        (task, key) for seed in seeds for task, keys in seed.scores.items() for key in keys
+    ):
+        values = [seed.scores[task][metric] for seed in seeds if metric in seed.scores.get(task, {})]
+        mean.setdefault(task, {})[metric] = math.fsum(values) / len(values)
+        if len(values) > 1:
+            finite = all(map(math.isfinite, values))
+            std.setdefault(task, {})[metric] = statistics.stdev(values) if finite else math.nan
+    return mean, std
+
+
+def _unique(where: str, names: list[str]) -> list[str]:
+    if not names:
+        raise UserError(f"{where} is empty: a report needs at least one")
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{where} holds {name!r} more than once: names must be unique")
+    return names
+
+
+def _all_known(what: str, given: Any, names: list[str]) -> None:
+    for name in given:
+        known(what, name, names)
