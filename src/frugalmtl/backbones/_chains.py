@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
-from timm.layers import resample_abs_pos_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.models.convnext import ConvNeXtStage
 from timm.models.hrnet import HighResolutionNet
 from timm.models.regnet import RegStage
@@ -46,13 +48,15 @@ def chain_of(model: nn.Module) -> Chain:
     return _features(model, channel_axis=-1 if isinstance(model, SwinTransformer) else 1)
 
 
-# --- Models that are one chain of modules: ResNet, EfficientNet, ConvNeXt, RegNet, Swin, ... -----------------------------
+# --- Models that are one chain of modules: ResNet, EfficientNet, ConvNeXt, RegNet, Swin, ... --------------------------
 
 
 def _features(model: nn.Module, channel_axis: int) -> Chain:
     """Cut after each module that timm's ``feature_info`` names at stride 4 or more."""
-    ends: list[str] = [info["module"] for info in _feature_info(model) if info["reduction"] >= 4]
-    stem, body, in_stem = nn.Sequential(), [], True
+    facts: Any = model.feature_info
+    ends: list[str] = [fact["module"] for fact in facts if fact["reduction"] >= 4]
+    stem, in_stem = nn.Sequential(), True
+    body: list[tuple[str, nn.Module]] = []
     for name, child in model.named_children():
         in_stem = in_stem and not any(_inside(end, name) for end in ends)
         if in_stem:
@@ -69,17 +73,13 @@ def _features(model: nn.Module, channel_axis: int) -> Chain:
     return Chain(stages, [(stage, 0) for stage in range(len(stages))], channel_axis)
 
 
-def _feature_info(model: nn.Module) -> list[dict[str, object]]:
-    info = model.feature_info
-    return list(getattr(info, "info", info))
-
-
 def _inside(name: str, prefix: str) -> bool:
     return name == prefix or name.startswith(prefix + ".")
 
 
 def _blocks(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The blocks that run one after the other inside ``module``: containers are opened, anything else is a block."""
+    children: list[tuple[str, nn.Module]]
     if isinstance(module, (ConvNeXtStage, SwinTransformerStage)):
         children = [("downsample", module.downsample), ("blocks", module.blocks)]
     elif isinstance(module, (nn.Sequential, RegStage)):
@@ -93,7 +93,7 @@ def _blocks(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         yield from _blocks(f"{name}.{child_name}", child)
 
 
-# --- HRNet: the state is a list of tensors, one per resolution -----------------------------------------------------------
+# --- HRNet: the state is a list of tensors, one per resolution --------------------------------------------------------
 
 
 class Transition(nn.Module):
@@ -140,7 +140,7 @@ def _hrnet(model: HighResolutionNet) -> Chain:
     return Chain(stages, [(3, index) for index in range(4)])
 
 
-# --- ViT: the state is a grid of tokens; the pyramid is made afterwards --------------------------------------------------
+# --- ViT: the state is a grid of tokens; the pyramid is made afterwards -----------------------------------------------
 
 
 class PatchGrid(nn.Module):
@@ -190,10 +190,10 @@ class ChannelNorm(nn.LayerNorm):
 class SimplePyramid(nn.Module):
     """Levels at strides 4, 8, 16 and 32 from the last grid of a plain transformer.
 
-    Source: Li et al., "Exploring Plain Vision Transformer Backbones for Object Detection" (ECCV 2022), section 3: a finer
-    level by transposed convolutions of stride 2 (each halves the channels; layer norm and GELU between two), a coarser one
-    by max pooling. Left out is what follows there (1x1 and 3x3 convolutions to 256 channels): decoders here have their own.
-    The model's final norm is applied first; this is our choice, since pre-trained transformers end in it.
+    Source: Li et al., "Exploring Plain Vision Transformer Backbones for Object Detection" (ECCV 2022), section 3: a
+    finer level by transposed convolutions of stride 2 (each halves the channels; layer norm and GELU between two), a
+    coarser one by max pooling. Two choices are ours: the convolutions to 256 channels that follow there are left out,
+    since decoders here have their own; and the final norm comes first, since pre-trained transformers end in it.
 
     Args:
         norm: the model's final norm over the channels of ``[B, h, w, C]``.
@@ -234,7 +234,7 @@ def _vit(model: VisionTransformer) -> Chain:
     blocks = [GridBlock(block) for block in model.blocks]
     count = min(4, len(blocks))
     cuts = [round(len(blocks) * index / count) for index in range(count + 1)]
-    stages: list[list[nn.Module]] = [list(blocks[start:stop]) for start, stop in zip(cuts, cuts[1:], strict=False)]
+    stages: list[list[nn.Module]] = [list(blocks[start:stop]) for start, stop in pairwise(cuts)]
     stages[0].insert(0, PatchGrid(model))
     neck = SimplePyramid(model.norm, model.embed_dim, patch[0])
     return Chain(stages, [(len(stages) - 1, 0)], channel_axis=-1, neck=neck)

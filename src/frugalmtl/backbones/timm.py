@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from frugalmtl.backbones._chains import Chain, chain_of
 from frugalmtl.backbones._packaged_weights import packaged_weights, read_packaged_weights
 from frugalmtl.backbones._weights import fill, read_weights
 from frugalmtl.backbones.base import Backbone, BlockInfo, State, tensors_of
-from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Pyramid
 
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -43,19 +44,21 @@ class Timm(Backbone):
     """A timm model without its head: a chain of residual blocks and a pyramid at strides 4, 8, 16 and 32.
 
     ResNets (and ResNeXts), EfficientNets, MobileNets V2 to V4, ConvNeXts and RegNets give the output of each stage from
-    stride 4 on. HRNets give the four branches of the last stage as they are (``hrnet_w18``: 18, 36, 72 and 144 channels),
-    without the modules that widen them for classification. Swin Transformers give the output of each stage without a
-    norm, and take images of any size (windows are padded; whether a stage shifts its windows stays as at the size of
-    the pre-training). Vision Transformers give a pyramid made of their last block, see
+    stride 4 on. HRNets give the four branches of the last stage as they are (``hrnet_w18``: 18, 36, 72 and 144
+    channels), without the modules that widen them for classification. Swin Transformers give the output of each stage
+    without a norm, and take images of any size: windows are padded; whether a stage shifts its windows stays as at the
+    size of the pre-training. Vision Transformers give a pyramid made of their last block, see
     :class:`~frugalmtl.backbones._chains.SimplePyramid`; class and register tokens are left out, as in that paper, and
-    positions are resampled to the image, so that their state is a grid; four stages of equally many blocks are our choice.
+    positions are resampled to the image, so that their state is a grid. Their four stages of equally many blocks are
+    our choice.
 
-    ``output_stride`` of ResNets: stages that would go beyond it keep stride 1 and dilate instead. At 8, layer3 has dilation
-    2 and layer4 dilation 4, and the 3x3 convolution that lost its stride has half of that (1 and 2), as in Chen et
-    al., "Rethinking Atrous Convolution" (2017), section 3.1, and the multi-task survey of Vandenhende et al. (2021).
+    ``output_stride`` of ResNets: stages that would go beyond it keep stride 1 and dilate instead. At 8, layer3 has
+    dilation 2 and layer4 dilation 4, and the 3x3 convolution that lost its stride has half of that (1 and 2), as in
+    Vandenhende et al., "Multi-Task Learning for Dense Prediction Tasks: A Survey" (TPAMI 2021).
 
     Args:
-        model: name of a timm model, e.g. ``"resnet50"``.
+        model: name of a timm model, e.g. ``"resnet50"``. A tag behind a dot (``"resnet50.a1_in1k"``) only decides the
+            normalisation that is expected of the image.
         weights: None for a random initialisation; ``"package"`` for the ImageNet weights inside an installed package
             (``tf_efficientnet_lite0``, ``mobilenetv2_100``); or a local .safetensors or .pth file under timm's names.
             Nothing is ever downloaded.
@@ -78,7 +81,10 @@ class Timm(Backbone):
                 )
             arguments["output_stride"] = output_stride
         packaged = packaged_weights(name) if weights == "package" else None
-        network = create_model(model, pretrained=False, **arguments)
+        try:
+            network = create_model(model, pretrained=False, **arguments)
+        except RuntimeError as error:  # timm's word for a tag that it does not know
+            raise UserError(f"cannot build timm model {model!r}: {error}") from None
         chain = chain_of(network)
         expects = packaged or network.pretrained_cfg
         self.mean, self.std = _triple(expects, "mean"), _triple(expects, "std")
@@ -130,25 +136,15 @@ class Timm(Backbone):
 
 
 def _family(name: str) -> str:
-    for family in FAMILIES:
-        if name in list_models(module=family):
+    members = {family: list_models(module=family) for family in FAMILIES}
+    for family, names in members.items():
+        if name in names:
             return family
+    families = f"choose one of the families {', '.join(FAMILIES)}"
     if name in list_models():
-        raise UserError(
-            f"timm model {name!r} cannot be cut into a chain: choose one of the families {', '.join(FAMILIES)}"
-        )
-    close = _close_names(name)
-    raise UserError(f"unknown timm model {name!r}: {close}")
-
-
-def _close_names(name: str) -> str:
-    names = [member for family in FAMILIES for member in list_models(module=family)]
-    try:
-        known("", name, names)
-    except UserError as error:
-        message = str(error)
-    _, found, hint = message.partition("Did you mean ")
-    return f"did you mean {hint}" if found else f"choose one of the families {', '.join(FAMILIES)}"
+        raise UserError(f"timm model {name!r} cannot be cut into a chain: {families}")
+    close = get_close_matches(name, [name for names in members.values() for name in names], n=3)
+    raise UserError(f"unknown timm model {name!r}: {'did you mean ' + ' or '.join(close) + '?' if close else families}")
 
 
 def _triple(source: object, key: str) -> tuple[float, float, float]:

@@ -13,10 +13,10 @@ from frugalmtl.core.types import Features, Pyramid
 class Encoder(nn.Module):
     """Image -> a pyramid of features per task.
 
-    The forward pass is cut in two at the **shared representation**: :meth:`encode` computes the tensors that more than one
-    task reads (in the end), :meth:`branch` what each task does with them on its own. Balancers that take gradients at the
-    representation detach at this cut, so the trunk is traversed backwards once whatever the number of tasks. The cut must be
-    complete: :meth:`branch` may read nothing of the trunk but the tensors that :meth:`encode` returned.
+    The forward pass is cut in two at the **shared representation**: :meth:`encode` computes the tensors that more than
+    one task reads (in the end), :meth:`branch` what each task does with them on its own. Balancers that take gradients
+    at the representation detach at this cut, so the trunk is traversed backwards once whatever the number of tasks. The
+    cut must be complete: :meth:`branch` may read nothing of the trunk but the tensors that :meth:`encode` returned.
 
     Constructors take ``(backbone, tasks)`` positionally (a ready :class:`~frugalmtl.backbones.base.Backbone`, copied as
     often as needed, and the task names) and their config as keyword-only arguments.
@@ -73,3 +73,15 @@ class SharedPyramid(nn.Module):
         """Image ``[B, 3, H, W]`` -> ``{task: pyramid}``, one pyramid."""
         pyramid: Pyramid = self.network(image)
         return dict.fromkeys(self.task_names, pyramid)
+
+
+class SeparateNetworks(nn.Module):
+    """Deployed form of tasks that share nothing: one network each."""
+
+    def __init__(self, networks: nn.ModuleDict) -> None:
+        super().__init__()
+        self.networks = networks
+
+    def forward(self, image: Tensor) -> dict[str, Pyramid]:
+        """Image ``[B, 3, H, W]`` -> ``{task: pyramid}``."""
+        return {task: network(image) for task, network in self.networks.items()}

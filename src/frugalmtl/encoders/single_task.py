@@ -8,8 +8,8 @@ from copy import deepcopy
 from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
-from frugalmtl.core.types import Features, Pyramid
-from frugalmtl.encoders.base import Encoder
+from frugalmtl.core.types import Features
+from frugalmtl.encoders.base import Encoder, SeparateNetworks
 
 
 class SingleTask(Encoder):
@@ -42,15 +42,3 @@ class SingleTask(Encoder):
     def deploy(self) -> nn.Module:
         """The networks side by side."""
         return SeparateNetworks(self.networks)
-
-
-class SeparateNetworks(nn.Module):
-    """Deployed form of tasks that share nothing: one network each."""
-
-    def __init__(self, networks: nn.ModuleDict) -> None:
-        super().__init__()
-        self.networks = networks
-
-    def forward(self, image: Tensor) -> dict[str, Pyramid]:
-        """Image ``[B, 3, H, W]`` -> ``{task: pyramid}``."""
-        return {task: network(image) for task, network in self.networks.items()}
