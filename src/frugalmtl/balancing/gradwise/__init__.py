@@ -1,0 +1,1 @@
+"""Balancers that turn the tasks' gradients into one direction (aggregators by torchjd)."""

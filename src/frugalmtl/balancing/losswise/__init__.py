@@ -1,0 +1,1 @@
+"""Balancers that turn the tasks' losses into one scalar."""

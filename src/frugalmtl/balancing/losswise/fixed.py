@@ -1,0 +1,33 @@
+"""Weights that never change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor
+
+from frugalmtl.balancing.base import fixed_weights
+from frugalmtl.balancing.losswise.base import LossBalancer, weighted_sum
+from frugalmtl.tasks import Task
+
+
+class Fixed(LossBalancer):
+    """``L = sum_t w_t L_t`` with the weights of the published protocol, or one's own.
+
+    Args:
+        tasks: the tasks.
+        weights: weight per task; tasks that are not named keep the weight of the protocol (:attr:`Task.weight`;
+            Vandenhende et al. 2021, sec. 4.1); ``"uniform"`` is 1 for all.
+
+    Raises:
+        UserError: a weight for an unknown task, or below 0.
+    """
+
+    def __init__(self, tasks: Sequence[Task], *, weights: dict[str, float] | Literal["uniform"] | None = None) -> None:
+        super().__init__(tasks)
+        self.weights = fixed_weights(tasks, weights)
+
+    def combine(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """Weighted sum."""
+        return weighted_sum(losses, self.weights), dict(self.weights)

@@ -1,0 +1,63 @@
+"""Predictions and a batch -> one unweighted loss per task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from torch import Tensor
+
+from frugalmtl.core.registry import Registry
+from frugalmtl.core.types import Batch, Predictions
+from frugalmtl.tasks import Task
+
+LOSSES = Registry("frugalmtl.losses", "loss")
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass
+class TaskLosses:
+    """The losses of one batch, before any weighting.
+
+    Attributes:
+        by_task: ``{task: scalar}``: the final loss plus the losses of all auxiliary predictions of that task, so that
+            deep supervision carries the task's own weight (PAD-Net: ``sum_k w_k L(initial_k) + sum_k w_k L(final_k)``).
+        parts: the summands apart, ``{"task": scalar, "task@auxiliary name": scalar}``, detached, for logs.
+    """
+
+    by_task: dict[str, Tensor]
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Criterion:
+    """The losses of a list of tasks, read from :attr:`Task.loss` once.
+
+    Raises:
+        UserError: a task names no known loss, or gives it arguments that do not fit.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.losses: dict[str, Loss] = {}
+        for task in tasks:
+            spec = LOSSES.check(task.loss)
+            self.losses[task.name] = partial(LOSSES.get(spec.name), **spec.args)
+
+    def __call__(self, predictions: Predictions, batch: Batch) -> TaskLosses:
+        """Predictions and labels of one batch -> losses, in the order of the tasks."""
+        result = TaskLosses({})
+        for name, loss in self.losses.items():
+            parts = {name: predictions.by_task[name]} if name in predictions.by_task else {}
+            parts |= {f"{name}@{key}": raw[name] for key, raw in predictions.auxiliary.items() if name in raw}
+            if not parts:
+                raise KeyError(f"the model predicts nothing for the task {name!r}")
+            values = {key: loss(raw, batch.targets[name], batch.valid[name]) for key, raw in parts.items()}
+            result.by_task[name] = sum(values.values(), start=next(iter(values.values())).new_zeros(()))
+            result.parts |= {key: value.detach() for key, value in values.items()}
+        return result
+
+
+def task_losses(predictions: Predictions, batch: Batch, tasks: Sequence[Task]) -> dict[str, Tensor]:
+    """Unweighted loss of every task; for more than one batch keep a :class:`Criterion`."""
+    return Criterion(tasks)(predictions, batch).by_task
