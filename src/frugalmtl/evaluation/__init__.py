@@ -1,1 +1,7 @@
 """Judging models: metrics, multi-task scores, what a model really costs."""
+
+from frugalmtl.evaluation.evaluator import evaluate
+from frugalmtl.evaluation.infer import infer
+from frugalmtl.evaluation.metrics import METRICS, Score
+
+__all__ = ["METRICS", "Score", "evaluate", "infer"]
