@@ -1,0 +1,154 @@
+"""Finished runs -> the results that a report is made from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from frugalmtl.core.types import Scores
+from frugalmtl.data import Dataset
+from frugalmtl.deploy import DeployedModel
+from frugalmtl.evaluation.cost import CONVENTION
+from frugalmtl.evaluation.delta import delta_mtl, mean_rank
+from frugalmtl.evaluation.evaluator import build_metrics
+from frugalmtl.experiment.build import Built
+from frugalmtl.experiment.config import Comparison, as_plain
+from frugalmtl.experiment.environment import environment, hardware
+from frugalmtl.experiment.runs import Run
+from frugalmtl.report import (
+    Cost,
+    Latency,
+    Protocol,
+    PublishedRow,
+    Results,
+    Row,
+    RowCost,
+    SeedResult,
+    TaskInfo,
+    summarise_seeds,
+)
+from frugalmtl.evaluation.aggregate import spread
+from frugalmtl.tasks import Task
+
+
+def collect(
+    comparison: Comparison,
+    runs: Mapping[str, Sequence[Run]],
+    dataset: Dataset,
+    loaded: Mapping[str, tuple[Built, DeployedModel]],
+    costs: Mapping[str, Mapping[str, Any]],
+    created: str,
+) -> Results:
+    """Scores, Delta_MTL, mean rank and cost of every row.
+
+    Args:
+        comparison: the comparison's config.
+        runs: finished and evaluated runs of every row, one per seed, in the order of the seeds.
+        dataset: gives the split's size.
+        loaded: objects and deployed model of each row's first run.
+        costs: ``{"ROW training" | "ROW deployed": figures}`` of :func:`frugalmtl.experiment.profiling.measure`.
+        created: date and time.
+    """
+    tasks = [task for task in loaded[comparison.reference][0].tasks if not task.auxiliary]
+    first = runs[comparison.reference][0].config
+    facts = environment()
+    primary = {row: [_primary(run.scores(first.test_split), tasks) for run in own] for row, own in runs.items()}
+    directions = {task.name: task.higher_is_better for task in tasks}
+    rows = []
+    for name, own in runs.items():
+        built = loaded[name][0]
+        seeds = [
+            SeedResult(run.config.seed, run.scores(first.test_split), run.train_seconds(), str(run.history)) for run in own
+        ]
+        mean, std = summarise_seeds(seeds)
+        deltas = [
+            delta_mtl(scores, single, directions)
+            for scores, single in zip(primary[name], primary[comparison.reference], strict=True)
+        ]
+        gain = spread(deltas)
+        config = own[0].config
+        rows.append(
+            Row(
+                name=name,
+                title=str(comparison.rows[name].get("title", name)),
+                encoder=config.encoder["name"],
+                decoder=config.decoder["name"],
+                balancer=config.balancer["name"],
+                backbone=str(config.backbone.get("model", config.backbone["name"])),
+                seeds=seeds,
+                scores_mean=mean,
+                scores_std=std,
+                delta_mtl_mean=gain.mean,
+                delta_mtl_std=gain.std,
+                cost=RowCost(_cost(costs[f"{name} training"]), _cost(costs[f"{name} deployed"])),
+                config=as_plain(config),
+                environment=own[0].environment(),
+                run_dirs=[str(run.folder) for run in own],
+            )
+        )
+        del built
+    ranks = mean_rank({row.name: _primary(row.scores_mean, tasks) for row in rows}, directions)
+    for row in rows:
+        row.mean_rank = ranks[row.name]
+    split = dataset.split(first.test_split)
+    size = loaded[comparison.reference][0].image_size
+    return Results(
+        name=comparison.name,
+        created=created,
+        protocol=Protocol(
+            dataset=str((first.data or {}).get("name", "")),
+            split=first.test_split,
+            split_size=len(split),
+            image_size=list(size),
+            epochs=first.train.epochs,
+            seeds=list(comparison.seeds),
+            hardware=hardware(facts),
+            versions=facts["versions"],
+            flop_convention=CONVENTION,
+            notes=_notes(comparison),
+        ),
+        tasks=[_task_info(task) for task in tasks],
+        reference=comparison.reference,
+        rows=rows,
+        published=[PublishedRow(**row) for row in comparison.published],
+        curves={name: own[0].curve([task.name for task in tasks], {task.name: task.primary for task in tasks}) for name, own in runs.items()},
+    )
+
+
+def rank_rows(results: Results) -> list[str]:
+    """Rows by Delta_MTL, best first; rows without one last."""
+
+    def key(row: Row) -> float:
+        return row.delta_mtl_mean if math.isfinite(row.delta_mtl_mean) else -math.inf
+
+    return [row.name for row in sorted(results.rows, key=key, reverse=True)]
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    notes = [
+        "Scores are those of the deployed models, which equal the training models within 1e-4.",
+        "Delta_MTL is taken per seed against the reference row of the same seed, data and recipe.",
+        "Latency is the median of interleaved rounds over all rows in one run, batch 1.",
+    ]
+    started = [name for name, changes in comparison.rows.items() if (changes or {}).get("init_from")]
+    if started:
+        notes.append(
+            f"Rows that start from another row's weights have that training behind them as well: {', '.join(started)}."
+        )
+    return notes
+
+
+def _primary(scores: Scores, tasks: Sequence[Task]) -> dict[str, float]:
+    return {task.name: scores[task.name][task.primary] for task in tasks}
+
+
+def _task_info(task: Task) -> TaskInfo:
+    units = {key: unit for metric in build_metrics(task) for key, unit in metric.units.items()}
+    return TaskInfo(task.name, task.primary, task.higher_is_better, task.kind, units.get(task.primary, ""), task.weight)
+
+
+def _cost(figures: Mapping[str, Any]) -> Cost:
+    times = figures["latency_ms"]
+    plain = {key: float(figures[key]) for key in ("macs", "flops", "params", "bytes", "peak_memory")}
+    return Cost(**plain, latency_ms=Latency(times["median"], times["p95"]))

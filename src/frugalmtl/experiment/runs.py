@@ -1,0 +1,152 @@
+"""The folder of one training: its config, weights, history, scores; and what can be made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.core.files import write_text
+from frugalmtl.core.types import Scores
+from frugalmtl.deploy import DeployedModel, deploy
+from frugalmtl.engine.checkpoint import load_weights
+from frugalmtl.evaluation.infer import infer
+from frugalmtl.experiment.build import Built, build, build_dataset
+from frugalmtl.experiment.config import Experiment, parse, read_yaml, to_yaml
+from frugalmtl.experiment.environment import environment
+from frugalmtl.export import EXPORTERS, Exported
+from frugalmtl.tasks import Task
+from frugalmtl.tasks.base import Image
+
+CONFIG = "config.yaml"
+ENVIRONMENT = "environment.json"
+SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
+
+
+@dataclass
+class Run:
+    """One training's folder.
+
+    Attributes:
+        folder: where it is.
+        config: the experiment, complete.
+    """
+
+    folder: Path
+    config: Experiment
+
+    @classmethod
+    def create(cls, folder: Path, config: Experiment) -> Run:
+        """Begin a run, or return to one that was begun with the same config.
+
+        Raises:
+            UserError: the folder holds a run of another config, or something else.
+        """
+        if (folder / CONFIG).exists():
+            run = cls.open(folder)
+            changed = [key for key, value in vars(config).items() if getattr(run.config, key) != value]
+            if changed:
+                raise UserError(
+                    f"{folder} holds a run whose config differs in {', '.join(changed)}: give the same config to continue it, "
+                    "or another folder to begin anew"
+                )
+            return run
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(f"{folder} exists and holds no run: choose another folder")
+        write_text(folder / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
+        write_text(folder / CONFIG, to_yaml(config))
+        return cls(folder, config)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """Open an existing run.
+
+        Raises:
+            UserError: no run there, or its config is damaged.
+        """
+        path = Path(folder)
+        if not (path / CONFIG).is_file():
+            raise UserError(f"{path} holds no run (no {CONFIG}): train one with 'frugalmtl train --config FILE --out {path}'")
+        return cls(path, parse(Experiment, read_yaml(path / CONFIG), str(path / CONFIG)))
+
+    @property
+    def weights(self) -> Path:
+        """Folder of the final weights; exists once the training is complete."""
+        return self.folder / "checkpoints" / "final"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training is complete."""
+        return self.weights.is_dir()
+
+    def build(self) -> Built:
+        """The run's objects with initial weights."""
+        return build(self.config, build_dataset(self.config) if self.config.data is not None else None)
+
+    def load(self) -> Built:
+        """The run's objects with the final weights, model in eval mode.
+
+        Raises:
+            UserError: the training is not complete, or the weights are damaged or of another model.
+        """
+        if not self.finished:
+            raise UserError(f"{self.folder} is not trained to its end: run 'frugalmtl train' on it again to continue")
+        built = self.build()
+        load_weights(built.model, self.weights)
+        built.model.eval()
+        return built
+
+    def deployed(self) -> tuple[Built, DeployedModel]:
+        """The run's objects, and its model deployed."""
+        built = self.load()
+        return built, deploy(built.model)
+
+    def predictor(self) -> Predictor:
+        """What predicts photographs with the deployed model."""
+        return Predictor(*self.deployed())
+
+    def export(self, form: str, path: Path | None = None) -> Exported:
+        """Write the deployed model to a file of a member of the room ``export``.
+
+        Raises:
+            UserError: see the exporter.
+        """
+        EXPORTERS.check(form)
+        built, deployed = self.deployed()
+        target = path or self.folder / "deployed" / f"{self.config.name}{SUFFIXES[form]}"
+        written: Exported = EXPORTERS.build(form, deployed, target, built.image_size)
+        return written
+
+    def write_scores(self, split: str, scores: Scores) -> None:
+        """Keep the scores of a split."""
+        write_text(self.folder / f"scores-{split}.json", json.dumps(scores, indent=1) + "\n")
+
+    def environment(self) -> dict[str, Any]:
+        """On what the run was trained."""
+        facts: dict[str, Any] = json.loads((self.folder / ENVIRONMENT).read_text(encoding="utf-8"))
+        return facts
+
+
+class Predictor:
+    """Photograph ``[H, W, 3]`` of any size -> decoded predictions of its size."""
+
+    def __init__(self, built: Built, deployed: DeployedModel) -> None:
+        self.tasks: tuple[Task, ...] = tuple(task for task in built.tasks if not task.auxiliary)
+        self.built = built
+        self.deployed = deployed
+
+    def __call__(self, photo: Image) -> dict[str, Tensor]:
+        """Predict every task."""
+        backbone = self.built.backbone
+        return infer(
+            self.deployed, photo, self.tasks, mean=backbone.mean, std=backbone.std, divisor=backbone.size_divisor
+        )
+
+
+Say = Callable[[str], None]
+"""Where one-line messages go."""
