@@ -1,4 +1,4 @@
-"""Embedded data: pictures of furnished rooms with people, ray-cast on the spot, with exact labels for seven kinds of task.
+"""Embedded data: furnished rooms with people, ray-cast on the spot, with exact labels for seven kinds of task.
 
 Needs NumPy alone; tables are made at the first picture, so importing is cheap.
 """

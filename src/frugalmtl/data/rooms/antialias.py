@@ -1,6 +1,7 @@
-"""Smooth outlines: four more rays per outline pixel decide which of the neighbouring colours it shows, and how much of each.
+"""Smooth outlines: four more rays per outline pixel decide how much of each neighbouring colour it shows.
 
-Only visibility is sampled anew; colours are those of the pixel and its four neighbours, so no shading is repeated. Labels are not
+Only visibility is sampled anew; colours are those of the pixel and its four neighbours, so no shading is repeated.
+Labels are not
 touched: they belong to the ray through the middle of the pixel.
 """
 
@@ -15,7 +16,7 @@ from frugalmtl.data.rooms.scene import SHELL_PLANES, Floats, Ints, Scene
 _SUB = np.array([[-0.125, -0.375], [0.375, -0.125], [-0.375, 0.125], [0.125, 0.375]], np.float32)
 
 
-def smooth(scene: Scene, view: View, index: Ints, colour: Floats) -> Floats:
+def smooth(scene: Scene, view: View, index: Ints, normal: Floats, colour: Floats) -> Floats:
     """Display colours [3, n] with outlines smoothed; index [H, W]."""
     height, width = index.shape
     mark = np.zeros((height, width), bool)
@@ -26,7 +27,7 @@ def smooth(scene: Scene, view: View, index: Ints, colour: Floats) -> Floats:
     mark[:, :-1] |= horizontal
     pixel = np.flatnonzero(mark)
     if not len(pixel):
-        return colour
+        return _soften_folds(index, normal, colour)
     i, j = np.divmod(pixel, width)
     slots = np.stack(
         [
@@ -73,6 +74,25 @@ def smooth(scene: Scene, view: View, index: Ints, colour: Floats) -> Floats:
         best[rows, which[places]] = t[:, part][rows, places]
         choice[rows, which[places]] = k
     source = np.take_along_axis(slots, choice, axis=0)
-    out = colour.copy()
+    out = _soften_folds(index, normal, colour)
     out[:, pixel] = np.take(colour, source.ravel(), axis=1).reshape(3, 4, count).mean(1)
     return out
+
+
+def _soften_folds(index: Ints, normal: Floats, colour: Floats) -> Floats:
+    """Mix pixels on both sides of an edge between two faces of one primitive (table rims, cabinet corners)."""
+    height, width = index.shape
+    c, n = colour.reshape(3, height, width), normal.reshape(3, height, width)
+    total, weight = 2 * c, np.full((height, width), 2, np.float32)
+    solid = index >= SHELL_PLANES
+    for a, b in (
+        ((slice(1, None), slice(None)), (slice(None, -1), slice(None))),
+        ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
+    ):
+        fold = (index[a] == index[b]) & solid[a]
+        fold &= n[0][a] * n[0][b] + n[1][a] * n[1][b] + n[2][a] * n[2][b] < np.float32(0.7)
+        for one, other in ((a, b), (b, a)):
+            weight[one] += fold
+            for k in range(3):
+                total[k][one] += fold * c[k][other]
+    return (total / weight).reshape(3, -1)

@@ -1,7 +1,7 @@
 """Rays of every pixel, and which pixels a primitive can touch.
 
-Camera frame: x right, y up, z forward. A ray is (qx, qy, 1) in it, so the ray parameter t is the metric z-depth. Pixel (i, j) of
-an H x W image looks through the middle of its square; the field of view spans the longer side.
+Camera frame: x right, y up, z forward. A ray is (qx, qy, 1) in it, so the ray parameter t is the metric z-depth.
+Pixel (i, j) of an H x W image looks through the middle of its square; the field of view spans the longer side.
 """
 
 from __future__ import annotations
@@ -64,24 +64,27 @@ class View:
         """Factor of the radial distortion, None without distortion."""
         if self.distortion == 0.0:
             return None
-        return 1 + np.float32(self.distortion) * (x * x + y * y)
+        bend: Floats = 1 + np.float32(self.distortion) * (x * x + y * y)
+        return bend
 
     def directions(self, axes: Floats, x: Floats, y: Floats, bend: Floats | None) -> Floats:
-        """Rays through tangent-plane points in frames given by `axes` ([..., 3 camera axes, 3 components]), components first.
+        """Rays [3, ...] through tangent-plane points, in the frame in which the rows of `axes` are the camera axes.
 
         Plain products and sums instead of a matrix product: the same bits whatever the number of threads.
         """
         shape = (3,) + (1,) * x.ndim
         right, up, forward = (axes[k].reshape(shape) for k in range(3))
         if bend is not None:
-            return (right * x + up * y) * bend + forward
-        return (right * x + forward) + up * y
+            rays: Floats = (right * x + up * y) * bend + forward
+        else:
+            rays = (right * x + forward) + up * y
+        return rays
 
     def bounds(self, scene: Scene) -> Ints:
         """[P, 4] pixel ranges (top, bottom, left, right; ends excluded) outside which a primitive surely is not seen.
 
-        Every primitive is the hull of points and ellipsoids; the tangent planes through the eye that touch an ellipsoid with
-        middle c and shape matrix A solve (c_z^2 - A_zz) u^2 - 2 (c_x c_z - A_xz) u + c_x^2 - A_xx = 0.
+        Every primitive is the hull of points and ellipsoids; the tangent planes through the eye that touch an
+        ellipsoid with middle c and shape matrix A solve (c_z^2 - A_zz) u^2 - 2 (c_x c_z - A_xz) u + c_x^2 - A_xx = 0.
         """
         basis = self.basis.astype(np.float64)
         height, width = len(self.rows), len(self.columns)
@@ -135,4 +138,5 @@ class View:
         out[close] = (0, height, 0, width)
         out[behind] = 0
         limit = np.array([height, height, width, width])
-        return np.clip(out, 0, limit).astype(np.int32)
+        ranges: Ints = np.clip(out, 0, limit).astype(np.int32)
+        return ranges

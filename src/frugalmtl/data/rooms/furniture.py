@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from frugalmtl.data.rooms.layout import Frame
 from frugalmtl.data.rooms.materials import WHITE, Colour, Palette, linear
 from frugalmtl.data.rooms.scene import Floats, Point, SceneBuilder
 
@@ -22,20 +23,6 @@ class Seat(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Turns coordinates of an object (x to its right, z to its front) into world coordinates."""
-
-    x: float
-    z: float
-    yaw: float
-
-    def at(self, x: float, y: float, z: float) -> Point:
-        """World point of a local point."""
-        c, s = math.cos(self.yaw), math.sin(self.yaw)
-        return self.x + c * x + s * z, y, self.z - s * x + c * z
-
-
-@dataclass(frozen=True)
 class Workshop:
     """Builder, palette (look) and generator (shape) that all furniture shares."""
 
@@ -47,7 +34,9 @@ class Workshop:
         """A number between low and high."""
         return low + (high - low) * float(self.rng.random())
 
-    def legs(self, who: int, frame: Frame, half_x: float, half_z: float, height: float, thick: float, paint: int) -> None:
+    def legs(
+        self, who: int, frame: Frame, half_x: float, half_z: float, height: float, thick: float, paint: int
+    ) -> None:
         """Four straight legs."""
         for sx in (-1, 1):
             for sz in (-1, 1):
@@ -82,7 +71,9 @@ class Workshop:
         self.legs(who, frame, a, a, height - 0.05, 0.018, wood)
         if self.rng.random() < 0.5:
             for sx in (-1, 1):
-                b.box(who, frame.at(sx * (a - 0.018), height + back / 2, -a + 0.018), (0.018, back / 2, 0.018), wood, yaw)
+                b.box(
+                    who, frame.at(sx * (a - 0.018), height + back / 2, -a + 0.018), (0.018, back / 2, 0.018), wood, yaw
+                )
             for k in (0.45, 0.85):
                 b.box(who, frame.at(0, height + back * k, -a + 0.018), (a - 0.03, 0.045, 0.012), seat, yaw)
         else:
@@ -99,7 +90,10 @@ class Workshop:
         b.limb(who, frame.at(-half + 0.06, 0.79, -deep + 0.09), frame.at(half - 0.06, 0.79, -deep + 0.09), 0.088, cloth)
         for sx in (-1, 1):
             b.box(who, frame.at(sx * (half - arm / 2), 0.34, 0), (arm, 0.23, deep), cloth, yaw)
-            ends = frame.at(sx * (half - arm / 2), 0.57, -deep + 0.1), frame.at(sx * (half - arm / 2), 0.57, deep - 0.09)
+            ends = (
+                frame.at(sx * (half - arm / 2), 0.57, -deep + 0.1),
+                frame.at(sx * (half - arm / 2), 0.57, deep - 0.09),
+            )
             b.limb(who, *ends, arm * 0.98, cloth)
             for sz in (-1, 1):
                 b.box(who, frame.at(sx * (half - 0.06), 0.04, sz * (deep - 0.07)), (0.025, 0.04, 0.025), foot, yaw)
@@ -180,17 +174,24 @@ class Workshop:
         b.cylinder(who, (x, y + 2 * h, z), r * 0.9, 0.006, soil)
         top, start = y + 2 * h, float(rng.uniform(0, 6.28))
         if size < 0.6 or rng.random() < 0.55:
-            count = int(rng.integers(9, 14)) if size > 0.6 else 7
+            count = int(rng.integers(9, 14)) if size > 0.6 else 8
             rnd = rng.random((count, 3))
             for k in range(count):
                 angle = start + 2.4 * k
-                reach, rise = (0.22 + 0.3 * rnd[k, 0]) * size, (0.35 + 0.5 * rnd[k, 1]) * size
+                reach, rise = (0.3 + 0.28 * rnd[k, 0]) * size, (0.3 + 0.45 * rnd[k, 1]) * size
                 dx, dz = math.sin(angle), math.cos(angle)
                 knee = (x + dx * reach * 0.45, top + rise, z + dz * reach * 0.45)
-                tip = (x + dx * reach * 1.15, top + rise * (0.55 + 0.4 * rnd[k, 2]), z + dz * reach * 1.15)
+                tip = (x + dx * reach * 1.15, top + rise * (0.4 + 0.4 * rnd[k, 2]), z + dz * reach * 1.15)
                 root = (x + dx * 0.03, top - 0.02, z + dz * 0.03)
-                wide = 0.05 * size
-                b.leaf(who, root, (knee[0] + dx * 0.03, knee[1] + 0.02, knee[2] + dz * 0.03), wide * 0.8, 0.008, green[k % 3])
+                wide = (0.055 if size > 0.6 else 0.085) * size
+                b.leaf(
+                    who,
+                    root,
+                    (knee[0] + dx * 0.03, knee[1] + 0.02, knee[2] + dz * 0.03),
+                    wide * 0.8,
+                    0.008,
+                    green[k % 3],
+                )
                 b.leaf(who, (knee[0] - dx * 0.04, knee[1] - 0.03, knee[2] - dz * 0.04), tip, wide, 0.008, green[k % 3])
             return
         bark = b.paint(self.palette.plain(linear("6b4f38")))
@@ -235,7 +236,11 @@ class Workshop:
     def window(self, frame: Frame, middle: float, half: float, tall: float, brightness: float) -> None:
         """A window with panes, sill and sometimes curtains."""
         b, yaw = self.build, frame.yaw
-        who, wood, glass = b.instance("window"), b.paint(self.palette.plain(WHITE, 0.1)), b.paint(self.palette.glass(brightness))
+        who, wood, glass = (
+            b.instance("window"),
+            b.paint(self.palette.plain(WHITE, 0.1)),
+            b.paint(self.palette.glass(brightness)),
+        )
         b.box(who, frame.at(0, middle, 0), (half, tall, 0.03), wood, yaw)
         columns = 1 if half < 0.4 else 2
         wide = half / columns
@@ -268,6 +273,12 @@ class Workshop:
         b.box(who, frame.at(0, middle, 0), (half, tall, 0.025), rim, yaw)
         inner = 0.03
         if half > 0.25:
-            b.box(who, frame.at(0, middle, 0), (half - 0.025, tall - 0.025, 0.028), b.paint(self.palette.plain(WHITE)), yaw)
+            b.box(
+                who,
+                frame.at(0, middle, 0),
+                (half - 0.025, tall - 0.025, 0.028),
+                b.paint(self.palette.plain(WHITE)),
+                yaw,
+            )
             inner = 0.09
         b.box(who, frame.at(0, middle, 0), (half - inner, tall - inner, 0.031), art, yaw)

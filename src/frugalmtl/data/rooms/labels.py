@@ -40,11 +40,12 @@ def saliency(scene: Scene, instances: Ints, colour: Floats) -> Bools:
 
         sqrt(area) * centre * (1 + contrast) * kind * (1 - 0.75 * cut)
 
-    area: its share of the image; centre: mean over its pixels of exp(-(dx^2 + dy^2) / 0.12), dx and dy measured from the middle in
-    image widths and heights; contrast: mean absolute difference of its mean display colour from that of the image, in units of 0.16;
-    kind: 1.5 for a person, 1 otherwise; cut: length of its contact with the image border divided by half the perimeter of its
-    bounding box, at most 1 (a whole object has 0, one that fills a corner has about 1). Salient are all pixels of instances whose
-    score is at least 0.75 of the highest. Colours are those before sensor noise.
+    area: its share of the image; centre: mean over its pixels of exp(-(dx^2 + dy^2) / 0.12), dx and dy measured from
+    the middle in image widths and heights; contrast: mean absolute difference of its mean display colour from that of
+    the image, in units of 0.16;
+    kind: 1.5 for a person, 1 otherwise; cut: length of its contact with the image border divided by half the
+    perimeter of its bounding box, at most 1 (a whole object has 0, one that fills a corner has about 1). Salient are
+    all pixels of instances whose score is at least 0.75 of the highest. Colours are those before sensor noise.
 
     Args:
         instances: [H, W]. colour: [3, H * W] display values in 0..1.
@@ -82,10 +83,10 @@ def attributes(scene: Scene, instances: Ints, parts: NDArray[np.uint8], image: N
     """[K] facts of the image in the order of ATTRIBUTES.
 
     An object is visible where its instance covers at least 0.3 % of the image.
-    person, several_people: at least one / two visible people. sitting: a visible person sits. arms_raised: a visible person has both
-    arms up and at least 0.1 % of the image are lower arms of that person. close_up: one person covers at least 12 %.
-    window ... box: an object of the class is visible. dark: mean luma of the image below 85 (of 255). warm_light: the lamps have a
-    warm colour. wooden_floor: the floor is of wood and covers at least 2 %.
+    person, several_people: at least one / two visible people. sitting: a visible person sits. arms_raised: a visible
+    person has both arms up and at least 0.1 % of the image are lower arms of that person. close_up: one person covers
+    at least 12 %. window ... box: an object of the class is visible. dark: mean luma of the image below 85 (of 255).
+    warm_light: the lamps have a warm colour. wooden_floor: the floor is of wood and covers at least 2 %.
     """
     flat = instances.ravel()
     many = len(scene.instance_class)

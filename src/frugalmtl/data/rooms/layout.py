@@ -7,12 +7,28 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from frugalmtl.data.rooms.scene import Point
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Turns coordinates of an object (x to its right, z to its front) into world coordinates."""
+
+    x: float
+    z: float
+    yaw: float
+
+    def at(self, x: float, y: float, z: float) -> Point:
+        """World point of a local point."""
+        c, s = math.cos(self.yaw), math.sin(self.yaw)
+        return self.x + c * x + s * z, y, self.z - s * x + c * z
+
 
 @dataclass
 class FloorPlan:
     """Discs on the floor that are taken, and rectangles on the four walls that are taken.
 
-    Wall sides: 0 is z=0, 1 is z=depth, 2 is x=0, 3 is x=width. `yaw` of a side turns +z into the room.
+    Wall sides: 0 is z=0, 1 is z=depth, 2 is x=0, 3 is x=width.
     """
 
     rng: np.random.Generator
@@ -27,8 +43,10 @@ class FloorPlan:
             return False
         return all((x - a) ** 2 + (z - b) ** 2 >= (radius + r) ** 2 for a, b, r in self.discs)
 
-    def spot(self, radius: float, corner: bool = False, tries: int = 16) -> tuple[float, float] | None:
-        """Take a free disc anywhere (or near a corner of the room); None where no try finds one."""
+    def spot(
+        self, radius: float, corner: bool = False, tries: int = 16, keep: bool = True
+    ) -> tuple[float, float] | None:
+        """Find (and keep) a free disc anywhere or near a corner of the room; None if all tries fail."""
         for _ in range(tries):
             u, v = self.rng.random(), self.rng.random()
             if corner:
@@ -36,7 +54,8 @@ class FloorPlan:
             x = radius + 0.05 + u * (self.width - 2 * radius - 0.1)
             z = radius + 0.05 + v * (self.depth - 2 * radius - 0.1)
             if self.free(x, z, radius):
-                self.discs.append((x, z, radius))
+                if keep:
+                    self.discs.append((x, z, radius))
                 return x, z
         return None
 
@@ -67,17 +86,15 @@ class FloorPlan:
         """Length of a wall."""
         return self.width if side < 2 else self.depth
 
-    def wall_span(
-        self, half: float, low: float, high: float, out: float = 0.0, tries: int = 8
-    ) -> tuple[int, float, float, float, float] | None:
+    def wall_span(self, half: float, low: float, high: float, out: float = 0.0, tries: int = 8) -> Frame | None:
         """Take a free rectangle of a wall, heights low..high; with out > 0 the floor before it must be free as well.
 
         Returns:
-            Side, place along the wall, world x and z of the point on the wall, yaw that faces the room; None if all tries fail.
+            Frame at the foot of the wall that faces the room; None if all tries fail.
         """
         for _ in range(tries):
             side = int(self.rng.integers(4))
-            length = self.length(side)
+            length = self.width if side < 2 else self.depth
             if length < 2 * half + 0.1:
                 continue
             s = float(self.rng.uniform(half + 0.05, length - half - 0.05))
@@ -86,29 +103,32 @@ class FloorPlan:
                 for other, a, b, c, d in self._walls
             ):
                 continue
-            x, z, yaw = self.on_wall(side, s)
-            if out > 0:
-                count = max(1, round(half / out))
-                step = 2 * half / count
-                nx, nz = math.sin(yaw), math.cos(yaw)
-                radius = max(out, step) / 2
-                spots = [
-                    (x + nx * out / 2 + (i + 0.5 - count / 2) * step * abs(nz), z + nz * out / 2 + (i + 0.5 - count / 2) * step * abs(nx), radius)
-                    for i in range(count)
-                ]
-                if any((a - p) ** 2 + (b - q) ** 2 < (r + t) ** 2 for p, q, t in spots for a, b, r in self.discs):
-                    continue
-                self.discs.extend(spots)
+            frame = self.on_wall(side, s)
+            spots = self._before(frame, half, out) if out > 0 else []
+            if any((a - p) ** 2 + (b - q) ** 2 < (r + t) ** 2 for p, q, t in spots for a, b, r in self.discs):
+                continue
+            self.discs.extend(spots)
             self._walls.append((side, s - half, s + half, low, high))
-            return side, s, x, z, yaw
+            return frame
         return None
 
-    def on_wall(self, side: int, s: float) -> tuple[float, float, float]:
-        """World x, z of place s of a wall, and the yaw that faces the room."""
+    @staticmethod
+    def _before(frame: Frame, half: float, out: float) -> list[tuple[float, float, float]]:
+        """Discs that cover the floor before a span of wall, as deep as out."""
+        count = max(1, round(half / out))
+        step = 2 * half / count
+        found = []
+        for i in range(count):
+            x, _, z = frame.at((i + 0.5 - count / 2) * step, 0, out / 2)
+            found.append((x, z, max(out, step) / 2))
+        return found
+
+    def on_wall(self, side: int, s: float) -> Frame:
+        """Frame at place s along a wall that faces the room."""
         if side == 0:
-            return s, 0.0, 0.0
+            return Frame(s, 0.0, 0.0)
         if side == 1:
-            return s, self.depth, math.pi
+            return Frame(s, self.depth, math.pi)
         if side == 2:
-            return 0.0, s, math.pi / 2
-        return self.width, s, -math.pi / 2
+            return Frame(0.0, s, math.pi / 2)
+        return Frame(self.width, s, -math.pi / 2)

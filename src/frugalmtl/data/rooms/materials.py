@@ -80,7 +80,9 @@ class Palette:
             self.cloths = _colours("e4572e 17bebb ffc914 76b041 c2185b 6a1b9a 1e88e5 00897b f06292 fdd835")
             self.trims = _colours("1b1b1b 3a3a3a 5b4a2f 27485c")
         else:
-            self.paints = _colours("efe9df e6ddcf dfe3e2 d3dbd2 cfd9e0 e9d7c3 d9c7b0 c9d2c4 eadfd3 bfc9cf e3c9b5 c7bfb3")
+            self.paints = _colours(
+                "efe9df e6ddcf dfe3e2 d3dbd2 cfd9e0 e9d7c3 d9c7b0 c9d2c4 eadfd3 bfc9cf e3c9b5 c7bfb3"
+            )
             self.woods = _colours("b98a5a 9c6b3f 7a4f2e c8a06e a87c50 5e3b24 d3b48a 86603e")
             self.tiles = _colours("d8d3c8 b9b4a9 c9bba5 a39c92 e3ddd2 8f8d8a")
             self.carpets = _colours("a59c8f 8b8680 b7aa97 77808a 94877a 6f6a66")
@@ -165,10 +167,7 @@ class Palette:
 
     def carton(self) -> Material:
         """Cardboard, or a painted storage box; c is the tape."""
-        if self.rng.random() < 0.6:
-            a = self.pick(_colours("b8925f a67f4e c7a574"))
-        else:
-            a = self.pick(self.cloths)
+        a = self.pick(_colours("b8925f a67f4e c7a574") if self.rng.random() < 0.6 else self.cloths)
         return Material(BORDER, a, a, times(a, 0.75), 0.0, 0.0, 0.0, (1.0, 0.0))
 
     def books(self) -> Material:
@@ -190,7 +189,9 @@ class Palette:
 
     def foliage(self) -> Material:
         """Leaves: green, between yellow-green and blue-green."""
-        a = hsv(float(self.rng.uniform(0.23, 0.38)), float(self.rng.uniform(0.5, 0.75)), float(self.rng.uniform(0.4, 0.65)))
+        a = hsv(
+            float(self.rng.uniform(0.23, 0.38)), float(self.rng.uniform(0.5, 0.75)), float(self.rng.uniform(0.4, 0.65))
+        )
         return Material(LEAF, a, times(a, 0.45), mix(a, linear("d8e08a"), 0.4), 1.0, 0.15, 0.0, self._offset())
 
     def pot(self) -> Material:
@@ -210,13 +211,14 @@ class Palette:
 
     def shirt(self) -> Material:
         """A shirt or jumper."""
-        tone = self.rng.random()
-        if tone < 0.3:
+        if self.rng.random() < 0.3:
             a = self.pick(_colours("f0eee9 d9d6cf 2a2d33 55585e"))
         else:
             a = hsv(float(self.rng.random()), float(self.rng.uniform(0.3, 0.85)), float(self.rng.uniform(0.3, 0.9)))
         pattern = self.choose(CLOTH, CLOTH, STRIPES, CHECKER)
-        return Material(pattern, a, mix(times(a, 0.6), WHITE, 0.3), a, 9.0 if pattern != CLOTH else 1.0, 0.0, 0.0, self._offset())
+        return Material(
+            pattern, a, mix(times(a, 0.6), WHITE, 0.3), a, 9.0 if pattern != CLOTH else 1.0, 0.0, 0.0, self._offset()
+        )
 
     def trousers(self) -> Material:
         """Jeans, dark cloth or khaki."""
@@ -228,6 +230,7 @@ class Palette:
         a = self.pick(_colours("1c1c1e 4a3222 e6e3de 7a2d2d"))
         return Material(PLAIN, a, a, a, 1.0, 0.2)
 
-    def plain(self, colour: Colour, gloss: float = 0.0) -> Material:
+    @staticmethod
+    def plain(colour: Colour, gloss: float = 0.0) -> Material:
         """An even colour."""
         return Material(PLAIN, colour, colour, colour, 1.0, gloss)

@@ -1,7 +1,7 @@
 """First hits of rays with primitives, in the frame of each primitive.
 
-Origins o, directions d and sizes s are [3, n] or broadcast to it. Every function gives the ray parameter of the nearest hit in
-front of the origin, inf where the ray misses; origins are outside.
+Origins o, directions d and sizes s are [3, n] or broadcast to it. Every function gives the ray parameter of the
+nearest hit in front of the origin, inf where the ray misses; origins are outside.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from frugalmtl.data.rooms.camera import View
-from frugalmtl.data.rooms.scene import BOX, CYLINDER, ELLIPSOID, SHELL_PLANES, Floats, Ints, Scene
+from frugalmtl.data.rooms.scene import SHELL_PLANES, Floats, Ints, Scene
 
 _INF = np.float32(np.inf)
 _EPS = np.float32(1e-3)
@@ -64,17 +64,14 @@ def hit_cylinder(o: Floats, d: Floats, s: Floats) -> Floats:
     c = o[0] * o[0] + o[2] * o[2] - ro * ro
     q = b * b - a * c
     root = np.sqrt(np.maximum(q, 0))
-    best = None
+    best = np.full_like(a, _INF)
     for t in ((-b - root) / a, (root - b) / a):
         y = o[1] + t * d[1]
-        t = np.where((q > 0) & (np.abs(y) <= half) & (t > _EPS), t, _INF)
-        best = t if best is None else np.minimum(best, t)
-    assert best is not None
+        best = np.minimum(best, np.where((q > 0) & (np.abs(y) <= half) & (t > _EPS), t, _INF))
     for lid, radius in ((-half, r - k * half), (half, r + k * half)):
         t = (lid - o[1]) / d[1]
         x, z = o[0] + t * d[0], o[2] + t * d[2]
-        t = np.where((x * x + z * z < radius * radius) & (t > _EPS), t, _INF)
-        best = np.minimum(best, t)
+        best = np.minimum(best, np.where((x * x + z * z < radius * radius) & (t > _EPS), t, _INF))
     return best
 
 
@@ -131,7 +128,7 @@ def pair_hits(scene: Scene, primitive: Ints, origin: Floats, direction: Floats) 
 
     Args:
         primitive: [n] primitive of each pair.
-        origin: [3, n] ray origins in the frame of the primitive (not yet turned: world offset from its middle is turned by the caller).
+        origin: [3, n] ray origins in the frame of the primitive.
         direction: [3, n] world directions.
     """
     turned = np.take(scene.axes.reshape(-1, 9).T, primitive, axis=1)
@@ -148,6 +145,3 @@ def pair_hits(scene: Scene, primitive: Ints, origin: Floats, direction: Floats) 
         if len(which):
             t[which] = hit(origin[:, which], d[:, which], sizes[:, which])
     return t
-
-
-__all__ = ["BOX", "CYLINDER", "ELLIPSOID", "HIT", "first_hits", "pair_hits", "shell_hit"]

@@ -49,13 +49,11 @@ class RoomSample:
     instances: NDArray[np.int32]
 
 
-def render(
-    seed: int, size: int | tuple[int, int] = 128, time: float = 0.0, shifted: bool = False
-) -> RoomSample:
+def render(seed: int, size: int | tuple[int, int] = 128, time: float = 0.0, shifted: bool = False) -> RoomSample:
     """The picture of a seed at a moment.
 
-    The same arguments give the same bits in every process. Labels come from the ray through the middle of each pixel; only the image
-    is smoothed.
+    The same arguments give the same bits in every process and with any number of threads. Labels come from the ray
+    through the middle of each pixel; only the image is smoothed.
 
     Args:
         seed: number of the room, at least 0.
@@ -71,9 +69,7 @@ def render(
     return render_scene(build(seed, time, shifted), height, width, noise)
 
 
-def clip(
-    seed: int, frames: int, size: int | tuple[int, int] = 128, shifted: bool = False
-) -> Iterator[RoomSample]:
+def clip(seed: int, frames: int, size: int | tuple[int, int] = 128, shifted: bool = False) -> Iterator[RoomSample]:
     """Frames of a clip, evenly spaced from time 0 to 1; noise differs from frame to frame.
 
     Raises:
@@ -92,7 +88,8 @@ def render_scene(scene: Scene, height: int, width: int, noise: np.random.Generat
         depth, index, rays = first_hits(scene, view)
         flat = index.ravel()
         surface = surfaces(scene, view, depth.ravel(), flat, rays.reshape(3, -1))
-        colour = smooth(scene, view, index, tone(scene, radiance(scene, view, depth.ravel(), flat, surface)))
+        colour = tone(scene, radiance(scene, view, depth.ravel(), flat, surface))
+        colour = smooth(scene, view, index, surface.normal, colour)
         normals = np.empty((height * width, 3), np.float32)
         for k, sign in ((0, 1), (1, 1), (2, -1)):
             axis = view.basis[k] * np.float32(sign)

@@ -1,7 +1,8 @@
 """What a room is made of: primitives with materials, lights and a camera, as arrays.
 
 World frame: x and z span the floor from (0, 0) to (width, depth), y points up, the floor is at y = 0; metres.
-A surface index names what a ray meets: 0..5 are the planes of the room (x=0, x=w, floor, ceiling, z=0, z=d), 6+i is primitive i.
+A surface index names what a ray meets: 0..5 are the planes of the room (x=0, x=w, floor, ceiling, z=0, z=d), 6+i is
+primitive i.
 """
 
 from __future__ import annotations
@@ -68,8 +69,9 @@ class Scene:
         kind: [P] one of BOX, ELLIPSOID, CYLINDER, CAPSULE.
         centre: [P, 3].
         axes: [P, 3, 3], columns are the primitive's own x, y, z axes in the world.
-        size: [P, 3]; half-edges of a box, radii of an ellipsoid, (radius, half height, taper) of a cylinder whose radius at
-            local height y is radius + taper * y, (radius, half length, radius) of a capsule along its own y axis.
+        size: [P, 3]; half-edges of a box, radii of an ellipsoid, (radius, half height, taper) of a cylinder whose
+            radius at local height y is radius + taper * y, (radius, half length, radius) of a capsule along its own y
+            axis.
         instance: [S] instance number of each surface, 1-based; the planes of the room are instances 1..6.
         material: [S] position in `materials`.
         part: [S] human part, 0 for none.
@@ -128,10 +130,8 @@ class SceneBuilder:
         """Add an ellipsoid with the given radii."""
         self._put(ELLIPSOID, who, centre, radii, material, yaw, part)
 
-    def cylinder(
-        self, who: int, centre: Point, radius: float, half: float, material: int, taper: float = 0.0
-    ) -> None:
-        """Add an upright cylinder (taper 0) or cone stump whose radius at height y from its middle is radius + taper * y."""
+    def cylinder(self, who: int, centre: Point, radius: float, half: float, material: int, taper: float = 0.0) -> None:
+        """Add an upright cylinder or cone stump; its radius at height y from its middle is radius + taper * y."""
         self._put(CYLINDER, who, centre, (radius, half, taper), material, 0.0)
 
     def spin(self, axes: Floats) -> None:
@@ -148,9 +148,7 @@ class SceneBuilder:
         self._along.append((ELLIPSOID, *start, *end, wide, thin))
         self._along_tags.append((who, material, 0))
 
-    def _put(
-        self, kind: int, who: int, centre: Point, size: Point, material: int, yaw: float, part: int = 0
-    ) -> None:
+    def _put(self, kind: int, who: int, centre: Point, size: Point, material: int, yaw: float, part: int = 0) -> None:
         self._upright.append((kind, *centre, *size, yaw))
         self._upright_tags.append((who, material, part))
 

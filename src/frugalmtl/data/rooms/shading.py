@@ -1,17 +1,19 @@
-"""Light on surfaces: ambient light with darker corners, diffuse and glossy light of each lamp, glowing things, tone curve."""
+"""Light on surfaces: ambient light, diffuse and glossy light of each lamp, glowing things, tone curve."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from frugalmtl.data.rooms.camera import View
-from frugalmtl.data.rooms.scene import Floats, Ints, Scene
+from frugalmtl.data.rooms.scene import Floats, Ints, Light, Scene
 from frugalmtl.data.rooms.shadows import shadow_maps
 from frugalmtl.data.rooms.surface import Surface
 from frugalmtl.data.rooms.texture import MaterialTable, evaluate
 
 _WALLS = np.array([True, True, False, False, True, True])
 _SKIRTING = np.float32(0.09)
+_COVERED = 0.45
+"""Share of the ambient light that comes from above and is lost under furniture."""
 
 
 def radiance(scene: Scene, view: View, depth: Floats, index: Ints, surface: Surface) -> Floats:
@@ -22,13 +24,14 @@ def radiance(scene: Scene, view: View, depth: Floats, index: Ints, surface: Surf
     cosine = np.abs((normal * toward).sum(0))
     blur = depth * np.float32(1 / view.focal) / np.maximum(np.sqrt(cosine), np.float32(0.3))
     base = evaluate(table, material, surface.uv, surface.span, blur)
-    _skirting(scene, index, point, table, material, base)
+    _skirting(index, point, table, material, base)
 
     up = normal[1]
     bounce = np.float32(0.74) + np.float32(0.26) * up
-    light = scene.ambient[:, None] * (bounce * _corners(scene, point, normal))
-    out = base * light
-    shares = shadow_maps(scene, point, normal, index, len(view.rows), len(view.columns))
+    lamps = (_sky(scene), *scene.lights)
+    open_above, *shares = shadow_maps(scene, lamps, point, normal, index, len(view.rows), len(view.columns))
+    bounce *= _corners(scene, point, normal) * (np.float32(1 - _COVERED) + np.float32(_COVERED) * open_above)
+    out: Floats = base * (scene.ambient[:, None] * bounce)
     gloss = table.gloss[material]
     shiny = np.flatnonzero(gloss > 0)
     for lamp, share in zip(scene.lights, shares, strict=True):
@@ -53,7 +56,13 @@ def radiance(scene: Scene, view: View, depth: Floats, index: Ints, surface: Surf
     return out
 
 
-def _skirting(scene: Scene, index: Ints, point: Floats, table: MaterialTable, material: Ints, base: Floats) -> None:
+def _sky(scene: Scene) -> Light:
+    """The whole ceiling as one large light; only its shadows are used, they darken what is under things."""
+    width, height, depth = (float(x) for x in scene.room)
+    return Light((width / 2, height, depth / 2), (1.0, 1.0, 1.0), 0.4 * min(width, depth))
+
+
+def _skirting(index: Ints, point: Floats, table: MaterialTable, material: Ints, base: Floats) -> None:
     """Paint the skirting board of the walls in the third colour of their material."""
     which = np.flatnonzero((index < len(_WALLS)) & (point[1] < _SKIRTING))
     which = which[_WALLS[index[which]]]
@@ -70,7 +79,8 @@ def _corners(scene: Scene, point: Floats, normal: Floats) -> Floats:
     )
     level = np.minimum(np.abs(point[1]), np.abs(room[1] - point[1])) + np.abs(normal[1])
     near = np.minimum(np.minimum(side, level), np.float32(0.5)) * np.float32(2)
-    return np.float32(0.62) + np.float32(0.38) * near * (2 - near)
+    share: Floats = np.float32(0.62) + np.float32(0.38) * near * (2 - near)
+    return share
 
 
 def tone(scene: Scene, linear: Floats) -> Floats:
@@ -83,4 +93,5 @@ def tone(scene: Scene, linear: Floats) -> Floats:
     mean = float(np.sqrt(level[:, ::7]).mean())
     gain = np.float32((target / max(mean, 1e-3)) ** 2 * 1.12)
     x = linear * gain
-    return np.sqrt(x * (1 + np.float32(0.12) * x) / (1 + x * np.float32(0.55)))
+    display: Floats = np.sqrt(x * (1 + np.float32(0.12) * x) / (1 + x * np.float32(0.55)))
+    return display

@@ -1,6 +1,7 @@
 """How much of each light reaches each pixel: rays at half resolution, then an upsampling that stays on the same object.
 
-Four points of a light take turns over a 2 x 2 pattern of samples; averaging neighbours on the same surface turns them into a soft edge.
+Four points of a light take turns over a 2 x 2 pattern of samples; averaging neighbours on the same surface turns them
+into a soft edge.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Casters:
         self.centre = scene.centre[self.primitive]
 
 
-def reaches(scene: Scene, casters: Casters, light: Light, point: Floats, normal: Floats, own: Ints, turn: Ints) -> Floats:
+def reaches(
+    scene: Scene, casters: Casters, light: Light, point: Floats, normal: Floats, own: Ints, turn: Ints
+) -> Floats:
     """1 where the light sees a point, else 0.
 
     Args:
@@ -79,7 +82,9 @@ def reaches(scene: Scene, casters: Casters, light: Light, point: Floats, normal:
     return out
 
 
-def shadow_maps(scene: Scene, point: Floats, normal: Floats, index: Ints, height: int, width: int) -> list[Floats]:
+def shadow_maps(
+    scene: Scene, lights: tuple[Light, ...], point: Floats, normal: Floats, index: Ints, height: int, width: int
+) -> list[Floats]:
     """Share of each light that reaches each pixel, [n] per light. Inputs are [3, n] and [n] with n = height * width."""
     rows, columns = np.arange(0, height, 2), np.arange(0, width, 2)
     h, w = len(rows), len(columns)
@@ -87,12 +92,13 @@ def shadow_maps(scene: Scene, point: Floats, normal: Floats, index: Ints, height
     turn = ((np.arange(h)[:, None] % 2) * 2 + np.arange(w) % 2).ravel().astype(np.int32)
     casters = Casters(scene)
     p, n, own = np.take(point, chosen, axis=1), np.take(normal, chosen, axis=1), index[chosen]
-    coarse = [reaches(scene, casters, light, p, n, own, turn).reshape(h, w) for light in scene.lights]
-    return _upsample(scene, casters, coarse, point, normal, index, height, width)
+    coarse = [reaches(scene, casters, light, p, n, own, turn).reshape(h, w) for light in lights]
+    return _upsample(scene, lights, casters, coarse, point, normal, index, height, width)
 
 
 def _upsample(
     scene: Scene,
+    lights: tuple[Light, ...],
     casters: Casters,
     coarse: list[Floats],
     point: Floats,
@@ -101,7 +107,7 @@ def _upsample(
     height: int,
     width: int,
 ) -> list[Floats]:
-    """Weighted mean of the 3 x 3 nearest samples of the same object and a similar normal; exact rays where there is none."""
+    """Weighted mean of near samples of the same object and a similar normal; exact rays where there is none."""
     instance = scene.instance[index].reshape(height, width)
     n = normal.reshape(3, height, width)
     total = np.zeros((height, width), np.float32)
@@ -114,7 +120,10 @@ def _upsample(
             bh, bw = here.shape
             for di in (0, 1) if i0 else (-1, 0, 1):
                 for dj in (0, 1) if j0 else (-1, 0, 1):
-                    weight = np.float32((0.5 if di == -1 or (di == 1 and not i0) else 1.0) * (0.5 if dj == -1 or (dj == 1 and not j0) else 1.0))
+                    weight = np.float32(
+                        (0.5 if di == -1 or (di == 1 and not i0) else 1.0)
+                        * (0.5 if dj == -1 or (dj == 1 and not j0) else 1.0)
+                    )
                     a = slice(max(0, -di), min(bh, coarse[0].shape[0] - di))
                     b = slice(max(0, -dj), min(bw, coarse[0].shape[1] - dj))
                     ca, cb = slice(a.start + di, a.stop + di), slice(b.start + dj, b.stop + dj)
@@ -127,10 +136,10 @@ def _upsample(
                     for s, c in zip(sums, coarse, strict=True):
                         s[block][a, b] += share * c[ca, cb]
     alone = np.flatnonzero(total.ravel() == 0)
-    scale = 1 / np.maximum(total, np.float32(1e-3))
-    out = []
-    for light, s in zip(scene.lights, sums, strict=True):
-        full = (s * scale).ravel()
+    scale = np.float32(1) / np.maximum(total, np.float32(1e-3))
+    out: list[Floats] = []
+    for light, s in zip(lights, sums, strict=True):
+        full = np.multiply(s, scale, dtype=np.float32).ravel()
         if len(alone):
             turn = ((alone // width + alone) % 4).astype(np.int32)
             full[alone] = reaches(scene, casters, light, point[:, alone], normal[:, alone], index[alone], turn)

@@ -11,7 +11,7 @@ from frugalmtl.data.rooms.scene import BOX, CAPSULE, ELLIPSOID, SHELL_PLANES, Fl
 
 
 class Surface(NamedTuple):
-    """Per pixel (n = H W): points, unit normals and unit directions to the eye [3, n] (world); uv and half sizes [2, n] (m)."""
+    """Per pixel: point, unit normal and unit direction to the eye [3, n] (world); uv and half sizes [2, n] (m)."""
 
     point: Floats
     normal: Floats
