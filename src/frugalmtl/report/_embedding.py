@@ -20,12 +20,12 @@ def data_uri(content: bytes, mime: str) -> str:
 
 
 def embed(paths: list[str], folder: Path, photographs: set[str], budget: int) -> dict[str, str]:
-    """Data URIs of pictures, all shrunk to the largest side at which they fit into ``budget`` characters together.
+    """Data URIs of pictures, shrunk to the largest side at which they fit into ``budget`` together.
 
     Args:
         paths: relative to ``folder``.
         folder: where the results file lies.
-        photographs: those of ``paths`` that are smooth pictures (JPEG); the others keep sharp edges (PNG) unless that is
+        photographs: those of ``paths`` that are smooth (JPEG); the others keep sharp edges (PNG) unless that is
             much larger.
         budget: characters.
 

@@ -18,7 +18,8 @@ _SAID = {
 def gallery(results: Results, panels: list[Panel], pictures: dict[str, str], name: str) -> Markup:
     """A grid per image (rows: label and models; columns: tasks) and the menus that switch image and task.
 
-    Without scripts every grid is shown; the script hides all but one and can turn a task's column into a grid over images.
+    Without scripts every grid is shown; the script hides all but one and can turn a task's column into a
+    grid over images.
 
     Args:
         results: names and order of rows and tasks.

@@ -39,3 +39,8 @@ def tag(name: str, /, *children: object, **attributes: object) -> Markup:
 def join(children: Iterable[object]) -> Markup:
     """Markup one after the other; None is left out."""
     return Markup("".join(escape(child) for child in children if child is not None))
+
+
+def prose(value: object) -> Markup:
+    """Escaped text in which the name of the measure gets its subscript."""
+    return Markup(escape(value).replace("Δ_MTL", "Δ<sub>MTL</sub>"))

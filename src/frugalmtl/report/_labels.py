@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-_RADII = (9, 14, 20, 28, 38, 50, 64, 80, 100, 124, 150, 180, 215)
+Point = tuple[float, float]
+
+_RADII = (8, 11, 15, 20, 27, 35, 45, 57, 70, 85, 102, 120, 140)
 _ANGLES = tuple(
     math.radians(step) for step in (0, 180, 45, 135, 315, 225, 90, 270, 22, 158, 338, 202, 67, 113, 293, 247)
 )
+_MARK = 5.5
+"""Half the size of a marker."""
+_HARD, _OUTSIDE, _DISTANCE = 50.0, 200.0, 4.0
+"""Price of covering a square point of a label or marker, of leaving the frame, and of a point of distance."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels."""
+    """A rectangle in typographic points."""
 
     left: float
     bottom: float
     right: float
     top: float
+
+    @classmethod
+    def around(cls, *corners: Point, margin: float = 0.0) -> Box:
+        """The rectangle that holds ``corners``."""
+        across, up = zip(*corners, strict=True)
+        return cls(min(across) - margin, min(up) - margin, max(across) + margin, max(up) + margin)
 
     def overlap(self, other: Box) -> float:
         """Area that both cover."""
@@ -33,64 +46,134 @@ class Box:
         return (self.right - self.left) * (self.top - self.bottom)
 
 
-def place(
-    points: list[tuple[float, float]], sizes: list[tuple[float, float]], frame: Box, taken: list[Box]
-) -> list[Box]:
-    """A box per label: the nearest place beside its point that is free, else the one with the least overlap.
+def place(points: list[Point], sizes: list[Point], frame: Box, hard: list[Box], soft: list[Box]) -> list[Box]:
+    """A box per label, as near to its point as it can be without covering anything.
 
-    Crowded points are served first. All figures in pixels.
+    Crowded points are served first.
 
     Args:
         points: what the labels belong to.
         sizes: (width, height) of the labels.
         frame: where labels may stand.
-        taken: boxes to keep free besides the points themselves.
+        hard: what must stay free besides the points and other labels.
+        soft: lines that are better not covered.
     """
-    marks = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in points]
-    blocked = [*taken, *marks]
-    crowding = [sum(math.dist(point, other) < 90 for other in points) for point in points]
+    blocked = [*hard, *(Box.around(point, margin=_MARK) for point in points)]
+    crowding = [sum(math.dist(point, other) < 60 for other in points) for point in points]
     placed: dict[int, Box] = {}
     for index in sorted(range(len(points)), key=lambda index: -crowding[index]):
-        box = min(_candidates(points[index], sizes[index]), key=lambda candidate: _cost(candidate, blocked, frame))
-        placed[index] = box
-        blocked.append(box)
+        options = _candidates(points[index], sizes[index])
+        placed[index] = min(options, key=lambda option: _price(option[0], option[1], frame, blocked, soft))[1]
+        blocked.append(placed[index])
     return [placed[index] for index in range(len(points))]
 
 
-def _candidates(point: tuple[float, float], size: tuple[float, float]) -> list[Box]:
-    """Boxes around ``point``, nearest first (``min`` keeps the first of equals)."""
+def _candidates(point: Point, size: Point) -> list[tuple[float, Box]]:
+    """Distances and boxes around ``point``."""
     (x, y), (width, height) = point, size
-    boxes = []
+    options: list[tuple[float, Box]] = []
     for radius in _RADII:
         for angle in _ANGLES:
             cosine, sine = math.cos(angle), math.sin(angle)
             centre_x = x + cosine * radius + (math.copysign(width / 2, cosine) if abs(cosine) > 0.3 else 0.0)
             centre_y = y + sine * radius + (math.copysign(height / 2, sine) if abs(sine) > 0.3 else 0.0)
-            boxes.append(Box(centre_x - width / 2, centre_y - height / 2, centre_x + width / 2, centre_y + height / 2))
-    return boxes
+            low = (centre_x - width / 2, centre_y - height / 2)
+            options.append((radius, Box(*low, low[0] + width, low[1] + height)))
+    return options
 
 
-def _cost(box: Box, blocked: list[Box], frame: Box) -> float:
-    grown = Box(box.left - 2, box.bottom - 2, box.right + 2, box.top + 2)
+def _price(distance: float, box: Box, frame: Box, blocked: list[Box], soft: list[Box]) -> float:
+    grown = Box(box.left - 1, box.bottom - 1, box.right + 1, box.top + 1)
+    covered = sum(grown.overlap(other) for other in blocked)
     outside = grown.area - grown.overlap(frame)
-    return round(sum(grown.overlap(other) for other in blocked) + 3 * outside, 1)
+    crossed = sum(grown.overlap(line) for line in soft)
+    return _HARD * covered + _OUTSIDE * outside + crossed * 2 + _DISTANCE * distance
 
 
-def label_points(axes: Any, points: list[tuple[float, float]], texts: list[Any], quiet: str, taken: list[Box]) -> None:
-    """Move matplotlib ``texts`` beside ``points`` (data coordinates) and tie distant ones to their point with a thin line."""
-    figure = axes.figure
-    renderer = figure.canvas.get_renderer()
-    pixels = [tuple(axes.transData.transform(point)) for point in points]
-    extents = [text.get_window_extent(renderer) for text in texts]
-    bounds = axes.get_window_extent(renderer)
-    frame = Box(bounds.x0 + 2, bounds.y0 + 2, bounds.x1 - 2, bounds.y1 - 2)
-    boxes = place(pixels, [(extent.width, extent.height) for extent in extents], frame, taken)
-    inverse = axes.transData.inverted()
-    for (x, y), text, box in zip(pixels, texts, boxes, strict=True):
-        text.set_position(inverse.transform(((box.left + box.right) / 2, (box.bottom + box.top) / 2)))
-        text.set_ha("center")
-        text.set_va("center")
+class Paper:
+    """Sizes and places on drawn axes, in typographic points.
+
+    Args:
+        axes: drawn once, so that everything has its size.
+    """
+
+    def __init__(self, axes: Any) -> None:
+        self.axes = axes
+        self.renderer = axes.figure.canvas.get_renderer()
+        self.unit = 72.0 / axes.figure.dpi
+
+    def box(self, artist: Any) -> Box:
+        """What ``artist`` covers."""
+        extent = artist.get_window_extent(self.renderer)
+        return Box(extent.x0 * self.unit, extent.y0 * self.unit, extent.x1 * self.unit, extent.y1 * self.unit)
+
+    def spot(self, point: Point) -> Point:
+        """Data coordinates -> points."""
+        x, y = self.axes.transData.transform(point)
+        return x * self.unit, y * self.unit
+
+    def data(self, x: float, y: float) -> Point:
+        """Points -> data coordinates."""
+        across, up = self.axes.transData.inverted().transform((x / self.unit, y / self.unit))
+        return float(across), float(up)
+
+    def centre(self, text: Any, box: Box) -> None:
+        """Put ``text`` into ``box``."""
+        text.set_position(self.data((box.left + box.right) / 2, (box.bottom + box.top) / 2))
+        text.set(ha="center", va="center")
+
+
+def note_on_line(paper: Paper, text: Any, height: float, points: list[Point], lines: list[tuple[Point, Point]]) -> None:
+    """Move ``text`` along a horizontal line to where it covers least, above or below it.
+
+    Args:
+        paper: the axes.
+        text: the note.
+        height: where the line lies, in data coordinates.
+        points: what must stay free.
+        lines: what is better not covered.
+    """
+    size, frame = paper.box(text), paper.box(paper.axes)
+    width, tall = size.right - size.left, size.top - size.bottom
+    marks = [Box.around(paper.spot(point), margin=_MARK) for point in points]
+    soft = [piece for start, end in lines for piece in _pieces(paper.spot(start), paper.spot(end))]
+    level = paper.spot((paper.axes.get_xlim()[1], height))[1]
+    free = frame.right - frame.left - width - 8
+    options = []
+    for base in (level + 1.5, level - 1.5 - tall):
+        for step in (0.0, 1.0, *(index / 12 for index in range(1, 12))):
+            left = frame.left + 4 + free * step
+            options.append(Box(left, base, left + width, base + tall))
+    paper.centre(text, min(options, key=lambda option: _price(0.0, option, frame, marks, soft)))
+
+
+def label_points(
+    paper: Paper, points: list[Point], texts: list[Any], hard: list[Any], lines: list[tuple[Point, Point]]
+) -> None:
+    """Move ``texts`` beside ``points`` and tie distant ones to their point with a thin line.
+
+    Args:
+        paper: the axes.
+        points: in data coordinates.
+        texts: one per point.
+        hard: further texts that must stay readable.
+        lines: in data coordinates, better not covered.
+    """
+    spots = [paper.spot(point) for point in points]
+    soft = [piece for start, end in lines for piece in _pieces(paper.spot(start), paper.spot(end))]
+    sizes = [(size.right - size.left, size.top - size.bottom) for size in map(paper.box, texts)]
+    places = place(spots, sizes, paper.box(paper.axes), [paper.box(artist) for artist in hard], soft)
+    for (x, y), text, box in zip(spots, texts, places, strict=True):
+        paper.centre(text, box)
         near = (min(max(x, box.left), box.right), min(max(y, box.bottom), box.top))
-        if math.dist((x, y), near) > 16:
-            ends = inverse.transform([(x, y), near])
-            axes.plot(ends[:, 0], ends[:, 1], color=quiet, linewidth=0.7, zorder=1.5, scalex=False, scaley=False)
+        if math.dist((x, y), near) > 13:
+            across, up = zip(paper.data(x, y), paper.data(*near), strict=True)
+            paper.axes.plot(across, up, color=text.get_color(), linewidth=0.6, zorder=1.5, scalex=False, scaley=False)
+
+
+def _pieces(start: Point, end: Point) -> list[Box]:
+    """A line as small boxes."""
+    count = max(1, round(math.dist(start, end) / 4))
+    across, up = (end[0] - start[0]) / count, (end[1] - start[1]) / count
+    steps = [(start[0] + across * index, start[1] + up * index) for index in range(count + 1)]
+    return [Box.around(first, second, margin=0.7) for first, second in pairwise(steps)]

@@ -32,7 +32,7 @@ def write_value(value: Any) -> Any:
 
 
 def read_value(kind: Any, value: Any, where: str) -> Any:
-    """Read ``value`` as ``kind``: a dataclass, ``list[...]``, ``dict[str, ...]``, ``Literal``, ``X | None``, a scalar or Any.
+    """Read ``value`` as ``kind``: a dataclass, list, dict with text keys, ``Literal``, ``X | None``, a scalar or Any.
 
     Raises:
         UserError: the value has another type, lacks a field or has one that is not known.

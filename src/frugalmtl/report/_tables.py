@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from frugalmtl.report._html import Markup, join, tag
+from frugalmtl.report._html import Markup, join, prose, tag
 from frugalmtl.report.columns import COST_FIELDS, Column, columns, cost_value, ratio, score
 from frugalmtl.report.formatting import NOT_MEASURED, decimals_for, duration, number, percent, scale_for, spread
 from frugalmtl.report.palette import RowStyle, row_styles
@@ -29,7 +29,8 @@ def row_name(results: Results, row: Row) -> Markup:
     place = list(styles).index(row.name)
     style: RowStyle = styles[row.name]
     badge = tag("span", "reference", class_="badge") if row.name == results.reference else None
-    return join([tag("span", style.glyph, class_=f"mark r{place}", aria_hidden="true"), tag("span", row.label), badge])
+    mark = tag("span", style.glyph, class_=f"mark r{place}", aria_hidden="true")
+    return tag("span", mark, tag("span", row.label), badge, class_="row")
 
 
 def results_table(results: Results) -> Markup:
@@ -43,17 +44,14 @@ def results_table(results: Results) -> Markup:
         arrow = tag("span", column.arrow, class_="arrow", title=words, aria_label=words, role="img")
         main, _, rest = column.title.partition(" ") if column.key in tasks else (column.title, "", "")
         sub = tag("span", f"{rest}{unit} ".lstrip(), arrow, class_="sub")
-        head.append(tag("th", main, sub, scope="col", class_="num" if column.key in tasks else "num figure"))
+        head.append(tag("th", prose(main), sub, scope="col", class_="num" if column.key in tasks else "num figure"))
     bodies = [tag("tbody", *(_measured_row(results, row, measured) for row in results.rows))]
     if results.published:
-        title = tag(
-            "th",
-            "Published figures, copied from papers and not measured here",
-            colspan=len(measured) + 1,
-            class_="divider",
+        words = tag("span", "Published figures, copied from papers and not measured here", class_="stay")
+        title = tag("tr", tag("th", words, colspan=len(measured) + 1, class_="divider", scope="rowgroup"))
+        bodies.append(
+            tag("tbody", title, *(_published_row(row, measured) for row in results.published), class_="published")
         )
-        lines = [tag("tr", title), *(_published_row(row, measured) for row in results.published)]
-        bodies.append(tag("tbody", *lines, class_="published"))
     table = tag("table", tag("thead", tag("tr", *head)), *bodies, class_="results")
     return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label="Results table")
 
@@ -237,7 +235,7 @@ def conditions(results: Results) -> Markup:
         ),
         *(("Note", note) for note in given.notes),
     ]
-    return tag("dl", *(join([tag("dt", name), tag("dd", text)]) for name, text in facts), class_="facts")
+    return tag("dl", *(join([tag("dt", prose(name)), tag("dd", text)]) for name, text in facts), class_="facts")
 
 
 def _delta_words(results: Results) -> str:
@@ -247,6 +245,6 @@ def _delta_words(results: Results) -> str:
     ]
     reference = results.row(results.reference).label
     return (
-        f"Mean over tasks of the relative gain in the primary metric against “{reference}”, in percent, signed so that positive is "
-        f"better. Tasks: {', '.join(parts)}."
+        f"Mean over tasks of the relative gain in the primary metric against “{reference}”, in percent, signed so that "
+        f"positive is better. Tasks: {', '.join(parts)}."
     )

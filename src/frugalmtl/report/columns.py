@@ -104,7 +104,8 @@ def _fill(column: Column, values: dict[str, tuple[float, float]]) -> Column:
     """Write the entries; every row that reads the same as the best one is marked best."""
     better: Callable[[list[float]], float] = max if column.higher_is_better else min
     measured = [mean for mean, _ in values.values() if math.isfinite(mean)]
-    best = column.text(better(measured)) if len(measured) > 1 else None
+    texts = {column.text(mean) for mean in measured}
+    best = column.text(better(measured)) if len(texts) > 1 else None
     for name, (mean, deviation) in values.items():
         text = column.text(mean)
         column.entries[name] = Entry(mean, text, spread(deviation / column.scale, column.decimals), text == best)
@@ -145,7 +146,8 @@ def answer(results: Results) -> str:
     cheapest = min(priced, key=lambda row: (ratio(results, row, "macs"), -row.delta_mtl_mean))
     if cheapest is best:
         return f"{first}, which is also the lowest cost.{_caution(ranked)}"
-    return f"{first}; {cheapest.label} is the cheapest, with Δ_MTL {_delta(cheapest)}{_at_cost(results, cheapest)}.{_caution(ranked)}"
+    last = f"{cheapest.label} is the cheapest, with Δ_MTL {_delta(cheapest)}{_at_cost(results, cheapest)}"
+    return f"{first}; {last}.{_caution(ranked)}"
 
 
 def _delta(row: Row) -> str:

@@ -1,15 +1,18 @@
 """The report's figures: one function per figure, each returns the bytes of a PNG or SVG.
 
-Drawn with matplotlib's Agg without its global state, so nothing needs a display and figures do not influence each other.
+Drawn with matplotlib's Agg without its global state: nothing needs a display, figures do not influence each other.
 """
 
 from __future__ import annotations
 
 import io
 import math
+import re
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -17,10 +20,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from frugalmtl.report._labels import Box, label_points
+from frugalmtl.report._labels import Paper, Point, label_points, note_on_line
 from frugalmtl.report.columns import cost_value, pareto_front, score
 from frugalmtl.report.formatting import finite, scale_for
-from frugalmtl.report.palette import LIGHT, RowStyle, Theme, row_styles
+from frugalmtl.report.palette import DARK, LIGHT, RowStyle, Theme, row_styles
 from frugalmtl.report.results import Epoch, Results, TaskInfo
 
 CostKey = Literal["macs", "latency_ms"]
@@ -56,28 +59,29 @@ class Drawing:
 
 def drawings(results: Results) -> list[Drawing]:
     """The figures that ``results`` has numbers for."""
-    made = []
-    for key, words in (("macs", "multiply-adds"), ("latency_ms", "latency")):
-        cost: CostKey = "macs" if key == "macs" else "latency_ms"
-        if _points(results, cost, None):
-            alt = f"Delta_MTL of each model against the {words} of its deployed form; the same numbers stand in the results table."
-            made.append(
-                Drawing(f"delta_{key}", f"Δ_MTL against {words}", alt, _bind(delta_tradeoff, results, cost), wide=False)
+    overall, each = [], []
+    costs: tuple[tuple[CostKey, str], ...] = (("macs", "multiply-adds"), ("latency_ms", "latency"))
+    for key, words in costs:
+        if len(_points(results, key, None)) > 1:
+            alt = (
+                f"Delta_MTL of each model against the {words} of its deployed form; the results table has the numbers."
             )
-        if any(_points(results, cost, task) for task in results.tasks):
+            draw = partial(delta_tradeoff, results, key)
+            overall.append(Drawing(f"delta_{key}", f"Δ_MTL against {words}", alt, draw, wide=False))
+        if any(_points(results, key, task) for task in results.tasks):
             alt = f"Primary metric of each task against the {words} of the deployed model; better is up in every panel."
-            made.append(
-                Drawing(f"metrics_{key}", f"Each task against {words}", alt, _bind(metric_tradeoff, results, cost))
-            )
-    if any(finite(epoch.metric.values()) for history in results.curves.values() for epoch in history):
+            draw = partial(metric_tradeoff, results, key)
+            each.append(Drawing(f"metrics_{key}", f"Each task against {words}", alt, draw))
+    curves = []
+    histories = list(results.curves.values())
+    if any(finite(epoch.metric.values()) for history in histories for epoch in history):
         alt = "Validation metric per epoch, one panel per task, one line per model."
-        made.append(
-            Drawing("curves_metric", "Validation metric while training", alt, lambda look: metric_curves(results, look))
-        )
-    if any(finite(epoch.loss.values()) for history in results.curves.values() for epoch in history):
+        draw = partial(metric_curves, results)
+        curves.append(Drawing("curves_metric", "Validation metric, better is up", alt, draw))
+    if any(finite(epoch.loss.values()) for history in histories for epoch in history):
         alt = "Training loss per epoch, one panel per task, one line per model."
-        made.append(Drawing("curves_loss", "Training loss", alt, lambda look: loss_curves(results, look)))
-    return made
+        curves.append(Drawing("curves_loss", "Training loss", alt, partial(loss_curves, results)))
+    return [*overall, *each, *curves]
 
 
 def delta_tradeoff(results: Results, cost: CostKey, look: Look | None = None) -> bytes:
@@ -85,19 +89,20 @@ def delta_tradeoff(results: Results, cost: CostKey, look: Look | None = None) ->
     look = look or Look()
     points = _points(results, cost, None)
     with _style(look):
-        figure = _figure((4.0, 4.4) if look.narrow else (6.6, 4.6))
+        figure = _figure((3.5, 4.0) if look.narrow else (5.1, 3.9))
         axes = figure.add_subplot()
         texts = _scatter(results, axes, points, look, up=True, labels=True)
         axes.axhline(0.0, color=look.theme.quiet, linewidth=0.9, linestyle=(0, (5, 4)), zorder=1)
-        axes.set_ylabel("Δ_MTL in % (higher is better)")
+        axes.set_ylabel(r"$\Delta_\mathrm{MTL}$ in % (higher is better)", parse_math=True)
         axes.set_xlabel(_cost_title(results, cost))
         _margins(axes, points, sideways=0.25)
-        for text in texts:
-            text.set_in_layout(False)
+        note = axes.text(0, 0, "as good as the reference", fontsize=8, color=look.theme.quiet)
+        for text in (*texts, note):
+            text.set_in_layout(False)  # words must not push the axes about
         figure.canvas.draw()
-        label_points(
-            axes, [(x, y) for x, y, _ in points.values()], texts, look.theme.quiet, [_reference_note(axes, look)]
-        )
+        paper, places, lines = Paper(axes), [(x, y) for x, y, _ in points.values()], _lines(points)
+        note_on_line(paper, note, 0.0, places, lines)
+        label_points(paper, places, texts, [note], [((axes.get_xlim()[0], 0.0), (axes.get_xlim()[1], 0.0)), *lines])
         return _bytes(figure, look)
 
 
@@ -154,10 +159,6 @@ def _curves(results: Results, look: Look, values: Callable[[Epoch], dict[str, fl
     return _multiples(results, look, draw, markers=False)
 
 
-def _bind(draw: Callable[[Results, CostKey, Look], bytes], results: Results, cost: CostKey) -> Callable[[Look], bytes]:
-    return lambda look: draw(results, cost, look)
-
-
 def _points(results: Results, cost: CostKey, task: TaskInfo | None) -> dict[str, tuple[float, float, float]]:
     """``{row: (cost, value, deviation)}`` of the rows that have both; Delta_MTL without a task."""
     scale = _cost_scale(results, cost)
@@ -209,7 +210,7 @@ def _multiples(results: Results, look: Look, draw: Callable[[Any, TaskInfo], Non
     down = math.ceil(len(tasks) / across)
     legend_columns = 1 if look.narrow else 3
     legend_height = 0.25 * math.ceil(len(results.rows) / legend_columns) + 0.15
-    width, panel_height = (4.0, 2.5) if look.narrow else (10.4, 2.75)
+    width, panel_height = (3.5, 2.4) if look.narrow else (10.4, 2.75)
     height = panel_height * down + legend_height
     with _style(look):
         figure = _figure((width, height))
@@ -239,7 +240,9 @@ def _handle(results: Results, name: str, look: Look, *, markers: bool) -> Line2D
     colour = style.colour(look.theme)
     if markers:
         return Line2D([], [], color=colour, marker=style.marker, linestyle="", markersize=7, label=words)
-    return Line2D([], [], color=colour, linestyle=style.dash, linewidth=2, label=words)
+    line = Line2D([], [], color=colour, linewidth=2, label=words)
+    line.set_linestyle(style.dash)
+    return line
 
 
 def _cost_title(results: Results, cost: CostKey) -> str:
@@ -250,7 +253,7 @@ def _cost_title(results: Results, cost: CostKey) -> str:
 
 
 def _margins(axes: Any, points: dict[str, tuple[float, float, float]], *, sideways: float) -> None:
-    """Costs that span more than a decade stand on a logarithmic axis, others start at zero; room for labels on the sides."""
+    """Costs over more than a decade stand on a logarithmic axis, others start at zero; room for labels on the sides."""
     costs = [x for x, _, _ in points.values() if x > 0]
     if costs and max(costs) > 12 * min(costs):
         axes.set_xscale("log")
@@ -260,19 +263,18 @@ def _margins(axes: Any, points: dict[str, tuple[float, float, float]], *, sidewa
     axes.set_xlim(0, max(costs, default=1.0) * (1 + sideways))
 
 
-def _reference_note(axes: Any, look: Look) -> Box:
-    """Words on the line of the reference, at the left end; gives the box they take."""
-    text = axes.text(
-        0.012,
-        0.0,
-        "as good as the reference",
-        transform=axes.get_yaxis_transform(),
-        fontsize=8,
-        color=look.theme.quiet,
-        va="bottom",
-    )
-    extent = text.get_window_extent(axes.figure.canvas.get_renderer())
-    return Box(extent.x0, extent.y0, extent.x1, extent.y1)
+def _lines(points: dict[str, tuple[float, float, float]]) -> list[tuple[Point, Point]]:
+    """What words should not cover: the error bars and the front."""
+    bars = [((x, y - d), (x, y + d)) for x, y, d in points.values() if math.isfinite(d)]
+    front = [points[name][:2] for name in pareto_front({name: (x, y) for name, (x, y, _) in points.items()})]
+    return [*bars, *pairwise(front)]
+
+
+def recolour(svg: bytes) -> bytes:
+    """A light SVG figure in the dark theme's colours, without drawing it again."""
+    changed = {getattr(LIGHT, name): getattr(DARK, name) for name in ("background", "panel", "ink", "quiet", "line")}
+    changed |= dict(zip(LIGHT.rows, DARK.rows, strict=True))
+    return re.sub(rb"#[0-9a-f]{6}\b", lambda found: changed.get(found[0].decode(), found[0].decode()).encode(), svg)
 
 
 def _figure(size: tuple[float, float]) -> Figure:

@@ -66,16 +66,32 @@ function header(content, name = "") {
   return cell;
 }
 
-// A picture enlarged; the input stands beside it. Arrow keys walk through the pictures on view.
+// A picture enlarged, beside the input and the label it belongs to. Arrow keys walk through the pictures on view.
 const viewer = document.getElementById("viewer");
+const partners = new Map(); // key of a picture -> the buttons to show with it
+for (const panel of document.querySelectorAll(".panel[data-image]")) {
+  const input = panel.querySelector("figure .zoom");
+  for (const button of panel.querySelectorAll(".zoom")) {
+    const task = button.closest("[data-task]")?.dataset.task;
+    const label = task && panel.querySelector(`.truth [data-task="${task}"] .zoom`);
+    button.dataset.key = partners.size;
+    partners.set(button.dataset.key, [...new Set([input, label, button])].filter(Boolean));
+  }
+}
 let current = null;
-const open = (button) => {
+function open(button) {
   current = button;
-  viewer.querySelector("img").src = button.querySelector("img").src;
-  viewer.querySelector("img").alt = button.querySelector("img").alt;
-  viewer.querySelector("figcaption").textContent = button.dataset.caption;
+  const figures = partners.get(button.dataset.key).map((each) => {
+    const figure = document.createElement("figure");
+    const caption = document.createElement("figcaption");
+    caption.textContent = each.dataset.caption;
+    const image = each.querySelector("img").cloneNode();
+    figure.append(image, caption);
+    return figure;
+  });
+  viewer.querySelector(".views").replaceChildren(...figures);
   if (!viewer.open) viewer.showModal();
-};
+}
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.(".zoom");
   if (button) open(button);

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from frugalmtl.report._embedding import data_uri, embed
 from frugalmtl.report._gallery import gallery
-from frugalmtl.report._html import Markup, join, tag
+from frugalmtl.report._html import Markup, join, prose, tag
 from frugalmtl.report._tables import conditions, configurations, cost_table, metrics_table, results_table
 from frugalmtl.report.columns import answer
-from frugalmtl.report.figures import Drawing, Look, drawings
+from frugalmtl.report.figures import Drawing, Look, drawings, recolour
 from frugalmtl.report.palette import DARK, LIGHT, Theme, row_styles
 from frugalmtl.report.results import Results
 
@@ -38,7 +38,7 @@ def render_page(results: Results, folder: Path) -> str:
     figures = drawings(results)
     sections = [
         ("results", "Results", _results(results)),
-        ("tradeoff", "Accuracy against compute", _figures(f for f in figures if not f.name.startswith("curves"))),
+        ("tradeoff", "Accuracy against compute", _tradeoff(figures)),
         ("panels", "Image by image", _gallery(results, pictures, "panels") if results.panels else None),
         ("photos", "Photographs", _gallery(results, pictures, "photos") if results.photos else None),
         ("training", "Training", _figures(f for f in figures if f.name.startswith("curves"))),
@@ -50,12 +50,12 @@ def render_page(results: Results, folder: Path) -> str:
     links = tag("nav", *(tag("a", title, href=f"#{key}") for key, title, _ in shown), aria_label="Sections")
     bodies = [tag("section", tag("h2", title), content, id=key) for key, title, content in shown]
     header = tag(
-        "header", tag("h1", results.name), _subtitle(results), tag("p", answer(results), class_="answer"), links
+        "header", tag("h1", results.name), _subtitle(results), tag("p", prose(answer(results)), class_="answer"), links
     )
     footer = tag("footer", f"Made by frugalmtl from results.json, {results.created}.")
     dialog = tag(
         "dialog",
-        tag("figure", tag("img", src="data:,", alt=""), tag("figcaption", "")),
+        tag("div", class_="views"),
         tag("form", tag("button", "Close", type="submit"), method="dialog"),
         id="viewer",
         aria_label="Enlarged picture",
@@ -105,12 +105,22 @@ def _subtitle(results: Results) -> Markup:
 
 def _results(results: Results) -> Markup:
     note = (
-        "Mean ± standard deviation over seeds. Bold marks the best measured value of a column. Operations, parameters and latency "
-        "are those of the deployed model for one image."
+        "Mean ± standard deviation over seeds. Bold marks the best measured value of a column. Operations, "
+        "parameters and latency are those of the deployed model for one image."
     )
     others = metrics_table(results)
     folded = tag("details", tag("summary", "All metrics"), others) if others else None
     return join([tag("p", note, class_="note"), results_table(results), folded])
+
+
+def _tradeoff(figures: list[Drawing]) -> Markup | None:
+    note = (
+        "Cost of the deployed model for one image; further up is better, further left is cheaper. The dashed "
+        "line is the reference, the grey band joins the models that no other beats in both (Pareto front, "
+        "outlined), bars are ± one standard deviation over seeds."
+    )
+    charts = _figures(f for f in figures if not f.name.startswith("curves"))
+    return join([tag("p", note, class_="note"), charts]) if charts else None
 
 
 def _figures(chosen: Iterable[Drawing]) -> Markup | None:
@@ -120,25 +130,29 @@ def _figures(chosen: Iterable[Drawing]) -> Markup | None:
 
 def _figure(drawing: Drawing) -> Markup:
     """One figure in four looks; the browser takes the one for its width and theme."""
+    wide, narrow = (drawing.draw(Look(narrow=narrow, form="svg")) for narrow in (False, True))
 
-    def address(theme: Theme, narrow: bool) -> str:
-        return data_uri(drawing.draw(Look(theme, narrow, "svg")), "image/svg+xml")
+    def address(svg: bytes) -> str:
+        return data_uri(svg, "image/svg+xml")
 
     picture = tag(
         "picture",
-        tag("source", media=f"{_NARROW} and {_DARK}", srcset=address(DARK, True)),
-        tag("source", media=_NARROW, srcset=address(LIGHT, True)),
-        tag("source", media=_DARK, srcset=address(DARK, False)),
-        tag("img", src=address(LIGHT, False), alt=drawing.text),
+        tag("source", media=f"{_NARROW} and {_DARK}", srcset=address(recolour(narrow))),
+        tag("source", media=_NARROW, srcset=address(narrow)),
+        tag("source", media=_DARK, srcset=address(recolour(wide))),
+        tag("img", src=address(wide), alt=drawing.text),
     )
-    return tag("figure", tag("figcaption", drawing.title), picture, class_="chart wide" if drawing.wide else "chart")
+    return tag(
+        "figure", tag("figcaption", prose(drawing.title)), picture, class_="chart wide" if drawing.wide else "chart"
+    )
 
 
 def _gallery(results: Results, pictures: dict[str, str], which: str) -> Markup:
     panels = results.panels if which == "panels" else results.photos
     words = (
-        "Input, label and prediction of every model. Grey hatching marks pixels without a label. Choose an image to see all tasks, "
-        "or a task and “all images” to compare models; select a picture to enlarge it."
+        "Input, label and prediction of every model. Grey hatching marks pixels without a label. Choose an "
+        "image to see all tasks, or a task and “all images” to compare models; select a picture to enlarge "
+        "it."
         if which == "panels"
         else "Real photographs, which nobody labelled: only the predictions can be judged, by eye."
     )
@@ -147,7 +161,7 @@ def _gallery(results: Results, pictures: dict[str, str], which: str) -> Markup:
 
 def _cost(results: Results) -> Markup:
     note = (
-        "Per image. “As trained” is the model with everything that its training needs; “deployed” is what remains of it. The third "
-        "line sets the deployed model against the deployed reference."
+        "Per image. “As trained” is the model with everything that its training needs; “deployed” is what "
+        "remains of it. The third line sets the deployed model against the deployed reference."
     )
     return join([tag("p", note, class_="note"), cost_table(results)])

@@ -1,19 +1,21 @@
 """Colours and markers of the rows, shared by all figures and the page.
 
-The hues are Okabe and Ito's (2008), told apart with any common colour blindness; lightness is set per theme so that every colour
-stands out at 3:1 or more from its background. Marker and dash repeat the difference without colour.
+The hues follow Okabe and Ito (2008), told apart with any common colour blindness; lightness is set per theme so that
+every colour stands out at 3:1 or more from its background. Marker and dash repeat the difference without colour.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from frugalmtl.report.results import Results
 
 _LIGHT = ("#0a6ab0", "#c24e00", "#00805c", "#a8408a", "#8a6500", "#0b8aa8")
 _DARK = ("#56a8ec", "#f28a48", "#35c795", "#e08cc8", "#dcbc3c", "#6fd3e6")
 _MARKERS = (("o", "●"), ("^", "▲"), ("s", "■"), ("v", "▼"), ("P", "✚"), ("X", "✖"), ("*", "★"))
-_DASHES = ("-", "--", "-.", ":")
+Dash = Literal["-", "--", "-.", ":"]
+_DASHES: tuple[Dash, ...] = ("-", "--", "-.", ":")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class RowStyle:
     dark: str
     marker: str
     glyph: str
-    dash: str
+    dash: Dash
 
     def colour(self, theme: Theme) -> str:
         """The row's colour in ``theme``."""

@@ -27,7 +27,7 @@ class Shown:
         image: ``[3, H, W]`` uint8 RGB.
         labels: ``{task: label}`` of one image, in the shape a prediction has once decoded; empty for photographs.
         predictions: ``{row: {task: decoded prediction}}`` of one image.
-        valid: ``{task: bool}`` ``[H, W]``, ``[K]`` or ``[]``, where the labels count; taken from ``Task.valid`` if missing.
+        valid: ``{task: bool}`` ``[H, W]``, ``[K]`` or ``[]``, where the labels count; ``Task.valid`` if missing.
     """
 
     name: str

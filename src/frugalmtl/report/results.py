@@ -110,8 +110,8 @@ class Row:
         title: what the reader sees; the name if empty.
         scores_mean: mean over seeds; a task or metric may be missing.
         scores_std: sample standard deviation over seeds; empty or NaN for one seed.
-        ratio_to_reference: fields of the deployed :class:`Cost` (``latency_ms`` by its median), divided by the reference's;
-            what is missing is computed from ``cost``.
+        ratio_to_reference: fields of the deployed :class:`Cost` (``latency_ms`` by its median), divided by the
+            reference's; what is missing is computed from ``cost``.
         config: the resolved configuration of the runs.
         environment: versions, hardware and commit of the runs.
         run_dirs: where the runs lie.
@@ -149,8 +149,8 @@ class PublishedRow:
         title: method as the paper calls it.
         source: paper and table.
         convention: how the paper counts operations and scores.
-        values: task name, or ``delta_mtl``, ``mean_rank``, ``macs``, ``params``, ``latency_ms`` -> value in the unit of the
-            measured column (operations and parameters as plain counts). Other keys are listed beneath the row.
+        values: task name, or ``delta_mtl``, ``mean_rank``, ``macs``, ``params``, ``latency_ms`` -> value in the unit of
+            the measured column (operations and parameters as plain counts). Other keys are listed beneath the row.
     """
 
     title: str

@@ -11,7 +11,7 @@ from frugalmtl.report.results import Results
 
 
 def results_table(results: Results) -> Table:
-    """A rich table with the columns of the page: arrows give the direction, bold the best, an asterisk the reference."""
+    """A rich table with the page's columns: arrows give the direction, bold the best, an asterisk the reference."""
     given = results.protocol
     title = f"{results.name}: {given.dataset} {given.split}, {len(given.seeds)} seed(s), {given.hardware}"
     caption = "* reference of Δ_MTL and mean ± standard deviation over seeds; cost of the deployed model per image"

@@ -22,8 +22,8 @@ def write_report(results: Results, folder: str | os.PathLike[str]) -> Path:
         The path of ``report.html``, one self-contained file.
 
     Raises:
-        UserError: names in ``results`` do not fit together, a picture is missing, or a file cannot be written. Checks and
-            drawing come before the first file is written.
+        UserError: names in ``results`` do not fit together, a picture is missing, or a file cannot be written.
+            Checks and drawing come before the first file is written.
     """
     target = Path(folder)
     results.check()
