@@ -24,7 +24,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "mobilenetv3": {},
     "convnext": {},
     "regnet": {},
-    "hrnet": {},
+    "hrnet": {"head": ""},
     "swin_transformer": {"strict_img_size": False},
     "vision_transformer": {
         "dynamic_img_size": True,

@@ -1,0 +1,170 @@
+"""What holds for every encoder on every family of backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import timm
+import torch
+from timm.models.swin_transformer import SwinTransformer
+from torch import Tensor, nn
+
+from frugalmtl.backbones import Backbone
+from frugalmtl.backbones.timm import FAMILIES, Timm
+from frugalmtl.core.checks import UserError
+from frugalmtl.core.seeding import seed_everything
+from frugalmtl.core.types import Features
+from frugalmtl.encoders import ENCODERS, Encoder
+
+TASKS = ("near", "far")
+HEIGHT, WIDTH = 64, 96
+
+
+def small_swin(name: str, **arguments: Any) -> nn.Module:
+    """A Swin Transformer of 0.2 M parameters in place of the one asked for."""
+    arguments.pop("pretrained")
+    model = SwinTransformer(embed_dim=16, depths=(1, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=7, **arguments)
+    model.pretrained_cfg = timm.get_pretrained_cfg(name).to_dict()
+    return model
+
+
+def backbone(kind: str) -> Backbone:
+    if kind == "swin":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("frugalmtl.backbones.timm.create_model", small_swin)
+            return Timm(model="swin_tiny_patch4_window7_224")
+    return Timm(model=kind)
+
+
+BACKBONES = ["test_resnet", "test_efficientnet", "hrnet_w18_small", "swin", "test_vit"]
+CASES = [(name, kind) for name in ENCODERS.names() for kind in BACKBONES]
+Build = Callable[[], Encoder]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(case))
+def template(request: pytest.FixtureRequest) -> Encoder:
+    name, kind = request.param
+    seed_everything(0)
+    try:
+        encoder: Encoder = ENCODERS.build(name, backbone(kind), TASKS)
+    except UserError as refusal:
+        if kind == "test_resnet":
+            raise
+        pytest.skip(str(refusal))
+    return encoder
+
+
+@pytest.fixture
+def encoder(template: Encoder) -> Encoder:
+    """A fresh copy in training mode, inside its last stage, with weights that differ between tasks."""
+    fresh = deepcopy(template)
+    fresh.enter_stage(fresh.recipe()[-1].name)
+    with torch.no_grad():
+        for parameter in fresh.parameters():
+            parameter.add_(0.02 * parameter.std(correction=0) * torch.randn_like(parameter))
+    return fresh.train()
+
+
+def image() -> Tensor:
+    return torch.randn(2, 3, HEIGHT, WIDTH)
+
+
+def levels_of(features: Features) -> Iterator[Tensor]:
+    for pyramid in features.by_task.values():
+        yield from pyramid
+
+
+def some_loss(features: Features) -> Tensor:
+    """A scalar that weighs every feature of every task differently, and all penalties."""
+    generator = torch.Generator().manual_seed(7)
+    terms = [(level * torch.randn(level.shape, generator=generator)).mean() for level in levels_of(features)]
+    return torch.stack([*terms, *features.penalties.values()]).sum()
+
+
+def test_features_have_the_declared_shapes(encoder: Encoder) -> None:
+    features = encoder(image())
+    assert tuple(features.by_task) == encoder.task_names == TASKS
+    for pyramid in features.by_task.values():
+        shapes = [tuple(level.shape) for level in pyramid]
+        expected = zip(encoder.channels, encoder.strides, strict=True)
+        assert shapes == [(2, channels, HEIGHT // stride, WIDTH // stride) for channels, stride in expected]
+    assert all(torch.isfinite(level).all() for level in levels_of(features))
+    assert all(penalty.ndim == 0 for penalty in features.penalties.values())
+    assert not any(value.requires_grad for value in features.statistics.values())
+
+
+def test_recipe_is_complete(encoder: Encoder) -> None:
+    recipe = encoder.recipe()
+    assert sum(stage.share for stage in recipe) == pytest.approx(1.0)
+    assert len({stage.name for stage in recipe}) == len(recipe)
+    penalties = set(encoder(image()).penalties)
+    assert set(recipe[-1].penalties) <= penalties
+
+
+def test_backward_through_the_cut_gives_the_plain_gradients(encoder: Encoder) -> None:
+    batch = image()
+    twin = deepcopy(encoder)
+    seed_everything(3)
+    some_loss(encoder(batch)).backward()
+
+    seed_everything(3)
+    shared = twin.encode(batch)
+    leaves = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in shared]
+    some_loss(twin.branch(leaves)).backward()
+    pairs = [
+        (s, leaf.grad) for s, leaf in zip(shared, leaves, strict=True) if s.requires_grad and leaf.grad is not None
+    ]
+    torch.autograd.backward([tensor for tensor, _ in pairs], [gradient for _, gradient in pairs])
+
+    for (name, plain), (_, cut) in zip(encoder.named_parameters(), twin.named_parameters(), strict=True):
+        assert (plain.grad is None) == (cut.grad is None), name
+        if plain.grad is not None and cut.grad is not None:
+            scale = plain.grad.abs().max().clamp(min=1e-6)
+            assert (plain.grad - cut.grad).abs().max() <= 1e-3 * scale + 1e-7, name
+
+
+def test_every_trainable_parameter_gets_a_gradient_in_each_stage(encoder: Encoder) -> None:
+    for stage in encoder.recipe():
+        encoder.enter_stage(stage.name)
+        encoder.zero_grad(set_to_none=True)
+        wanted = {name for name, p in encoder.named_parameters() if p.requires_grad and stage.trains(f"encoder.{name}")}
+        for _ in range(10):  # a method that samples paths may need a few draws to visit all
+            some_loss(encoder(image())).backward()
+            reached = {name for name, parameter in encoder.named_parameters() if parameter.grad is not None}
+            if wanted <= reached:
+                break
+        assert wanted - reached == set()
+        assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
+
+
+def test_deployed_module_equals_evaluation(encoder: Encoder) -> None:
+    with torch.no_grad():
+        encoder(image())  # moves the running statistics away from their start
+        encoder.eval()
+        batch = torch.randn(1, 3, HEIGHT, WIDTH)
+        expected = encoder(batch).by_task
+        deployed = deepcopy(encoder).deploy().eval()
+        found = deployed(batch)
+    assert not isinstance(deployed, Encoder)
+    assert list(found) == list(TASKS)
+    for task, pyramid in expected.items():
+        for level, other in zip(pyramid, found[task], strict=True):
+            assert level.shape == other.shape
+            assert (level - other).abs().max() <= 1e-4
+
+
+def test_deployed_module_holds_nothing_that_the_output_does_not_need(encoder: Encoder) -> None:
+    deployed = deepcopy(encoder).eval().deploy().eval().requires_grad_(True)
+    before = sum(parameter.numel() for parameter in encoder.parameters())
+    assert sum(parameter.numel() for parameter in deployed.parameters()) <= before
+    torch.stack([level.square().mean() for pyramid in deployed(image()).values() for level in pyramid]).sum().backward()
+    assert [name for name, parameter in deployed.named_parameters() if parameter.grad is None] == []
+
+
+def test_families_are_all_covered() -> None:
+    covered = {"resnet", "efficientnet", "hrnet", "swin_transformer", "vision_transformer"}
+    chains = {"mobilenetv3", "convnext", "regnet"}  # plain chains of NCHW tensors like the first two
+    assert covered | chains == set(FAMILIES)
