@@ -91,7 +91,7 @@ class Cache:
         """The record ``number``: from its shard, or made on the spot; made anew, with a warning, if it is damaged."""
         shard, row = divmod(number, SHARD)
         data = self._open(shard)
-        if data is None or row >= _rows(data):
+        if data is None or (self._sound(data) and row >= _rows(data)):
             if not self._warned:
                 self._warned = True
                 warnings.warn(
@@ -103,8 +103,8 @@ class Cache:
         found = self._record(data, shard, row)
         if found is None:
             warnings.warn(f"{self.path(shard)} is damaged (record {number}); it is made anew", stacklevel=2)
-            count = _rows(data) if self._sound(data) else row + 1
-            self.write(shard, min(SHARD, max(count, row + 1)))
+            claimed = _rows(data)
+            self.write(shard, max(row + 1, claimed if claimed <= SHARD else 0))
             data = self._open(shard)
             found = None if data is None else self._record(data, shard, row)
             if found is None:
@@ -133,9 +133,8 @@ class Cache:
                 yield shard, wanted
                 continue
             rows = _rows(data) if self._sound(data) else 0
-            sound = sum(self._record(data, shard, row) is not None for row in range(rows))
-            if sound < rows or rows < wanted or not self._sound(data):
-                yield shard, max(wanted, min(rows, SHARD))
+            if rows < wanted or any(self._record(data, shard, row) is None for row in range(rows)):
+                yield shard, max(wanted, rows)
             self._maps.pop(shard, None)
 
     def _open(self, shard: int) -> npt.NDArray[np.uint8] | None:
@@ -165,7 +164,7 @@ class Cache:
         made = self.make(number)
         parts = []
         for field in self.fields:
-            values = np.ascontiguousarray(made[field.name], dtype=field.dtype)
+            values = np.asarray(made[field.name], dtype=field.dtype)
             if values.shape != field.shape:
                 raise ValueError(f"field {field.name!r} must be {field.shape}, but got {values.shape}")
             parts.append(values.tobytes())
