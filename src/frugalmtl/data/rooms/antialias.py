@@ -59,7 +59,7 @@ def smooth(scene: Scene, view: View, index: Ints, normal: Floats, colour: Floats
         match = (plane == found[k]) & fresh[k]
         np.copyto(best, wall, where=match)
         choice[match] = k
-    slot, column = np.nonzero(solid)
+    slot, column = np.divmod(np.flatnonzero(solid), count)
     primitive = found[slot, column] - SHELL_PLANES
     origin = np.take(origins, primitive, axis=1)
     origin4 = np.concatenate([origin] * 4, 1)

@@ -26,9 +26,8 @@ class Illumination:
         target = float(rng.uniform(0.2, 0.31)) if self.night else float(rng.uniform(0.42, 0.56))
         if shifted:
             target *= float(rng.uniform(0.75, 1.1))
-        self.finish = Finish(
-            target, float(rng.uniform(0.012, 0.03) if shifted else rng.uniform(0.004, 0.016)), (1.0, 1.0, 1.0)
-        )
+        noise = float(rng.uniform(0.012, 0.03) if shifted else rng.uniform(0.004, 0.016))
+        self.finish = Finish(target, noise)
 
     def lights(self, width: float, height: float, depth: float, lamps: list[tuple[int, Point]]) -> tuple[Light, ...]:
         """A ceiling light or the lamps of the room; two at most (three when shifted)."""

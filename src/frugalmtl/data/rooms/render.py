@@ -120,7 +120,7 @@ def _develop(scene: Scene, colour: NDArray[np.float32], noise: np.random.Generat
 
 
 def _checked(seed: int, size: int | tuple[int, int], time: float) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = size if isinstance(size, tuple) else (size, size)
     if seed < 0:
         raise UserError(f"seed must be at least 0, but got {seed!r}")
     if height < 16 or width < 16:

@@ -53,11 +53,10 @@ class CameraPose(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """Exposure target (mean of the tone-mapped image, 0..1), strength of the sensor noise, white balance."""
+    """Exposure target (mean of the tone-mapped image, 0..1), standard deviation of the sensor noise."""
 
     exposure: float
     noise: float
-    balance: Point
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from frugalmtl.data.rooms.raycast import pair_hits
-from frugalmtl.data.rooms.scene import BOX, CAPSULE, CYLINDER, FLAT, SHELL_PLANES, Floats, Ints, Light, Scene
+from frugalmtl.data.rooms.scene import BOX, CAPSULE, CYLINDER, FLAT, SHELL_PLANES, Bools, Floats, Ints, Light, Scene
 
 _SPREAD = np.array([[0.6, 0.3, 0.6], [-0.6, -0.3, 0.6], [0.6, -0.3, -0.6], [-0.6, 0.3, -0.6]], np.float32)
 _LIFT = np.float32(0.008)
@@ -70,7 +70,8 @@ def reaches(
         np.greater(aligned, cosine[:, None], out=near[:, part])
         near[:, part] &= far > (gap - radius)[:, None]
     near &= casters.primitive[use][:, None] + SHELL_PLANES != own[facing]
-    row, column = np.nonzero(near)
+    # The flat search is several times faster than one over two axes.
+    row, column = np.divmod(np.flatnonzero(near), len(facing))
     if not len(row):
         return out
     primitive = casters.primitive[use]
@@ -84,64 +85,81 @@ def reaches(
 
 def shadow_maps(
     scene: Scene, lights: tuple[Light, ...], point: Floats, normal: Floats, index: Ints, height: int, width: int
-) -> list[Floats]:
-    """Share of each light that reaches each pixel, [n] per light. Inputs are [3, n] and [n] with n = height * width."""
-    rows, columns = np.arange(0, height, 2), np.arange(0, width, 2)
-    h, w = len(rows), len(columns)
-    chosen = (rows[:, None] * width + columns).ravel()
+) -> Floats:
+    """Share of each light that reaches each pixel.
+
+    Args:
+        scene: what throws shadows.
+        lights: L lights.
+        point: [3, n] points seen, n = height * width; normal: [3, n]; index: [n] surface index.
+        height: of the image.
+        width: of the image.
+
+    Returns:
+        [L, n] between 0 and 1.
+    """
+    instance, facing = scene.instance[index].reshape(height, width), normal.reshape(3, height, width)
+    h, w = (height + 1) // 2, (width + 1) // 2
+    chosen = (np.arange(0, height, 2)[:, None] * width + np.arange(0, width, 2)).ravel()
     turn = ((np.arange(h)[:, None] % 2) * 2 + np.arange(w) % 2).ravel().astype(np.int32)
     casters = Casters(scene)
     p, n, own = np.take(point, chosen, axis=1), np.take(normal, chosen, axis=1), index[chosen]
-    coarse = [reaches(scene, casters, light, p, n, own, turn).reshape(h, w) for light in lights]
-    return _upsample(scene, lights, casters, coarse, point, normal, index, height, width)
-
-
-def _upsample(
-    scene: Scene,
-    lights: tuple[Light, ...],
-    casters: Casters,
-    coarse: list[Floats],
-    point: Floats,
-    normal: Floats,
-    index: Ints,
-    height: int,
-    width: int,
-) -> list[Floats]:
-    """Weighted mean of near samples of the same object and a similar normal; exact rays where there is none."""
-    instance = scene.instance[index].reshape(height, width)
-    n = normal.reshape(3, height, width)
-    total = np.zeros((height, width), np.float32)
-    sums = [np.zeros((height, width), np.float32) for _ in coarse]
-    # Every parity of a pixel has its own fixed set of samples; weights fall with the distance to the sample.
-    for i0 in (0, 1):
-        for j0 in (0, 1):
-            block = (slice(i0, None, 2), slice(j0, None, 2))
-            here, facing = instance[block], n[(slice(None), *block)]
-            bh, bw = here.shape
-            for di in (0, 1) if i0 else (-1, 0, 1):
-                for dj in (0, 1) if j0 else (-1, 0, 1):
-                    weight = np.float32(
-                        (0.5 if di == -1 or (di == 1 and not i0) else 1.0)
-                        * (0.5 if dj == -1 or (dj == 1 and not j0) else 1.0)
-                    )
-                    a = slice(max(0, -di), min(bh, coarse[0].shape[0] - di))
-                    b = slice(max(0, -dj), min(bw, coarse[0].shape[1] - dj))
-                    ca, cb = slice(a.start + di, a.stop + di), slice(b.start + dj, b.stop + dj)
-                    other = instance[::2, ::2][ca, cb]
-                    theirs = n[:, ::2, ::2][:, ca, cb]
-                    own = facing[:, a, b]
-                    dot = own[0] * theirs[0] + own[1] * theirs[1] + own[2] * theirs[2]
-                    share = ((here[a, b] == other) & (dot > np.float32(0.5))) * weight
-                    total[block][a, b] += share
-                    for s, c in zip(sums, coarse, strict=True):
-                        s[block][a, b] += share * c[ca, cb]
+    samples = np.stack([reaches(scene, casters, light, p, n, own, turn) for light in lights]).reshape(-1, h, w)
+    samples = _soften(samples, instance[::2, ::2], n.reshape(3, h, w))
+    total, sums = _upsample(samples, instance, facing)
+    sums /= np.maximum(total, np.float32(1e-3))
+    out: Floats = sums.reshape(len(lights), -1)
     alone = np.flatnonzero(total.ravel() == 0)
-    scale = np.float32(1) / np.maximum(total, np.float32(1e-3))
-    out: list[Floats] = []
-    for light, s in zip(lights, sums, strict=True):
-        full = np.multiply(s, scale, dtype=np.float32).ravel()
-        if len(alone):
-            turn = ((alone // width + alone) % 4).astype(np.int32)
-            full[alone] = reaches(scene, casters, light, point[:, alone], normal[:, alone], index[alone], turn)
-        out.append(full)
+    if len(alone):
+        # No sample on the same surface near by (a chair leg, a leaf): a ray for the pixel itself.
+        turn = ((alone // width + alone) % 4).astype(np.int32)
+        for k, light in enumerate(lights):
+            out[k, alone] = reaches(scene, casters, light, point[:, alone], normal[:, alone], index[alone], turn)
     return out
+
+
+def _kin(instance: Ints, other_instance: Ints, normal: Floats, other_normal: Floats) -> Bools:
+    """Whether two pixels show one object from a similar side."""
+    dot = normal[0] * other_normal[0] + normal[1] * other_normal[1] + normal[2] * other_normal[2]
+    kin: Bools = (instance == other_instance) & (dot > np.float32(0.5))
+    return kin
+
+
+def _soften(samples: Floats, instance: Ints, normal: Floats) -> Floats:
+    """Mean of each sample and its neighbours on the same surface, nearer ones counting more; [L, h, w]."""
+    _, h, w = samples.shape
+    total, sums = np.ones((h, w), np.float32), samples.copy()
+    for di, dj, weight in ((0, 1, 0.5), (1, 0, 0.5), (1, 1, 0.25), (1, -1, 0.25)):
+        a = (slice(0, h - di), slice(max(0, -dj), w - max(0, dj)))
+        b = (slice(di, h), slice(max(0, dj), w + min(0, dj)))
+        share = _kin(instance[a], instance[b], normal[:, *a], normal[:, *b]) * np.float32(weight)
+        for one, other in ((a, b), (b, a)):
+            total[one] += share
+            sums[:, *one] += share * samples[:, *other]
+    out: Floats = sums / total
+    return out
+
+
+def _upsample(samples: Floats, instance: Ints, normal: Floats) -> tuple[Floats, Floats]:
+    """Weights [H, W] and weighted sums [L, H, W] of the up to nine nearest samples on the same surface.
+
+    Samples sit on the even rows and columns; along an axis an even pixel weighs its own sample 1 and the next ones 1/2,
+    an odd pixel both neighbours 1.
+    """
+    height, width = instance.shape
+    coarse_instance, coarse_normal = instance[::2, ::2], normal[:, ::2, ::2]
+    _, h, w = samples.shape
+    total, sums = np.zeros((height, width), np.float32), np.zeros((len(samples), height, width), np.float32)
+    taps = (((-1, 0.5), (0, 1.0), (1, 0.5)), ((0, 1.0), (1, 1.0)))
+    for i0, j0 in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        part = (slice(i0, None, 2), slice(j0, None, 2))
+        here, facing, part_total, part_sums = instance[part], normal[:, *part], total[part], sums[:, *part]
+        rows, columns = here.shape
+        for di, wi in taps[i0]:
+            for dj, wj in taps[j0]:
+                a = (slice(max(0, -di), min(rows, h - di)), slice(max(0, -dj), min(columns, w - dj)))
+                b = (slice(a[0].start + di, a[0].stop + di), slice(a[1].start + dj, a[1].stop + dj))
+                share = _kin(here[a], coarse_instance[b], facing[:, *a], coarse_normal[:, *b]) * np.float32(wi * wj)
+                part_total[a] += share
+                part_sums[:, *a] += share * samples[:, *b]
+    return total, sums

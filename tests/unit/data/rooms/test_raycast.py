@@ -131,3 +131,22 @@ def test_the_shifted_room_has_the_same_layout() -> None:
         assert a.materials != b.materials
         assert a.camera.field_of_view < b.camera.field_of_view
         assert a.camera.distortion == 0 < b.camera.distortion
+
+
+def test_stages_stay_in_single_precision() -> None:
+    # One silent promotion would double the time of everything after it.
+    from frugalmtl.data.rooms.antialias import smooth
+    from frugalmtl.data.rooms.shading import radiance, tone
+    from frugalmtl.data.rooms.surface import surfaces
+
+    for shifted in (False, True):
+        scene = build(2, 0.0, shifted)
+        view = View.of(scene.camera, 32, 32)
+        with np.errstate(all="ignore"):
+            depth, index, rays = first_hits(scene, view)
+            surface = surfaces(scene, view, depth.ravel(), index.ravel(), rays.reshape(3, -1))
+            light = radiance(scene, view, depth.ravel(), index.ravel(), surface)
+            shown = tone(scene, light)
+            final = smooth(scene, view, index, surface.normal, shown)
+        for stage in (depth, rays, *surface, light, shown, final):
+            assert stage.dtype == np.float32
