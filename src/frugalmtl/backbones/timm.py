@@ -81,6 +81,7 @@ class Timm(Backbone):
                 )
             arguments["output_stride"] = output_stride
         packaged = packaged_weights(name) if weights == "package" else None
+        local = read_weights(Path(weights)) if weights is not None and packaged is None else {}
         try:
             network = create_model(model, pretrained=False, **arguments)
         except RuntimeError as error:  # timm's word for a tag that it does not know
@@ -89,7 +90,7 @@ class Timm(Backbone):
         expects = packaged or network.pretrained_cfg
         self.mean, self.std = _triple(expects, "mean"), _triple(expects, "std")
         if weights is not None:
-            tensors = read_packaged_weights(name, network) if packaged else read_weights(Path(weights))
+            tensors = read_packaged_weights(name, network) if packaged else local
             needed = _names_of(network, chain)
             fill(network, _renamed(tensors, network), needed, packaged.distribution if packaged else repr(weights))
         self.stages = nn.ModuleList(nn.Sequential(*blocks) for blocks in chain.stages)
