@@ -49,6 +49,11 @@ class GradientBalancer(Balancer):
         """The cut at the shared representation, if gradients are taken there."""
         return RepresentationCut() if self.gradients_at == "representation" else None
 
+    def enter_epoch(self, epoch: int, epochs: int) -> None:
+        """A new stage may have changed what the tasks share: look again."""
+        super().enter_epoch(epoch, epochs)
+        self._checked = False
+
     def backward(self, step: Pass) -> dict[str, Tensor | float]:
         """Aggregate the gradients of the weighted losses.
 

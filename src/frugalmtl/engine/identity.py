@@ -1,0 +1,40 @@
+"""Is this the run that was interrupted?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from frugalmtl.core.checks import UserError
+
+
+def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested values as one level: ``{"train.epochs": 60, "stages.0.name": "train", ...}``, all of them plain."""
+    items: Sequence[tuple[Any, Any]]
+    if isinstance(values, Mapping):
+        items = list(values.items())
+    elif isinstance(values, list | tuple):
+        items = list(enumerate(values))
+    else:
+        return {prefix: values if isinstance(values, int | float | str) or values is None else str(values)}
+    flat: dict[str, Any] = {}
+    for key, value in items:
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def require_same(old: Mapping[str, Any], new: Mapping[str, Any], run_dir: Path) -> None:
+    """Compare what a run was started with and what it shall be continued with.
+
+    Raises:
+        UserError: names the first key that differs, and both values.
+    """
+    now = json.loads(json.dumps(new))  # as it looks after a round through the checkpoint
+    for key in [*now, *(key for key in old if key not in now)]:
+        if old.get(key, "(absent)") != now.get(key, "(absent)"):
+            raise UserError(
+                f"cannot continue the run in {run_dir}: {key} was {old.get(key, '(absent)')!r} when it started and is "
+                f"{now.get(key, '(absent)')!r} now; restore it, or choose another folder"
+            )

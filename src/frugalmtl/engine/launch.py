@@ -1,0 +1,45 @@
+"""Processes, devices and kernels."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from lightning_fabric import Fabric
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.engine.settings import TrainSettings
+
+
+def make_fabric(settings: TrainSettings) -> Fabric:
+    """Launch the processes that the settings ask for.
+
+    Raises:
+        UserError: no such accelerator, device or strategy here.
+    """
+    try:
+        fabric = Fabric(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            strategy=settings.strategy,
+            precision=settings.precision,
+        )
+        fabric.launch()
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise UserError(f"cannot train with accelerator {settings.accelerator!r}: {error}") from error
+    return fabric
+
+
+@contextlib.contextmanager
+def kernels(deterministic: bool) -> Iterator[None]:
+    """Kernels that torch chooses while training; the caller's choice comes back afterwards."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(deterministic or before[0], warn_only=True)
+    torch.backends.cudnn.benchmark = not deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.backends.cudnn.benchmark = benchmark

@@ -1,0 +1,53 @@
+"""What a person sees while a run is under way."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class ProgressDisplay:
+    """A bar with the time left on a terminal; a line per epoch if asked for; else nothing.
+
+    Args:
+        mode: ``"auto"``, ``"plain"`` or ``"off"`` (see :class:`~frugalmtl.engine.settings.TrainSettings`).
+        total: optimiser steps of the run.
+        done: steps that are behind already.
+    """
+
+    def __init__(self, mode: Literal["auto", "plain", "off"], total: int, done: int = 0) -> None:
+        self._plain = mode == "plain"
+        self._total = total
+        self._bar: Progress | None = None
+        if mode == "auto" and sys.stderr.isatty():
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+            )
+            self._bar.start()
+            self._id = self._bar.add_task("training", total=total, completed=done)
+
+    def step(self, done: int, label: str) -> None:
+        """Move to ``done`` steps."""
+        if self._bar is not None:
+            self._bar.update(self._id, completed=done, description=label)
+
+    def epoch(self, label: str, losses: Mapping[str, float], seconds_left: float) -> None:
+        """Tell of a finished epoch."""
+        if self._plain:
+            values = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            minutes, seconds = divmod(round(seconds_left), 60)
+            print(f"{label}  {values}  {minutes}:{seconds:02d} left", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,82 @@
+"""How long to train, with what, and where."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from frugalmtl.core.checks import UserError, positive
+from frugalmtl.engine.optimizers import OPTIMIZERS
+from frugalmtl.engine.schedules import SCHEDULES, Progress
+
+FREE = "accelerator devices strategy workers log_every checkpoint_every evaluate_every tensorboard progress".split()
+"""Settings that may differ when a run goes on: they change where and how loudly it runs, not what comes out."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Settings of one training, checked when made.
+
+    Attributes:
+        epochs: passes over the training split, all stages together.
+        batch_size: images per batch over all processes together.
+        optimizer: section of ``engine/optimizers``: name and arguments.
+        schedule: section of ``engine/schedules``; it runs over each stage anew.
+        warmup_steps: optimiser steps at the start of each stage over which the rate grows linearly to its value.
+        clip_norm: largest norm of the gradient of all parameters together; ``None`` does not clip.
+        accumulate: batches per optimiser step; the last step of an epoch takes what is left.
+        precision: Lightning Fabric's: ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"`` (with loss scaling).
+        accelerator: Fabric's: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
+        devices: processes (one device each).
+        strategy: Fabric's: ``"auto"``, ``"ddp"``, ``"ddp_find_unused_parameters_true"``.
+        workers: processes that load data, per training process.
+        log_every: optimiser steps between two records of the log.
+        checkpoint_every: optimiser steps between two checkpoints; 0 writes one after each epoch.
+        evaluate_every: epochs between two evaluations; 0 never evaluates during training.
+        tensorboard: write TensorBoard events beside the log.
+        progress: ``"auto"`` shows a bar on a terminal and nothing elsewhere, ``"plain"`` prints a line per epoch.
+        deterministic: ask torch for deterministic kernels (matters on GPUs; slower).
+
+    Raises:
+        UserError: a value out of range, or an unknown optimiser, schedule or argument.
+    """
+
+    epochs: int = 60
+    batch_size: int = 8
+    optimizer: dict[str, Any] = field(default_factory=lambda: {"name": "adam"})
+    schedule: dict[str, Any] = field(default_factory=lambda: {"name": "poly"})
+    warmup_steps: int = 0
+    clip_norm: float | None = None
+    accumulate: int = 1
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    accelerator: str = "auto"
+    devices: int = 1
+    strategy: str = "auto"
+    workers: int = 0
+    log_every: int = 20
+    checkpoint_every: int = 0
+    evaluate_every: int = 0
+    tensorboard: bool = False
+    progress: Literal["auto", "plain", "off"] = "auto"
+    deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate", "devices", "log_every"):
+            positive(name, getattr(self, name))
+        for name in ("warmup_steps", "workers", "checkpoint_every", "evaluate_every"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} must be 0 or more, but got {getattr(self, name)!r}")
+        if self.clip_norm is not None:
+            positive("clip_norm", self.clip_norm)
+        schedule = SCHEDULES.check(self.schedule)
+        SCHEDULES.get(schedule.name)(Progress(0, 1, 0, 1), **schedule.args)
+        try:
+            OPTIMIZERS.build(self.optimizer, [{"params": [torch.zeros(1, requires_grad=True)]}])
+        except ValueError as error:
+            raise UserError(f"optimizer: {error}") from None
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that must not change while a run is under way."""
+        return {key: value for key, value in asdict(self).items() if key not in FREE}

@@ -1,0 +1,166 @@
+"""One optimiser step: batches in, weights moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from frugalmtl.balancing import Balancer, Pass
+from frugalmtl.core.recipe import Stage
+from frugalmtl.core.types import Batch, Predictions
+from frugalmtl.engine.distributed import average_gradients, process_count
+from frugalmtl.engine.guards import require_finite
+from frugalmtl.losses import Criterion
+from frugalmtl.model import MultiTaskModel
+
+
+@dataclass
+class StepReport:
+    """What one step tells the log; scalars on the device, means over the step's batches.
+
+    Attributes:
+        losses: unweighted loss per task, auxiliary predictions included.
+        parts: the summands of the losses, apart.
+        penalties: the model's penalties, unweighted.
+        weights: the balancer's weights (of the last batch).
+        statistics: mean of each of the model's statistics (of the last batch).
+        gradient_norm: of all parameters before clipping; None under loss scaling without clipping.
+    """
+
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    parts: dict[str, Tensor] = field(default_factory=dict)
+    penalties: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, Tensor | float] = field(default_factory=dict)
+    statistics: dict[str, Tensor] = field(default_factory=dict)
+    gradient_norm: Tensor | None = None
+
+
+class Stepper:
+    """Takes the steps of one stage.
+
+    Balancers that make one loss run under the strategy's wrapper (DistributedDataParallel overlaps the reduction with
+    the backward pass). Balancers that take gradients themselves cannot; there the finished gradients are averaged over
+    the processes, so each process balances the gradients of its own batch.
+
+    Args:
+        fabric: device, precision, strategy.
+        model: on its device, frozen as the stage wants it.
+        balancer: on the same device.
+        criterion: losses of the tasks.
+        optimizer: of the stage.
+        stage: its penalties count.
+        clip_norm: largest norm of the gradient, or None.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: MultiTaskModel,
+        balancer: Balancer,
+        criterion: Criterion,
+        optimizer: torch.optim.Optimizer,
+        stage: Stage,
+        clip_norm: float | None,
+    ) -> None:
+        self.fabric, self.model, self.balancer, self.criterion = fabric, model, balancer, criterion
+        self.stage, self.clip_norm = stage, clip_norm
+        self.scaler: torch.amp.GradScaler | None = getattr(fabric.strategy.precision, "scaler", None)
+        # Takes the step through the strategy and the loss scaler; one optimiser in, one out.
+        self.optimizer = cast(torch.optim.Optimizer, fabric.setup_optimizers(optimizer))
+        self.raw_optimizer = optimizer
+        wrap = process_count() > 1 and not balancer.explicit_reduction
+        self.wrapped = fabric.setup_module(model) if wrap else None
+
+    def __call__(self, batches: Sequence[Batch], step: int) -> StepReport:
+        """Forward and backward over all batches, then one update.
+
+        Args:
+            batches: the batches that are accumulated, on any device.
+            step: optimiser steps before this one, for messages.
+
+        Raises:
+            UserError: a loss or gradient is not finite; the weights are as before.
+        """
+        self.raw_optimizer.zero_grad(set_to_none=True)
+        report = StepReport()
+        share = 1.0 / len(batches)
+        for index, batch in enumerate(batches):
+            self._one_batch(batch, share, report, last=index == len(batches) - 1)
+        self._reduce()
+        self._clip(report)
+        self._guard(report, step, [name for batch in batches for name in batch.names])
+        self.optimizer.step()
+        return report
+
+    def _one_batch(self, batch: Batch, share: float, report: StepReport, *, last: bool) -> None:
+        batch = batch.to(self.fabric.device, non_blocking=True)
+        cut = self.balancer.cut()
+        scale = share
+        if self.scaler is not None:
+            scale *= float(self.scaler.scale(torch.ones((), device=self.fabric.device)))
+        waiting = self.fabric.no_backward_sync(self.wrapped, enabled=not last) if self.wrapped else nullcontext()
+        with waiting:
+            predictions: Predictions
+            if self.wrapped is not None:
+                predictions = self.wrapped(batch.image)
+            else:
+                with self.fabric.autocast():
+                    predictions = self.model(batch.image, cut)
+            losses = self.criterion(predictions, batch)
+            penalty = self._penalty(predictions)
+            report.weights = self.balancer.backward(
+                Pass(
+                    self.model,
+                    losses.by_task,
+                    penalty,
+                    cut,
+                    backward=lambda loss: self.fabric.backward(loss * share),
+                    scale=scale,
+                )
+            )
+        _add(report.losses, losses.by_task, share)
+        _add(report.parts, losses.parts, share)
+        _add(report.penalties, predictions.penalties, share)
+        report.statistics = {name: value.detach().float().mean() for name, value in predictions.statistics.items()}
+
+    def _penalty(self, predictions: Predictions) -> Tensor | None:
+        missing = sorted(self.stage.penalties.keys() - predictions.penalties.keys())
+        if missing:
+            raise KeyError(f"stage {self.stage.name!r} weighs penalties that the model does not give: {missing}")
+        terms = [predictions.penalties[name] * weight for name, weight in self.stage.penalties.items()]
+        return torch.stack([term.float() for term in terms]).sum() if terms else None
+
+    def _reduce(self) -> None:
+        if self.wrapped is None:
+            average_gradients([p for p in self.model.parameters() if p.requires_grad])
+        average_gradients([p for p in self.balancer.parameters() if p.requires_grad])
+
+    def _clip(self, report: StepReport) -> None:
+        if self.clip_norm is not None:
+            report.gradient_norm = self.fabric.clip_gradients(
+                self.model, self.raw_optimizer, max_norm=self.clip_norm, error_if_nonfinite=False
+            )
+        elif self.scaler is None:
+            parameters = (p for group in self.raw_optimizer.param_groups for p in group["params"])
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            report.gradient_norm = torch.nn.utils.get_total_norm(gradients)
+
+    def _guard(self, report: StepReport, step: int, samples: Sequence[str]) -> None:
+        values = {f"the loss {name!r}": value for name, value in report.parts.items()}
+        values |= {f"the penalty {name!r}": value for name, value in report.penalties.items()}
+        # With loss scaling, gradients may overflow: the scaler then skips the update and lowers its scale.
+        if report.gradient_norm is not None and self.scaler is None:
+            values["the norm of the gradient"] = report.gradient_norm
+        require_finite(values, step, samples)
+
+
+def _add(sums: dict[str, Tensor], values: dict[str, Tensor], share: float) -> None:
+    for name, value in values.items():
+        term = value.detach() * share
+        sums[name] = sums[name] + term if name in sums else term

@@ -1,0 +1,101 @@
+"""Trains a model by its recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning_fabric import Fabric
+
+from frugalmtl.balancing import Balancer
+from frugalmtl.core.checks import positive
+from frugalmtl.core.recipe import Stage, stage_epochs
+from frugalmtl.core.types import Scores
+from frugalmtl.engine.distributed import process_count
+from frugalmtl.engine.identity import flatten
+from frugalmtl.engine.launch import kernels, make_fabric
+from frugalmtl.engine.loader import EpochLoader
+from frugalmtl.engine.logging import require_tensorboard
+from frugalmtl.engine.run import Run, TrainResult
+from frugalmtl.engine.settings import TrainSettings
+from frugalmtl.losses import Criterion
+from frugalmtl.model import MultiTaskModel
+from frugalmtl.tasks import Task
+
+
+def train(
+    model: MultiTaskModel,
+    balancer: Balancer,
+    tasks: Sequence[Task],
+    settings: TrainSettings,
+    loader: EpochLoader,
+    run_dir: str | Path,
+    *,
+    fabric: Fabric | None = None,
+    evaluate: Callable[[MultiTaskModel], Scores] | None = None,
+    resume: bool | Literal["auto"] = "auto",
+    seed: int = 0,
+    identity: Mapping[str, Any] | None = None,
+    on_step: Callable[[int], None] | None = None,
+) -> TrainResult:
+    """Train a model; write ``checkpoints/`` and ``log.jsonl`` in ``run_dir``.
+
+    An interrupted run that is started again with the same arguments continues from its last checkpoint, in the middle
+    of any stage and epoch, and (on the CPU, and wherever kernels are deterministic) ends with the same weights bit for
+    bit.
+
+    Args:
+        model: trained in place; left in eval mode.
+        balancer: combines losses or gradients.
+        tasks: what is learned.
+        settings: how long and how.
+        loader: training batches of this process.
+        run_dir: folder of the run.
+        fabric: launched Fabric; made from the settings if not given.
+        evaluate: called every ``settings.evaluate_every`` epochs, on all processes; may switch modes.
+        resume: ``"auto"`` continues a run if there is one, ``True`` insists on one, ``False`` on there being none.
+        seed: of everything random in training (dropout, gates, balancers).
+        identity: further facts that must not differ when the run is continued (model and data sections of a config).
+        on_step: called with the number of steps done after each step and what belongs to it.
+
+    Raises:
+        UserError: settings do not fit the model; the run cannot be continued as asked; a loss is not finite; the disk
+        is full.
+    """
+    if settings.tensorboard:
+        require_tensorboard()
+    plan = _plan(model.recipe(), settings.epochs)
+    positive("the number of batches in an epoch", loader.batches_per_epoch)
+    fabric = fabric or make_fabric(settings)
+    run = Run(model, balancer, Criterion(tasks), settings, loader, Path(run_dir), fabric, plan)
+    run.evaluate, run.on_step, run.seed = evaluate, on_step, seed
+    run.identity = flatten(
+        {
+            "config": dict(identity or {}),
+            "train": settings.identity(),
+            "seed": seed,
+            "processes": process_count(),
+            "batches per epoch": loader.batches_per_epoch,
+            "tasks": [task.name for task in tasks],
+            "stages": [
+                {**asdict(stage), "penalties": dict(stage.penalties), "epochs": epochs} for stage, epochs in plan
+            ],
+            "balancer": type(balancer).__name__,
+        }
+    )
+    trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    run.trainable = trainable
+    try:
+        with kernels(settings.deterministic):
+            return run.execute(resume)
+    finally:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(trainable.get(name, parameter.requires_grad))
+        model.eval()
+
+
+def _plan(recipe: tuple[Stage, ...], epochs: int) -> list[tuple[Stage, int]]:
+    """The stages that have any epochs, with their lengths."""
+    return [(stage, length) for stage, length in zip(recipe, stage_epochs(recipe, epochs), strict=True) if length > 0]
