@@ -18,6 +18,7 @@ from frugalmtl.experiment.environment import environment, hardware
 from frugalmtl.experiment.runs import Run
 from frugalmtl.report import (
     Cost,
+    Epoch,
     Latency,
     Protocol,
     PublishedRow,
@@ -57,7 +58,6 @@ def collect(
     directions = {task.name: task.higher_is_better for task in tasks}
     rows = []
     for name, own in runs.items():
-        built = loaded[name][0]
         seeds = [
             SeedResult(run.config.seed, run.scores(first.test_split), run.train_seconds(), str(run.history)) for run in own
         ]
@@ -87,7 +87,6 @@ def collect(
                 run_dirs=[str(run.folder) for run in own],
             )
         )
-        del built
     ranks = mean_rank({row.name: _primary(row.scores_mean, tasks) for row in rows}, directions)
     for row in rows:
         row.mean_rank = ranks[row.name]
@@ -112,7 +111,7 @@ def collect(
         reference=comparison.reference,
         rows=rows,
         published=[PublishedRow(**row) for row in comparison.published],
-        curves={name: own[0].curve([task.name for task in tasks], {task.name: task.primary for task in tasks}) for name, own in runs.items()},
+        curves={name: [_epoch(record, tasks) for record in own[0].epochs()] for name, own in runs.items()},
     )
 
 
@@ -146,6 +145,15 @@ def _primary(scores: Scores, tasks: Sequence[Task]) -> dict[str, float]:
 def _task_info(task: Task) -> TaskInfo:
     units = {key: unit for metric in build_metrics(task) for key, unit in metric.units.items()}
     return TaskInfo(task.name, task.primary, task.higher_is_better, task.kind, units.get(task.primary, ""), task.weight)
+
+
+def _epoch(record: Mapping[str, Any], tasks: Sequence[Task]) -> Epoch:
+    scores = record.get("scores", {})
+    return Epoch(
+        epoch=record["epoch"] + 1,
+        loss={task.name: record["losses"][task.name] for task in tasks if task.name in record["losses"]},
+        metric={task.name: scores[task.name][task.primary] for task in tasks if task.name in scores},
+    )
 
 
 def _cost(figures: Mapping[str, Any]) -> Cost:

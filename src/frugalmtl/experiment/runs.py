@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.files import write_text
+from frugalmtl.core.files import read_text, write_text
 from frugalmtl.core.types import Scores
 from frugalmtl.deploy import DeployedModel, deploy
 from frugalmtl.engine.checkpoint import load_weights
@@ -124,7 +123,39 @@ class Run:
 
     def write_scores(self, split: str, scores: Scores) -> None:
         """Keep the scores of a split."""
-        write_text(self.folder / f"scores-{split}.json", json.dumps(scores, indent=1) + "\n")
+        write_text(self._scores(split), json.dumps(scores, indent=1) + "\n")
+
+    def scores(self, split: str, *, missing_ok: bool = False) -> Scores:
+        """The kept scores of a split; with ``missing_ok`` an empty mapping where there are none.
+
+        Raises:
+            UserError: the split was not evaluated, or the file is damaged.
+        """
+        path = self._scores(split)
+        if missing_ok and not path.exists():
+            return {}
+        try:
+            scores: Scores = json.loads(read_text(path, "scores"))
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path} is damaged ({error}): delete it and evaluate again") from None
+        return scores
+
+    def _scores(self, split: str) -> Path:
+        return self.folder / f"scores-{split}.json"
+
+    @property
+    def history(self) -> Path:
+        """The engine's log, one JSON object per line."""
+        return self.folder / "log.jsonl"
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """One record per epoch: ``epoch``, ``stage``, ``losses``, ``seconds`` and, where it was evaluated, ``scores``."""
+        records = [json.loads(line) for line in read_text(self.history, "log").splitlines()]
+        return [record for record in records if record["event"] == "epoch"]
+
+    def train_seconds(self) -> float:
+        """Time spent training, over all interruptions."""
+        return float(self.epochs()[-1]["seconds"])
 
     def environment(self) -> dict[str, Any]:
         """On what the run was trained."""
@@ -146,7 +177,3 @@ class Predictor:
         return infer(
             self.deployed, photo, self.tasks, mean=backbone.mean, std=backbone.std, divisor=backbone.size_divisor
         )
-
-
-Say = Callable[[str], None]
-"""Where one-line messages go."""

@@ -1,0 +1,175 @@
+"""One experiment from its config to a finished run, and a run's scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
+
+from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.types import Scores
+from frugalmtl.data import Dataset, Loader, Transform, augmentation
+from frugalmtl.engine import make_fabric, train
+from frugalmtl.engine.checkpoint import load_matching_weights
+from frugalmtl.evaluation.evaluator import evaluate
+from frugalmtl.experiment.build import Built, build, build_dataset
+from frugalmtl.experiment.config import Experiment, as_plain
+from frugalmtl.experiment.runs import Run
+
+FREE = ("train", "published", "name", "evaluate_split", "test_split")
+"""Keys of a config that the engine checks by itself, or that do not change what is learned."""
+
+
+def train_run(
+    config: Experiment,
+    folder: Path,
+    *,
+    dataset: Dataset | None = None,
+    progress: bool = True,
+    title: str = "",
+) -> Run:
+    """Train an experiment, or continue it where it was interrupted; a finished run is returned as it is.
+
+    Args:
+        config: the experiment.
+        folder: of the run.
+        dataset: the experiment's, if it is open already.
+        progress: show a progress bar; else a plain line per epoch.
+        title: what the lines begin with.
+
+    Raises:
+        UserError: the config does not fit; the folder holds something else; training failed. Everything that can be
+            checked is checked before the folder is made.
+    """
+    if (folder / "config.yaml").exists():
+        existing = Run.create(folder, config)
+        if existing.finished:
+            return existing
+    dataset = dataset or build_dataset(config)
+    built = build(config, dataset)
+    start = _start(config)
+    known("split as evaluate_split:", config.evaluate_split, dataset.splits)
+    known("split as test_split:", config.test_split, dataset.splits)
+    settings = replace(config.train, progress="auto" if progress else "plain") if config.train.progress == "auto" else config.train
+    fabric = make_fabric(settings)
+    if fabric.is_global_zero:
+        dataset.prepare(dict.fromkeys(["train", *([config.evaluate_split] if settings.evaluate_every else [])]))
+    fabric.barrier()
+    loader = make_loader(built, dataset, "train", config, rank=fabric.global_rank, world_size=fabric.world_size)
+    run = Run.create(folder, config) if fabric.is_global_zero else Run(folder, config)
+    console = Console(stderr=True)
+    if title and fabric.is_global_zero:
+        console.print(f"[bold]{title}[/bold] (seed {config.seed})")
+    if start is not None:
+        loaded = load_matching_weights(built.model, start)
+        console.print(f"start from {start.parent.parent}: {loaded}")
+    train(
+        built.model,
+        built.balancer,
+        built.tasks,
+        settings,
+        loader,
+        folder,
+        fabric=fabric,
+        evaluate=_evaluation(built, dataset, config),
+        seed=config.seed,
+        identity={key: value for key, value in as_plain(config).items() if key not in FREE},
+    )
+    return run
+
+
+def make_loader(
+    built: Built, dataset: Dataset, split: str, config: Experiment, *, rank: int = 0, world_size: int = 1, training: bool = True
+) -> Loader:
+    """Batches of one split as the experiment's network takes them."""
+    transform = Transform(
+        built.tasks,
+        built.image_size,
+        augmentation(config.augmentation) if training else None,
+        built.backbone.mean,
+        built.backbone.std,
+    )
+    return Loader(
+        dataset.split(split),
+        transform,
+        batch_size=config.train.batch_size,
+        seed=config.seed,
+        evaluation=not training,
+        workers=config.train.workers,
+        rank=rank,
+        world_size=world_size,
+    )
+
+
+def evaluate_run(
+    run: Run,
+    split: str,
+    *,
+    dataset: Dataset | None = None,
+    deployed: bool = True,
+    progress: bool = True,
+    quiet: bool = False,
+) -> Scores:
+    """Score a finished run on a split; the scores are printed and kept in the run.
+
+    Scores that are there already are returned as they are.
+
+    Args:
+        run: a finished run.
+        split: of its dataset.
+        dataset: the run's, if it is open already.
+        deployed: score the deployed model (what a user runs) instead of the training model.
+        progress: show a progress bar.
+        quiet: do not print the scores.
+
+    Raises:
+        UserError: no such split, or the run is not finished.
+    """
+    kind: Literal["", "-training_model"] = "" if deployed else "-training_model"
+    scores = run.scores(f"{split}{kind}", missing_ok=True)
+    if not scores:
+        dataset = dataset or build_dataset(run.config)
+        known("split:", split, dataset.splits)
+        built, network = run.deployed() if deployed else (run.load(), None)
+        dataset.prepare([split])
+        loader = make_loader(built, dataset, split, run.config, training=False)
+        scores = _with_progress(network or built.model, loader, built, len(dataset.split(split)), progress)
+        run.write_scores(f"{split}{kind}", scores)
+    if not quiet:
+        _print(scores, run, split)
+    return scores
+
+
+def _start(config: Experiment) -> Path | None:
+    if config.init_from is None:
+        return None
+    source = Run.open(config.init_from)
+    if not source.finished:
+        raise UserError(f"init_from: {source.folder} is not trained to its end: finish it first")
+    return source.weights
+
+
+def _evaluation(built: Built, dataset: Dataset, config: Experiment) -> Callable[[nn.Module], Scores]:
+    def score(model: nn.Module) -> Scores:
+        return evaluate(model, make_loader(built, dataset, config.evaluate_split, config, training=False).epoch(), built.tasks)
+
+    return score
+
+
+def _with_progress(network: nn.Module, loader: Loader, built: Built, images: int, visible: bool) -> Scores:
+    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not visible, console=Console(stderr=True), transient=True) as bar:
+        job = bar.add_task("", total=images)
+        return evaluate(network, loader.epoch(), built.tasks, progress=lambda count: bar.advance(job, count))
+
+
+def _print(scores: Scores, run: Run, split: str) -> None:
+    console = Console()
+    console.print(f"{run.folder}, split {split}", highlight=False)
+    for task, values in scores.items():
+        console.print(f"  {task}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items()), highlight=False)
