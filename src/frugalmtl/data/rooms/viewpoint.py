@@ -54,7 +54,7 @@ def viewpoint(
     elif things and draws[12] < 0.4:
         thing = things[int(draws[13] * len(things))]
         toward = math.atan2(plan.width / 2 - thing[0], plan.depth / 2 - thing[2])
-        x, z = _beside(plan, (thing[0], thing[2]), toward, 2.6, 1.0 * near, 0.8 * near, tries)
+        x, z = _beside(plan, (thing[0], thing[2]), toward, 2.6, 1.25 * near, 0.9 * near, tries)
         eye, focus = (x, thing[1] + 0.35 + 0.5 * draws[6], z), thing
         reach *= 0.5
     else:
@@ -91,10 +91,10 @@ def _beside(
         x, z = place[0] + far * math.sin(angle), place[1] + far * math.cos(angle)
         wall = min(x, plan.width - x, z, plan.depth - z) - 0.15
         gap = min((math.hypot(x - a, z - b) - 0.8 * r for a, b, r in plan.discs), default=9.0)
-        score = min(wall, gap, 0.1)
+        score = min(wall, gap, 0.15)
         if score > best:
             best, found = score, (x, z)
-        if score >= 0.1:
+        if score >= 0.15:
             break
     return found
 
