@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from jsonargparse import ArgumentParser
-
 from frugalmtl.core.checks import UserError, fraction, known, positive
+from frugalmtl.data.sections import settings
 
 RETRIES = 10
 """Crop positions that are tried when a class fills more than ``max_class_share`` of the window (ATRC: 10)."""
@@ -140,16 +139,7 @@ def augmentation(section: Mapping[str, Any] | str | None) -> Augmentation | None
     """
     if section is None or isinstance(section, str):
         return None if section is None else preset(section)
-    names = [item.name for item in fields(Augmentation)]
-    for key in section:
-        known("argument of augmentation:", str(key), names)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Augmentation)
-    try:
-        values = vars(parser.parse_object(dict(section)))
-    except Exception as error:  # jsonargparse raises several kinds; each means that a value does not fit
-        raise UserError(f"augmentation: {error}") from None
-    return Augmentation(**values)
+    return settings(Augmentation, section, "augmentation")
 
 
 def preset(name: str) -> Augmentation:

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from frugalmtl.core.checks import UserError
 from frugalmtl.data.cache import Cache
 
+FEW = 256
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -22,7 +23,8 @@ def prepare(caches: Sequence[tuple[Cache, int]], workers: int | None = None, pro
 
     Args:
         caches: pairs (cache, count).
-        workers: processes, one thread each; 0 works in this one; None takes one per core.
+        workers: processes, one thread each; 0 works in this one; None takes one per core, or none for fewer than
+            :data:`FEW` records, which are made sooner than processes start.
         progress: draw a bar with the remaining time.
 
     Returns:
@@ -31,11 +33,14 @@ def prepare(caches: Sequence[tuple[Cache, int]], workers: int | None = None, pro
     Raises:
         UserError: the disk is full or not writable, or the processes could not start.
     """
-    jobs = [(cache, shard, count) for cache, total in caches for shard, count in cache.incomplete(total)]
-    workers = min(len(jobs), os.cpu_count() or 1) if workers is None else min(workers, len(jobs))
+    jobs = [(cache, shard, count) for cache, wanted in caches for shard, count in cache.incomplete(wanted)]
+    total = sum(count for _, _, count in jobs)
+    if workers is None:
+        workers = 0 if total < FEW else os.cpu_count() or 1
+    workers = min(workers, len(jobs))
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, disable=not progress or not jobs) as bar:
-        shown = bar.add_task("preparing images", total=sum(count for _, _, count in jobs))
+        shown = bar.add_task("preparing images", total=total)
         for done in _work(jobs, workers):
             bar.advance(shown, done)
     return len(jobs)

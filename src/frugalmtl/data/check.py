@@ -1,0 +1,123 @@
+"""Every broken or mis-sized file of a dataset, found in one pass before training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.data.base import Dataset, Split
+from frugalmtl.data.problems import BadFileError, Problem
+from frugalmtl.tasks import Task
+
+UNIT_TOLERANCE = 0.05
+"""How far a stored vector may be from the repaired one; 8-bit files stay within 0.01."""
+
+
+def check(
+    dataset: Dataset, splits: Sequence[str] | None = None, *, workers: int | None = None, progress: bool = True
+) -> list[Problem]:
+    """Read every file of a dataset and report all that is wrong, in the order of splits and samples.
+
+    Args:
+        dataset: the dataset.
+        splits: names of splits; None takes all.
+        workers: threads that read; None takes one per core.
+        progress: draw a bar with the remaining time.
+
+    Raises:
+        UserError: no split of a name.
+    """
+    names = dataset.splits if splits is None else tuple(splits)
+    jobs: list[tuple[Split, int]] = []
+    found: list[Problem] = []
+    seen: dict[str, str] = {}
+    for name in names:
+        try:
+            split = dataset.split(name)
+        except UserError as error:
+            if name not in dataset.splits:
+                raise
+            found.append(Problem(name, str(error), "a split with samples", "correct its list or share"))
+            continue
+        found += _repeated(split, name, seen)
+        jobs += [(split, index) for index in range(len(split))]
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, disable=not progress) as bar, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        shown = bar.add_task("checking samples", total=len(jobs))
+        for problems in pool.map(lambda job: _problems(job[0], job[1], dataset.tasks), jobs):
+            found += problems
+            bar.advance(shown)
+    return found
+
+
+def _repeated(split: Split, name: str, seen: dict[str, str]) -> list[Problem]:
+    """Ids that another split has too: results on it would not be honest."""
+    found = []
+    for item in getattr(split, "ids", ()):
+        if item in seen:
+            found.append(
+                Problem(item, f"is in the splits {seen[item]!r} and {name!r}", "one split", "remove it from one list")
+            )
+        seen.setdefault(item, name)
+    return found
+
+
+def _problems(split: Split, index: int, tasks: Sequence[Task]) -> list[Problem]:
+    own = getattr(split, "problems", None)
+    if own is not None:
+        problems: list[Problem] = own(index)
+        return problems
+    try:
+        sample = split.load(index)
+    except BadFileError as error:
+        return [error.problem]
+    except (UserError, OSError) as error:
+        return [Problem(f"sample {index}", str(error), "a sample that can be loaded", "correct its files")]
+    return sample_problems(sample.image, sample.labels, tasks, dict.fromkeys(sample.labels, sample.name))
+
+
+def sample_problems(
+    image: Tensor | None, labels: Mapping[str, Tensor], tasks: Sequence[Task], files: Mapping[str, str]
+) -> list[Problem]:
+    """What is wrong with the values and sizes of the labels of one sample.
+
+    Args:
+        image: ``[3, H, W]``, or None if it could not be read.
+        labels: as stored, by task name.
+        tasks: tasks of the dataset.
+        files: where each label came from.
+    """
+    found = []
+    for task in tasks:
+        if task.name not in labels or not task.dense:
+            continue
+        label, file = labels[task.name], files[task.name]
+        if image is not None and label.shape[-2:] != image.shape[-2:]:
+            size, wanted = (f"{item.shape[-2]} x {item.shape[-1]}" for item in (label, image))
+            found.append(
+                Problem(file, f"is {size} pixels", f"{wanted} like its image", "make it from the image as it is now")
+            )
+        if task.label_type == "continuous":
+            found += _value_problems(task, label, file)
+    return found
+
+
+def _value_problems(task: Task, label: Tensor, file: str) -> list[Problem]:
+    if label.isinf().any():
+        return [Problem(file, "holds infinite values", "finite numbers", "write 0 where there is no label")]
+    valid = task.valid(label)
+    if not valid.any():
+        return [
+            Problem(file, "has no pixel with a valid label", "at least one", "check its encoding, or remove the file")
+        ]
+    off = ((task.normalise(label) - label).abs().amax(dim=0) > UNIT_TOLERANCE) & valid
+    if off.any():
+        share = 100 * off.float().mean().item()
+        what = f"holds vectors that are not of unit length ({share:.2g} % of pixels)"
+        return [Problem(file, what, "unit vectors, or zero for no label", "normalise it, or correct its encoding")]
+    return []

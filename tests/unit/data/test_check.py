@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.data import Dataset, Sample
+from frugalmtl.data.check import check
+from frugalmtl.data.datasets.folder import Folder
+from frugalmtl.tasks import TASKS
+
+SIDE = 16
+CONTENT = {
+    "root": "data",
+    "images": "images/{id}.png",
+    "tasks": {
+        "classes": {"kind": "segmentation", "classes": ["a", "b", "c"], "files": "classes/{id}.png"},
+        "metres": {"kind": "depth", "files": "metres/{id}.npy"},
+        "directions": {"kind": "normals", "files": "directions/{id}.npy"},
+        "flags": {"kind": "classification", "classes": ["wet"], "table": "flags.csv"},
+    },
+    "splits": {"train": "train.txt", "val": "val.txt"},
+}
+
+
+def write(root: Path, name: str) -> None:
+    source = np.random.default_rng(len(name))
+    normals = source.normal(size=(SIDE, SIDE, 3))
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    Image.fromarray(source.integers(0, 256, (SIDE, SIDE, 3), np.uint8)).save(root / f"images/{name}.png")
+    Image.fromarray(source.integers(0, 3, (SIDE, SIDE), np.uint8)).save(root / f"classes/{name}.png")
+    np.save(root / f"metres/{name}.npy", source.random((SIDE, SIDE)).astype(np.float32) + 0.1)
+    np.save(root / f"directions/{name}.npy", normals.astype(np.float32))
+
+
+def change(path: Path, edit: Callable[[np.ndarray], np.ndarray]) -> None:
+    if path.suffix == ".npy":
+        np.save(path, edit(np.load(path)))
+    else:
+        Image.fromarray(edit(np.array(Image.open(path)))).save(path)
+
+
+def at_corner(value: float) -> Callable[[np.ndarray], np.ndarray]:
+    def edit(values: np.ndarray) -> np.ndarray:
+        values[0, 0] = value
+        return values
+
+    return edit
+
+
+def turned(path: Path) -> None:
+    picture = Image.open(path)
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(path, exif=exif)
+
+
+def cut(path: Path, share: float = 0.6) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+
+
+def linked_out(path: Path) -> None:
+    outside = path.parents[2] / "outside.png"
+    shutil.copy(path, outside)
+    path.unlink()
+    path.symlink_to(outside)
+
+
+def labels_gone(root: Path) -> None:
+    for kind in ("classes", "metres", "directions"):
+        for file in (root / kind).glob("unlabelled.*"):
+            file.unlink()
+
+
+# damage -> (id, how it is done, file at fault, words of the report)
+DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "cutimage": (lambda root: cut(root / "images/cutimage.png"), "images/cutimage.png", "cannot be read"),
+    "noimage": (
+        lambda root: (root / "images/noimage.png").write_text("hello"),
+        "images/noimage.png",
+        "is not an image",
+    ),
+    "emptyimage": (
+        lambda root: (root / "images/emptyimage.png").write_bytes(b""),
+        "images/emptyimage.png",
+        "is not an image",
+    ),
+    "goneimage": (lambda root: (root / "images/goneimage.png").unlink(), "images/goneimage.png", "does not exist"),
+    "deepimage": (
+        lambda root: Image.fromarray(np.full((SIDE, SIDE), 40000, np.uint16)).save(root / "images/deepimage.png"),
+        "images/deepimage.png",
+        "I;16",
+    ),
+    "turned": (lambda root: turned(root / "images/turned.png"), "images/turned.png", "EXIF orientation 6"),
+    "linked": (lambda root: linked_out(root / "images/linked.png"), "images/linked.png", "out of the root"),
+    "smallmap": (
+        lambda root: change(root / "classes/smallmap.png", lambda v: v[:9]),
+        "classes/smallmap.png",
+        "9 x 16 pixels",
+    ),
+    "wrongclass": (
+        lambda root: change(root / "classes/wrongclass.png", at_corner(3)),
+        "classes/wrongclass.png",
+        "class 3",
+    ),
+    "colourmap": (
+        lambda root: change(root / "classes/colourmap.png", lambda v: np.stack([v] * 3, -1)),
+        "classes/colourmap.png",
+        "shape [16, 16, 3]",
+    ),
+    "cutmap": (lambda root: cut(root / "classes/cutmap.png", 0.5), "classes/cutmap.png", "cannot be read"),
+    "infinite": (
+        lambda root: change(root / "metres/infinite.npy", at_corner(np.inf)),
+        "metres/infinite.npy",
+        "not finite",
+    ),
+    "notnumber": (
+        lambda root: change(root / "metres/notnumber.npy", at_corner(np.nan)),
+        "metres/notnumber.npy",
+        "not finite",
+    ),
+    "alldark": (
+        lambda root: change(root / "metres/alldark.npy", lambda v: v * 0),
+        "metres/alldark.npy",
+        "no pixel with a valid",
+    ),
+    "cutarray": (lambda root: cut(root / "metres/cutarray.npy"), "metres/cutarray.npy", "cannot be read"),
+    "pickled": (
+        lambda root: np.save(root / "metres/pickled.npy", np.array([{}], dtype=object), allow_pickle=True),
+        "metres/pickled.npy",
+        "cannot be read",
+    ),
+    "words": (
+        lambda root: np.save(root / "metres/words.npy", np.array([["a"]])),
+        "metres/words.npy",
+        "does not hold numbers",
+    ),
+    "notunit": (
+        lambda root: change(root / "directions/notunit.npy", lambda v: v * 2),
+        "directions/notunit.npy",
+        "unit length",
+    ),
+    "flatnormals": (
+        lambda root: change(root / "directions/flatnormals.npy", lambda v: v[..., :2]),
+        "directions/flatnormals.npy",
+        "shape",
+    ),
+    "badcell": (lambda root: None, "flags.csv", "'perhaps' for id 'badcell'"),
+    "unlabelled": (labels_gone, "unlabelled", "no label for any task"),
+}
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Callable[[], Folder]:
+    root = tmp_path / "data"
+    for kind in ("images", "classes", "metres", "directions"):
+        (root / kind).mkdir(parents=True)
+    for name in (*DAMAGE, "good", "other"):
+        write(root, name)
+    rows = "".join(f"{name},{'perhaps' if name == 'badcell' else 1}\n" for name in DAMAGE if name != "unlabelled")
+    (root / "flags.csv").write_text("id,wet\n" + rows)
+    (root / "train.txt").write_text("\n".join((*DAMAGE, "good")))
+    (root / "val.txt").write_text("other")
+    file = tmp_path / "dataset.yaml"
+    file.write_text(yaml.safe_dump(CONTENT))
+    return lambda: Folder(file=str(file))
+
+
+def test_every_damage_is_found_exactly_once(dataset: Callable[[], Folder], tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for damage, _, _ in DAMAGE.values():
+        damage(root)
+    (root / "val.txt").write_text("other\ngood")
+    problems = check(dataset(), progress=False, workers=2)
+    found = Counter(problem.file.removeprefix(f"{root}/") for problem in problems)
+    assert found == Counter([file for _, file, _ in DAMAGE.values()] + ["good"])
+    for _, file, words in DAMAGE.values():
+        problem = next(item for item in problems if item.file.endswith(file))
+        assert words in problem.what
+        assert problem.expected
+        assert problem.remedy
+        assert "\n" not in str(problem)
+    leak = next(item for item in problems if item.file == "good")
+    assert leak.what == "is in the splits 'train' and 'val'"
+
+
+def test_what_is_fine_is_not_reported(dataset: Callable[[], Folder], tmp_path: Path) -> None:
+    (tmp_path / "data/flags.csv").write_text("id,wet\ngood,1\nother,\n")
+    assert check(dataset(), progress=False) == []
+
+
+def test_loading_stops_at_the_first_bad_file_with_the_same_words(dataset: Callable[[], Folder], tmp_path: Path) -> None:
+    cut(tmp_path / "data/images/good.png")
+    made = dataset()
+    (problem,) = check(made, ["train"], progress=False, workers=1)[-1:]
+    index = made.split("train").ids.index("good")
+    with pytest.raises(UserError) as caught:
+        made.split("train").load(index)
+    assert str(caught.value) == str(problem)
+
+
+def test_an_empty_split_is_a_problem_and_an_unknown_one_an_error(dataset: Callable[[], Folder], tmp_path: Path) -> None:
+    (tmp_path / "data/val.txt").write_text("")
+    (problem,) = check(dataset(), ["val"], progress=False)
+    assert "empty" in problem.what
+    with pytest.raises(UserError, match="unknown split"):
+        check(dataset(), ["vla"], progress=False)
+
+
+class Plain(Dataset):
+    """A dataset that says nothing about its files."""
+
+    splits = ("train",)
+    tasks = (TASKS.build("depth"),)
+
+    def split(self, name: str) -> Plain:
+        return self
+
+    def __len__(self) -> int:
+        return 3
+
+    def load(self, index: int) -> Sample:
+        if index == 1:
+            raise UserError("shard 7 is gone")
+        depth = torch.ones(1, 4, 4) if index else torch.ones(1, 2, 2)
+        return Sample(torch.zeros(3, 4, 4, dtype=torch.uint8), {"depth": depth}, f"s{index}")
+
+
+def test_any_dataset_can_be_checked() -> None:
+    small, gone = check(Plain(), progress=False)
+    assert (small.file, small.what) == ("s0", "is 2 x 2 pixels")
+    assert (gone.file, gone.what) == ("sample 1", "shard 7 is gone")
