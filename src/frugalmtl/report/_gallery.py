@@ -66,7 +66,7 @@ def _grid(results: Results, panel: Panel, tasks: list[str], pictures: dict[str, 
             title = tag("th", row_name(results, row), scope="row", class_="name")
             lines.append(tag("tr", title, *cells, data_row=row.name))
     source = tag(
-        "figure", _picture(pictures[panel.image], (panel.name, "input", "image")), tag("figcaption", panel.name)
+        "figure", _picture(pictures[panel.image], (panel.name, "input image", "")), tag("figcaption", panel.name)
     )
     table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *lines), class_="grid")
     region = tag(
@@ -86,7 +86,7 @@ def _cell(cell: Cell | None, pictures: dict[str, str], caption: tuple[str, str, 
 
 def _picture(address: str, caption: tuple[str, str, str]) -> Markup:
     sample, task, what = caption
-    alt = f"{task}, {what}, {sample}"
+    alt = ", ".join(part for part in (task, what, sample) if part)
     image = tag("img", src=address, alt=alt, decoding="async")
     return tag("button", image, type="button", class_="zoom", data_caption=alt, title="Enlarge")
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, Union, cast
+
+import numpy as np
 
 from frugalmtl.core.checks import UserError
 
@@ -26,6 +29,10 @@ def write_value(value: Any) -> Any:
         return {str(key): write_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [write_value(item) for item in value]
+    if isinstance(value, np.generic):
+        return write_value(value.item())
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     return value
@@ -95,7 +102,7 @@ def _read_scalar(kind: Any, value: Any, where: str) -> Any:
         if isinstance(value, str) and value in _INFINITE:
             return _INFINITE[value]
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            return value  # a whole number stays one, so that a file read and written again is the same
     elif kind is int:
         if isinstance(value, int) and not isinstance(value, bool):
             return value

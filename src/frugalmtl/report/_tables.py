@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from frugalmtl.report._html import Markup, join, prose, tag
+from frugalmtl.report._reading import write_value
 from frugalmtl.report.columns import COST_FIELDS, Column, columns, cost_value, ratio, score
 from frugalmtl.report.formatting import NOT_MEASURED, decimals_for, duration, number, percent, scale_for, spread
 from frugalmtl.report.palette import RowStyle, row_styles
@@ -211,7 +212,9 @@ def _configuration(results: Results, row: Row) -> Markup:
 
 
 def _plain(content: dict[str, Any]) -> str:
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=False, width=110)
+    return yaml.safe_dump(
+        write_value(content), sort_keys=False, allow_unicode=True, default_flow_style=False, width=110
+    )
 
 
 def conditions(results: Results) -> Markup:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from frugalmtl.report.formatting import decimals_for, number, scale_for, spread
+from frugalmtl.report.formatting import decimals_for, number, percent, scale_for, spread
 from frugalmtl.report.results import Cost, Results, Row, TaskInfo
 
 COST_FIELDS = ("macs", "flops", "params", "bytes", "peak_memory", "latency_ms")
@@ -137,27 +137,29 @@ def answer(results: Results) -> str:
     ranked = sorted(rivals, key=lambda row: -row.delta_mtl_mean)
     best = ranked[0]
     verdict = (
-        "is the most accurate" if best.delta_mtl_mean > 0 else "comes closest to the reference, but does not reach it"
+        "is the most accurate" if best.delta_mtl_mean > 0 else "comes closest to the reference without reaching it"
     )
-    first = f"{best.label} {verdict}: Δ_MTL {_delta(best)} against {reference.label}{_at_cost(results, best)}"
-    priced = [row for row in rivals if math.isfinite(ratio(results, row, "macs"))]
+    share = _share(results, best)
+    against = f" with {share} of the multiply-adds of {reference.label}" if share else f" against {reference.label}"
+    first = f"{best.label} {verdict}: Δ_MTL {_delta(best)}{against}"
+    priced = [row for row in rivals if _share(results, row)]
     if not priced:
         return f"{first}.{_caution(ranked)}"
     cheapest = min(priced, key=lambda row: (ratio(results, row, "macs"), -row.delta_mtl_mean))
     if cheapest is best:
-        return f"{first}, which is also the lowest cost.{_caution(ranked)}"
-    last = f"{cheapest.label} is the cheapest, with Δ_MTL {_delta(cheapest)}{_at_cost(results, cheapest)}"
+        return f"{first}, the lowest cost as well.{_caution(ranked)}"
+    last = f"{cheapest.label} is the cheapest: Δ_MTL {_delta(cheapest)} with {_share(results, cheapest)}"
     return f"{first}; {last}.{_caution(ranked)}"
 
 
 def _delta(row: Row) -> str:
     deviation = spread(row.delta_mtl_std, 2)
-    return f"{number(row.delta_mtl_mean, 2, signed=True)}{' ' + deviation if deviation else ''} %"
+    return "\u00a0".join(part for part in (number(row.delta_mtl_mean, 2, signed=True), deviation, "%") if part)
 
 
-def _at_cost(results: Results, row: Row) -> str:
+def _share(results: Results, row: Row) -> str:
     share = ratio(results, row, "macs")
-    return f" at {number(100 * share, 0)} % of its multiply-adds" if math.isfinite(share) else ""
+    return percent(share) if math.isfinite(share) else ""
 
 
 def _caution(ranked: list[Row]) -> str:

@@ -19,6 +19,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from frugalmtl.report._labels import Paper, Point, label_points, note_on_line
 from frugalmtl.report.columns import cost_value, pareto_front, score
@@ -96,7 +97,9 @@ def delta_tradeoff(results: Results, cost: CostKey, look: Look | None = None) ->
         axes.set_ylabel(r"$\Delta_\mathrm{MTL}$ in % (higher is better)", parse_math=True)
         axes.set_xlabel(_cost_title(results, cost))
         _margins(axes, points, sideways=0.25)
-        note = axes.text(0, 0, "as good as the reference", fontsize=8, color=look.theme.quiet)
+        note = axes.text(
+            0, 0, "reference" if look.narrow else "as good as the reference", fontsize=8, color=look.theme.quiet
+        )
         for text in (*texts, note):
             text.set_in_layout(False)  # words must not push the axes about
         figure.canvas.draw()
@@ -257,6 +260,9 @@ def _margins(axes: Any, points: dict[str, tuple[float, float, float]], *, sidewa
     costs = [x for x, _, _ in points.values() if x > 0]
     if costs and max(costs) > 12 * min(costs):
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(x=sideways, y=0.16)
         return
     axes.margins(y=0.16)

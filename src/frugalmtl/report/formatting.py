@@ -55,12 +55,12 @@ def percent(fraction: float) -> str:
     if math.isnan(fraction):
         return NOT_MEASURED
     value = 100 * fraction
-    return f"{number(value, 0 if abs(value) >= 10 else 1)} %"
+    return f"{number(value, 0 if abs(value) >= 10 else 1)}\u00a0%"
 
 
 def spread(value: float, decimals: int) -> str:
     """``± 0.12``, or nothing if there is no spread (one seed)."""
-    return f"± {number(value, decimals)}" if math.isfinite(value) else ""
+    return f"±\u00a0{number(value, decimals)}" if math.isfinite(value) else ""
 
 
 def duration(seconds: float) -> str:

@@ -6,42 +6,83 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from frugalmtl.report.columns import answer, columns
-from frugalmtl.report.results import Results
+from frugalmtl.report.columns import Column, answer, columns
+from frugalmtl.report.results import Results, Row
+
+_NAME_WIDTH = 30
+_CAPTION = (
+    "* reference of Δ_MTL; mean ± standard deviation over seeds, best in bold; cost of the deployed model per image"
+)
 
 
-def results_table(results: Results) -> Table:
-    """A rich table with the page's columns: arrows give the direction, bold the best, an asterisk the reference."""
+def results_tables(results: Results, width: int) -> list[Table]:
+    """Rich tables with the page's columns: arrows give the direction, bold the best, an asterisk the reference.
+
+    Numbers are never cut: what does not fit into ``width`` characters goes into a further table.
+    """
     given = results.protocol
-    title = f"{results.name}: {given.dataset} {given.split}, {len(given.seeds)} seed(s), {given.hardware}"
-    caption = "* reference of Δ_MTL and mean ± standard deviation over seeds; cost of the deployed model per image"
-    table = Table(title=escape(title), caption=caption, title_justify="left", caption_justify="left")
-    table.add_column("model", overflow="fold")
-    measured = columns(results)
+    count = len(given.seeds)
+    seeds = f"{count} seed{'' if count == 1 else 's'}"
+    groups = _groups(columns(results), width - _NAME_WIDTH - 4)
+    tables = [_table(results, group) for group in groups]
+    tables[0].title = escape(f"{results.name}: {given.dataset} {given.split}, {seeds}, {given.hardware}")
+    tables[-1].caption = _CAPTION
+    return tables
+
+
+def print_table(results: Results, console: Console | None = None) -> None:
+    """Print the results table and the answer in a sentence."""
+    console = console or Console()
+    for table in results_tables(results, console.width):
+        console.print(table)
+    console.print(escape(answer(results)), highlight=False)
+
+
+def _groups(measured: list[Column], room: int) -> list[list[Column]]:
+    """Neighbouring columns that fit side by side into ``room`` characters, at least one each."""
+    groups: list[list[Column]] = [[]]
+    used = 0
     for column in measured:
-        unit = f" [{column.unit}]" if column.unit else ""
-        table.add_column(escape(f"{column.title}{unit} {column.arrow}"), justify="right")
+        needed = _width(column) + 3
+        if groups[-1] and used + needed > room:
+            groups.append([])
+            used = 0
+        groups[-1].append(column)
+        used += needed
+    return groups
+
+
+def _heading(column: Column) -> str:
+    name, _, metric = column.title.rpartition(" ")
+    lower = f"{metric} [{column.unit}] {column.arrow}" if column.unit else f"{metric} {column.arrow}"
+    return f"{name}\n{lower}" if name else lower
+
+
+def _width(column: Column) -> int:
+    cells = [len(entry.text) + (len(entry.spread) + 1 if entry.spread else 0) for entry in column.entries.values()]
+    return max(*cells, *map(len, _heading(column).splitlines()), 0)
+
+
+def _table(results: Results, group: list[Column]) -> Table:
+    table = Table(title_justify="left", caption_justify="left")
+    table.add_column("model", max_width=_NAME_WIDTH, min_width=min(_NAME_WIDTH, 12))
+    for column in group:
+        table.add_column(escape(_heading(column)), justify="right", no_wrap=True, min_width=_width(column))
     for row in results.rows:
-        cells = []
-        for column in measured:
-            entry = column.entries[row.name]
-            words = f"[bold]{entry.text}[/bold]" if entry.best else entry.text
-            cells.append(f"{words} [dim]{entry.spread}[/dim]" if entry.spread else words)
-        mark = " *" if row.name == results.reference else ""
-        table.add_row(escape(row.label) + mark, *cells)
+        table.add_row(*_cells(results, row, group))
     if results.published:
         table.add_section()
         for published in results.published:
-            values = [published.values.get(column.key) for column in measured]
-            texts = [
-                "" if value is None else column.text(value) for column, value in zip(measured, values, strict=True)
-            ]
+            values = [published.values.get(column.key) for column in group]
+            texts = ["" if value is None else column.text(value) for column, value in zip(group, values, strict=True)]
             table.add_row(escape(f"published: {published.title} ({published.source})"), *texts, style="italic dim")
     return table
 
 
-def print_table(results: Results, console: Console | None = None) -> None:
-    """Print the results table and the one-sentence answer."""
-    console = console or Console()
-    console.print(results_table(results))
-    console.print(escape(answer(results)), highlight=False)
+def _cells(results: Results, row: Row, group: list[Column]) -> list[str]:
+    cells = [escape(row.label) + (" *" if row.name == results.reference else "")]
+    for column in group:
+        entry = column.entries[row.name]
+        words = f"[bold]{entry.text}[/bold]" if entry.best else entry.text
+        cells.append(f"{words} [dim]{entry.spread}[/dim]" if entry.spread else words)
+    return cells

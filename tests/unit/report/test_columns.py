@@ -1,0 +1,108 @@
+"""The table as data, the front and the answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from frugalmtl.report import Results, print_table
+from frugalmtl.report.columns import answer, columns, pareto_front, ratio
+
+Make = Callable[..., Results]
+
+
+def test_every_column_marks_its_best_value(make_results: Make) -> None:
+    results = make_results(pictures=False)
+    results.rows[3].cost.deployed.params = 1e6
+    for column in columns(results):
+        values = {name: entry.value for name, entry in column.entries.items()}
+        best = (max if column.higher_is_better else min)(values.values())
+        assert {name for name, entry in column.entries.items() if entry.best} == {
+            n for n, v in values.items() if v == best
+        }
+
+
+def test_published_values_and_missing_scores_are_never_best(make_results: Make) -> None:
+    results = make_results(pictures=False)
+    results.published[0].values["segmentation"] = 99.0
+    del results.rows[4].scores_mean["segmentation"]
+    results.rows[3].scores_mean["segmentation"]["miou"] = math.nan
+    column = columns(results)[0]
+    assert [entry.text for entry in column.entries.values()][3:] == ["–", "–"]
+    assert [name for name, entry in column.entries.items() if entry.best] == ["mtinet"]
+
+
+def test_no_row_is_best_where_all_are_the_same(make_results: Make) -> None:
+    params = next(column for column in columns(make_results(pictures=False)) if column.key == "params")
+    assert not any(entry.best for entry in params.entries.values())
+
+
+def test_ratios_come_from_the_file_or_else_from_the_costs(make_results: Make) -> None:
+    results = make_results(pictures=False)
+    row = results.row("hard")
+    assert ratio(results, row, "macs") == pytest.approx(24 / 68)
+    assert ratio(results, row, "latency_ms") == pytest.approx(31 / 92)
+    row.ratio_to_reference["macs"] = 0.25
+    assert ratio(results, row, "macs") == 0.25
+    results.row("single").cost.deployed.params = math.nan
+    assert math.isnan(ratio(results, row, "params"))
+
+
+Points = st.dictionaries(st.text(max_size=3), st.tuples(st.floats(0, 9), st.floats(-9, 9)), min_size=1, max_size=9)
+
+
+@given(Points)
+def test_the_front_holds_exactly_the_points_nobody_beats(points: dict[str, tuple[float, float]]) -> None:
+    front = {points[name] for name in pareto_front(points)}
+    for cost, gain in points.values():
+        beaten = any((c <= cost and g >= gain) and (c, g) != (cost, gain) for c, g in points.values())
+        assert ((cost, gain) in front) == (not beaten)
+
+
+def test_the_answer_names_best_cheapest_and_doubt(make_results: Make) -> None:
+    text = answer(make_results(pictures=False)).replace("\u00a0", " ")
+    assert text.startswith("InterroGate + MTI-Net + CAGrad is the most accurate: Δ_MTL +2.30 ± 0.70 % with 68 % of the")
+    assert "Hard sharing is the cheapest: Δ_MTL −2.40 ± 0.40 % with 35 %" in text
+    assert "The lead over MTI-Net" not in text or "smaller than the spread" in text
+
+
+def test_the_answer_doubts_a_lead_within_the_spread_only(make_results: Make) -> None:
+    results = make_results(pictures=False)
+    results.row("mtinet").delta_mtl_mean = 2.2
+    assert "The lead over MTI-Net is smaller than the spread between seeds." in answer(results)
+    results.row("gated_large").delta_mtl_mean = 9.0
+    assert "smaller than the spread" not in answer(results)
+
+
+def test_the_answer_is_honest_about_losses_one_seed_and_nothing(make_results: Make) -> None:
+    results = make_results(pictures=False, seeds=1)
+    assert "One seed only" in answer(results)
+    for row in results.rows:
+        row.delta_mtl_mean = -1.0
+    assert "without reaching it" in answer(results)
+    for row in results.rows:
+        row.delta_mtl_mean = math.nan
+    assert "nothing to compare" in answer(results)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_terminal_table_never_cuts_a_number(make_results: Make, width: int) -> None:
+    results = make_results(pictures=False)
+    results.rows[1].title = "[bold]not markup[/bold]"
+    console = Console(width=width, record=True, force_terminal=False, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    print_table(results, console)
+    text = console.export_text()
+    for column in columns(results):
+        assert column.arrow in text
+        for entry in column.entries.values():
+            assert f"{entry.text} {entry.spread}".strip() in text
+    assert "…" not in text
+    assert "published" in text
+    if width > 100:
+        assert "[bold]not markup[/bold]" in text
+        assert "Single-task networks *" in text

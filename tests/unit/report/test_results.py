@@ -1,0 +1,105 @@
+"""results.json: round trip, and every way in which it can be broken."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.report import Results, SeedResult, load_results, save_results, summarise_seeds
+
+Make = Callable[..., Results]
+
+
+def test_round_trip_keeps_everything(make_results: Make, tmp_path: Path) -> None:
+    results = make_results()
+    save_results(results, tmp_path / "results.json")
+    again = load_results(tmp_path / "results.json")
+    assert again.to_json() == results.to_json()
+    assert again.rows[2] == results.rows[2]
+    assert again.panels == results.panels
+    assert math.isnan(again.rows[0].delta_mtl_std)
+
+
+def test_file_is_standard_json_also_with_nan_and_infinity(make_results: Make) -> None:
+    results = make_results(pictures=False)
+    results.rows[1].mean_rank = math.nan
+    results.rows[1].delta_mtl_mean = -math.inf
+    results.rows[1].config = {"path": Path("a/b"), "lr": np.float32(0.5), "sizes": (1, 2)}
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    row = json.loads(results.to_json(), parse_constant=refuse)["rows"][1]
+    assert row["mean_rank"] is None
+    assert row["config"] == {"path": "a/b", "lr": 0.5, "sizes": [1, 2]}
+    assert Results.from_json(results.to_json()).rows[1].delta_mtl_mean == -math.inf
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.pop("rows"), "lacks the field 'rows'"),
+        (lambda content: content.update(colour=1), "unknown field 'colour'"),
+        (lambda content: content.update(rows=[]), "rows is empty"),
+        (lambda content: content.update(rows={}), "rows must be a list"),
+        (lambda content: content.update(reference="nobody"), "unknown .*reference.* 'nobody'"),
+        (lambda content: content["rows"].append(content["rows"][0]), "more than once"),
+        (lambda content: content["rows"][0].update(mean_rank="first"), r"rows\[0\].mean_rank must be a number"),
+        (lambda content: content["rows"][0].update(mean_rank=True), r"rows\[0\].mean_rank must be a number"),
+        (lambda content: content["rows"][0]["scores_mean"].update(taste={"m": 1.0}), "unknown task .*'taste'"),
+        (lambda content: content["tasks"][0].update(higher_is_better="yes"), "must be true or false"),
+        (lambda content: content["protocol"].update(split_size=1.5), "split_size must be a whole number"),
+        (lambda content: content["protocol"].update(seeds=None), "seeds must be a list"),
+        (lambda content: content.update(curves={"nobody": []}), "unknown row .*'nobody'"),
+        (lambda content: content["panels"][0].update(image="/etc/passwd"), "inside the folder"),
+        (lambda content: content["panels"][0].update(image="../secret.png"), "inside the folder"),
+        (lambda content: content["panels"][0]["labels"]["classification"]["words"][0].update(mark="so-so"), "one of"),
+        (lambda content: content["panels"][0]["predictions"].update(nobody={}), "unknown row .*'nobody'"),
+    ],
+)
+def test_broken_files_are_refused_with_the_place(
+    make_results: Make, change: Callable[[Any], Any], message: str
+) -> None:
+    content = json.loads(make_results().to_json())
+    change(content)
+    with pytest.raises(UserError, match=message):
+        Results.from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"name": "x"}', "[" * 100_000])
+def test_what_is_no_results_file_at_all(tmp_path: Path, text: str) -> None:
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(UserError):
+        load_results(tmp_path / "results.json")
+
+
+def test_missing_and_binary_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        load_results(tmp_path / "results.json")
+    (tmp_path / "results.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="cannot read"):
+        load_results(tmp_path / "results.json")
+
+
+def test_seeds_are_summarised_like_numpy() -> None:
+    values = [0.31, 0.35, 0.28]
+    runs = [SeedResult(seed, {"a": {"m": value}}) for seed, value in enumerate(values)]
+    mean, std = summarise_seeds(runs)
+    assert mean["a"]["m"] == pytest.approx(np.mean(values))
+    assert std["a"]["m"] == pytest.approx(np.std(values, ddof=1))
+    assert summarise_seeds(runs[:1])[1] == {}
+
+
+def test_a_seed_without_a_score_does_not_spoil_the_mean_but_nan_does() -> None:
+    runs = [SeedResult(0, {"a": {"m": 1.0}}), SeedResult(1, {}), SeedResult(2, {"a": {"m": 3.0}})]
+    assert summarise_seeds(runs)[0] == {"a": {"m": 2.0}}
+    mean, std = summarise_seeds([*runs, SeedResult(3, {"a": {"m": math.nan}})])
+    assert math.isnan(mean["a"]["m"])
+    assert math.isnan(std["a"]["m"])
