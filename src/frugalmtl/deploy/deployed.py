@@ -11,6 +11,7 @@ from frugalmtl.backbones import Backbone
 from frugalmtl.core.checks import UserError
 from frugalmtl.deploy.fold import fold_batch_norms
 from frugalmtl.deploy.observe import observe
+from frugalmtl.deploy.prune import prune_dead
 from frugalmtl.deploy.strip import strip_passive, strip_unused
 from frugalmtl.model import MultiTaskModel
 
@@ -61,8 +62,9 @@ def deploy(
     """A plain module with the predictions of ``model`` in eval mode, and nothing that they do not need.
 
     The encoder and the decoder deploy themselves; then batch normalisation is folded into the layers before it, dropout
-    is removed, and parameters that the forward pass never reads are deleted. The result runs at any batch and image
-    size that ``model`` takes, has no gradients, and shares no memory with ``model``, which is left as it was.
+    is removed, modules whose output nobody reads are not run, and parameters that nothing reads are deleted. The result
+    runs at any batch and image size that ``model`` takes, has no gradients, and shares no memory with ``model``, which
+    is left as it was.
 
     Args:
         model: the trained model.
@@ -92,6 +94,7 @@ def deploy(
         ).eval()
         fold_batch_norms(plain, observe(plain, image))
         strip_passive(plain)
+        prune_dead(plain, observe(plain, image))
         strip_unused(plain, observe(plain, image))
         plain.requires_grad_(False)
         if channels_last:

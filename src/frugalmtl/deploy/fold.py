@@ -55,7 +55,7 @@ def fold_batch_norms(root: nn.Module, seen: Observation) -> None:
     producers = {
         id(calls[0].output): module
         for module, calls in seen.calls.items()
-        if type(module) in FOLDABLE and len(calls) == 1 and calls[0].output is not None
+        if type(module) in FOLDABLE and len(calls) == 1
     }
     exchange: dict[nn.Module, nn.Module] = {}
     for norm, calls in seen.calls.items():

@@ -16,10 +16,27 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass
 class Call:
-    """One call of a module: its first positional argument and its output, where these are single tensors."""
+    """One call of a module: its first positional argument if that is a tensor, and its output, whatever it is."""
 
     argument: Tensor | None
-    output: Tensor | None
+    output: Any
+
+
+@dataclass
+class Operation:
+    """One operation on tensors.
+
+    Attributes:
+        reads: ids of the tensors it took.
+        sources: the storages of these.
+        results: the storages of what it gave; an operation in place gives one that it took.
+        inside: the modules that were running, outermost first.
+    """
+
+    reads: set[int]
+    sources: set[int]
+    results: set[int]
+    inside: tuple[nn.Module, ...]
 
 
 @dataclass
@@ -28,14 +45,16 @@ class Observation:
 
     Attributes:
         calls: ``{module: its calls in order}``; modules that were not called are missing.
+        operations: all operations in order.
         reads: how many operations read a tensor, by the tensor's ``id``. Parameters and buffers are among them.
-        returned: ids of the tensors that the pass returned.
+        returned: the tensors that the pass returned.
         alive: every observed tensor, held so that no ``id`` is reused.
     """
 
     calls: dict[nn.Module, list[Call]] = field(default_factory=dict)
+    operations: list[Operation] = field(default_factory=list)
     reads: Counter[int] = field(default_factory=Counter)
-    returned: set[int] = field(default_factory=set)
+    returned: list[Tensor] = field(default_factory=list)
     alive: list[Tensor] = field(default_factory=list)
 
     def feeds_only(self, source: nn.Module, sink: nn.Module) -> bool:
@@ -45,49 +64,80 @@ class Observation:
             return False
         given = sources[0].output
         return (
-            given is not None
+            isinstance(given, Tensor)
             and sinks[0].argument is given
             and self.reads[id(given)] == 1
-            and id(given) not in self.returned
+            and not any(given is tensor for tensor in self.returned)
         )
 
+    def dead_operations(self) -> list[Operation]:
+        """Operations that nothing returned depends on.
 
-class _Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
-    """Counts, below autograd and below every functional call, which operation reads which tensor."""
+        Found backwards over storages and not tensors, so that writing through a view counts as writing to its base.
+        """
+        needed = {_storage(tensor) for tensor in self.returned}
+        dead: list[Operation] = []
+        for operation in reversed(self.operations):
+            if operation.results & needed:
+                needed |= operation.sources
+            else:
+                dead.append(operation)
+        return dead
 
-    def __init__(self, observation: Observation) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.observation = observation
 
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        read = {id(leaf): leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
-        self.observation.alive.extend(read.values())
-        self.observation.reads.update(read.keys())
-        result = func(*args, **(kwargs or {}))
-        self.observation.alive.extend(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
-        return result
+def tensors_in(value: Any) -> list[Tensor]:
+    """All tensors in nested lists, tuples and dictionaries."""
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 def observe(module: nn.Module, *inputs: Tensor) -> Observation:
     """Run ``module(*inputs)`` once without gradients and tell what happened. Leaves no hook behind."""
     observation = Observation()
-    with _recorded_calls(module, observation), torch.no_grad(), _Reads(observation):
-        result = module(*inputs)
-    observation.returned = {id(leaf) for leaf in tree_leaves(result)}
+    running: list[nn.Module] = []
+    with _recorded_calls(module, observation, running), torch.no_grad(), _Operations(observation, running):
+        observation.returned = tensors_in(module(*inputs))
     return observation
 
 
-@contextmanager
-def _recorded_calls(root: nn.Module, observation: Observation) -> Iterator[None]:
-    def record(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-        argument = arguments[0] if arguments and isinstance(arguments[0], Tensor) else None
-        given = output if isinstance(output, Tensor) else None
-        observation.alive.extend(tensor for tensor in (argument, given) if tensor is not None)
-        observation.calls.setdefault(module, []).append(Call(argument, given))
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
+    """Records, below autograd and below every functional call, which operation reads which tensor."""
 
-    handles = [module.register_forward_hook(record) for module in root.modules()]
+    def __init__(self, observation: Observation, running: list[nn.Module]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.observation = observation
+        self.running = running
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        taken = {id(tensor): tensor for tensor in tensors_in((args, kwargs))}
+        sources = {_storage(tensor) for tensor in taken.values()}
+        result = func(*args, **(kwargs or {}))
+        given = tensors_in(result)
+        self.observation.alive += [*taken.values(), *given]
+        self.observation.reads.update(taken.keys())
+        operation = Operation(set(taken), sources, {_storage(tensor) for tensor in given}, tuple(self.running))
+        self.observation.operations.append(operation)
+        return result
+
+
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+@contextmanager
+def _recorded_calls(root: nn.Module, observation: Observation, running: list[nn.Module]) -> Iterator[None]:
+    def enter(module: nn.Module, _arguments: tuple[Any, ...]) -> None:
+        running.append(module)
+
+    def leave(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        running.pop()
+        argument = arguments[0] if arguments and isinstance(arguments[0], Tensor) else None
+        observation.alive.extend(tensors_in((argument, output)))
+        observation.calls.setdefault(module, []).append(Call(argument, output))
+
+    handles = [module.register_forward_pre_hook(enter) for module in root.modules()]
+    handles += [module.register_forward_hook(leave) for module in root.modules()]
     try:
         yield
     finally:
