@@ -1,0 +1,72 @@
+"""What holds for every balancer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from frugalmtl.balancing import BALANCERS, Balancer, Pass
+from frugalmtl.core.types import Batch
+from frugalmtl.losses import Criterion
+from frugalmtl.model import MultiTaskModel
+from tests.unit.engine.standins import build_batch, build_model, tasks
+
+SECTIONS = [{"name": name} for name in BALANCERS.names()] + [
+    {"name": name, "gradients_at": "parameters"}
+    for name in BALANCERS.names()
+    if "gradients_at" in BALANCERS.schema(name)
+]
+IDS = ["-".join(map(str, section.values())) for section in SECTIONS]
+
+
+def step(
+    model: MultiTaskModel, balancer: Balancer, batch: Batch
+) -> tuple[dict[str, Tensor], dict[str, Tensor | float]]:
+    balancer.enter_epoch(0, 3)
+    cut = balancer.cut()
+    losses = Criterion(tasks())(model(batch.image, cut), batch).by_task
+    weights = balancer.backward(Pass(model, losses, None, cut, Tensor.backward))
+    named = [*model.named_parameters(), *balancer.named_parameters()]
+    return {name: parameter.grad for name, parameter in named if parameter.grad is not None}, weights
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=IDS)
+def test_every_parameter_gets_a_finite_gradient_and_every_task_a_weight(section: dict[str, str]) -> None:
+    model, balancer = build_model(), BALANCERS.build(section, tasks())
+    gradients, weights = step(model, balancer, build_batch(0))
+    assert len(gradients) == len([*model.parameters(), *balancer.parameters()])
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+    assert any(gradient.abs().sum() > 0 for name, gradient in gradients.items() if name.startswith("encoder"))
+    assert list(weights) == [task.name for task in tasks()]
+    assert all(torch.isfinite(torch.as_tensor(weight)) for weight in weights.values())
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=IDS)
+def test_a_batch_without_labels_moves_nothing_in_the_model(section: dict[str, str]) -> None:
+    model, balancer = build_model(), BALANCERS.build(section, tasks())
+    batch = build_batch(0)
+    batch.valid = {name: torch.zeros_like(mask) for name, mask in batch.valid.items()}
+    gradients, _ = step(model, balancer, batch)
+    own = dict(model.named_parameters())
+    assert all(torch.equal(gradients[name], torch.zeros_like(own[name])) for name in own)
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=IDS)
+def test_one_task_alone_trains(section: dict[str, str]) -> None:
+    model = build_model()
+    task = tasks()[:1]
+    balancer = BALANCERS.build(section, task)
+    cut, batch = balancer.cut(), build_batch(0)
+    losses = Criterion(task)(model(batch.image, cut), batch).by_task
+    balancer.backward(Pass(model, losses, None, cut, Tensor.backward))
+    assert all(parameter.grad is not None for parameter in model.encoder.parameters())
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=IDS)
+def test_facts_are_stated(section: dict[str, str]) -> None:
+    balancer: Balancer = BALANCERS.build(section, tasks())
+    assert balancer.scale in {"sum", "mean"}
+    assert isinstance(balancer.explicit_reduction, bool)
+    assert (balancer.cut() is None) or balancer.explicit_reduction
+    assert BALANCERS.describe(section["name"])

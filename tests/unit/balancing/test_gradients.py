@@ -1,0 +1,198 @@
+"""Gradients per task, at both levels, against one plain backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from frugalmtl.backbones.timm import Timm
+from frugalmtl.balancing import Pass
+from frugalmtl.balancing.gradients import RepresentationCut
+from frugalmtl.balancing.gradwise.base import GradientBalancer
+from frugalmtl.core.checks import UserError
+from frugalmtl.decoders import DECODERS
+from frugalmtl.encoders import ENCODERS
+from frugalmtl.losses import task_losses
+from frugalmtl.model import MultiTaskModel
+from tests.unit.engine.standins import build_batch, build_model, tasks
+
+
+class Recording(GradientBalancer):
+    """Sums the gradients and remembers them."""
+
+    def __init__(self, gradients_at: Any, weights: Any = None) -> None:
+        super().__init__(tasks(), gradients_at, weights)
+        self.seen: list[Tensor] = []
+
+    def aggregate(self, gradients: Tensor) -> Tensor:
+        self.seen.append(gradients)
+        return gradients.sum(dim=0)
+
+
+def real(encoder: str) -> MultiTaskModel:
+    """An encoder of the library on a small ResNet, with a head per task."""
+    chosen = tasks()
+    made = ENCODERS.build(encoder, Timm(model="test_resnet"), tuple(task.name for task in chosen))
+    decoder = DECODERS.build({"name": "independent"}, made.channels, made.strides, chosen)
+    model = MultiTaskModel(made, decoder, chosen)
+    model.enter_stage(model.recipe()[-1].name)
+    return model
+
+
+MODELS: dict[str, Callable[[], MultiTaskModel]] = {
+    "shared": lambda: build_model("shared", dropout=0.0),
+    "apart": lambda: build_model("apart", dropout=0.0),
+    **{name: (lambda name=name: real(name)) for name in ("hard_sharing", "single_task", "cross_stitch")},
+}
+
+
+def backward(model: MultiTaskModel, balancer: GradientBalancer, *, scale: float = 1.0, penalty: bool = False) -> None:
+    """One forward and backward pass in float64."""
+    batch = build_batch(1)
+    cut = balancer.cut()
+    predictions = model(_image(model), cut)
+    losses = _losses(model, predictions, batch)
+    extra = next(model.encoder.parameters()).square().sum() if penalty else None
+    balancer.backward(Pass(model, losses, extra, cut, lambda loss: (loss * scale).backward(), scale))
+
+
+def _image(model: MultiTaskModel) -> Tensor:
+    size = 6 if hasattr(model.decoder, "initial") else 32
+    return torch.rand(2, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+
+
+def _losses(model: MultiTaskModel, predictions: Any, batch: Any) -> dict[str, Tensor]:
+    if hasattr(model.decoder, "initial"):
+        return task_losses(predictions, batch, model.tasks)
+    return {name: raw.square().mean() + raw.mean() for name, raw in predictions.by_task.items()}
+
+
+def plain(model: MultiTaskModel, weights: dict[str, float], *, penalty: bool = False) -> dict[str, Tensor | None]:
+    losses = _losses(model, model(_image(model)), build_batch(1))
+    total = torch.stack([losses[name] * weight for name, weight in weights.items()]).sum()
+    if penalty:
+        total = total + next(model.encoder.parameters()).square().sum()
+    total.backward()
+    return take(model)
+
+
+def take(model: MultiTaskModel) -> dict[str, Tensor | None]:
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    return gradients
+
+
+@pytest.mark.parametrize("penalty", [False, True])
+@pytest.mark.parametrize("level", ["representation", "parameters"])
+@pytest.mark.parametrize("name", MODELS)
+def test_summed_gradients_are_those_of_a_plain_backward_pass(name: str, level: str, penalty: bool) -> None:
+    model = MODELS[name]().double().eval()
+    balancer = Recording(level)
+    expected = plain(model, balancer.weights, penalty=penalty)
+    backward(model, balancer, penalty=penalty)
+    found = take(model)
+    assert any(gradient is not None and gradient.abs().sum() > 0 for gradient in found.values())
+    for key, gradient in expected.items():
+        if gradient is None:
+            assert found[key] is None, key
+        else:
+            torch.testing.assert_close(found[key], gradient, rtol=1e-9, atol=1e-12, msg=key)
+
+
+@pytest.mark.parametrize("level", ["representation", "parameters"])
+def test_aggregators_see_one_unscaled_row_per_weighted_task(level: str) -> None:
+    model = build_model("shared", dropout=0.0).eval().double()
+    plainly, scaled, weighted = (
+        Recording(level, "uniform"),
+        Recording(level, "uniform"),
+        Recording(level, {"depth": 3.0}),
+    )
+    backward(model, plainly)
+    expected = take(model)
+    backward(model, scaled, scale=1024.0)
+    for key, gradient in take(model).items():
+        torch.testing.assert_close(gradient, 1024.0 * expected[key], msg=key)
+    torch.testing.assert_close(scaled.seen[0], plainly.seen[0])
+    backward(model, weighted)
+    assert plainly.seen[0].shape[0] == 3
+    torch.testing.assert_close(weighted.seen[0][1], 3.0 * plainly.seen[0][1])
+
+
+def test_gradients_accumulate_over_passes() -> None:
+    model = build_model("shared", dropout=0.0).eval().double()
+    for level in ("representation", "parameters"):
+        backward(model, Recording(level))
+        once = take(model)
+        backward(model, Recording(level))
+        backward(model, Recording(level))
+        for key, gradient in take(model).items():
+            torch.testing.assert_close(gradient, 2 * once[key], msg=key)
+
+
+@pytest.mark.parametrize("level", ["representation", "parameters"])
+def test_one_pass_moves_batch_statistics_once(level: str) -> None:
+    model = build_model("shared", dropout=0.0).double()
+    backward(model, Recording(level))
+    counts = [value.item() for name, value in model.named_buffers() if name.endswith("num_batches_tracked")]
+    assert counts == [1, 1]
+
+
+@pytest.mark.parametrize("level", ["representation", "parameters"])
+def test_frozen_parameters_get_no_gradient(level: str) -> None:
+    model = build_model("shared", dropout=0.0).double()
+    model.encoder.trunk[0].requires_grad_(False)
+    backward(model, Recording(level))
+    gradients = take(model)
+    assert gradients["encoder.trunk.0.0.weight"] is None
+    assert gradients["encoder.trunk.2.0.weight"] is not None
+
+
+def test_a_fully_frozen_trunk_leaves_the_heads_their_gradients() -> None:
+    model = build_model("shared", dropout=0.0).double()
+    model.encoder.requires_grad_(False)
+    backward(model, Recording("representation"))
+    assert all((gradient is None) == name.startswith("encoder") for name, gradient in take(model).items())
+
+
+def test_the_cut_keeps_tensors_without_history() -> None:
+    cut, image, feature = RepresentationCut(), torch.rand(2), torch.rand(2, requires_grad=True) * 2
+    first, second = cut([image, feature])
+    assert first is image
+    assert torch.equal(second, feature)
+    assert second.is_leaf
+    assert [len(cut.shared), len(cut.leaves)] == [1, 1]
+
+
+def test_sharing_that_escapes_the_cut_is_refused() -> None:
+    model = build_model("stitched", dropout=0.0).double()
+    backward(model, Recording("representation"))  # networks alone: nothing shared, nothing to refuse
+    model.enter_stage("together")
+    with pytest.raises(UserError, match="gradients_at"):
+        backward(model, Recording("representation"))
+    backward(model, Recording("parameters"))
+
+
+def test_a_pass_without_its_cut_is_a_defect() -> None:
+    model = build_model("shared").double()
+    loss = {task.name: torch.zeros((), requires_grad=True) for task in tasks()}
+    with pytest.raises(TypeError, match="cut"):
+        Recording("representation").backward(Pass(model, loss, None, None, Tensor.backward))
+
+
+@pytest.mark.parametrize("level", ["representation", "parameters"])
+def test_what_is_not_finite_is_carried_on(level: str) -> None:
+    """The loss scaler must see an overflow; an aggregator must not."""
+    model = build_model("shared", dropout=0.0).double()
+    balancer = Recording(level)
+    cut = balancer.cut()
+    predictions = model(_image(model), cut)
+    losses = {name: raw.mean() * float("inf") for name, raw in predictions.by_task.items()}
+    balancer.backward(Pass(model, losses, None, cut, Tensor.backward))
+    assert balancer.seen == []
+    gradient = take(model)["encoder.trunk.0.0.weight"]
+    assert gradient is not None
+    assert not gradient.isfinite().all()

@@ -1,0 +1,212 @@
+"""Tiny networks and data with everything that must survive an interruption: batch norm, dropout, stages, hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from frugalmtl.balancing import BALANCERS, Balancer
+from frugalmtl.core.recipe import ParameterGroup, Stage
+from frugalmtl.core.seeding import derive_seed, seed_everything
+from frugalmtl.core.types import Batch, Features, Predictions
+from frugalmtl.decoders import Decoder
+from frugalmtl.encoders import Encoder
+from frugalmtl.engine import TrainSettings, train
+from frugalmtl.model import MultiTaskModel
+from frugalmtl.tasks import TASKS, Task
+
+Pyramids = dict[str, list[Tensor]]
+
+
+def tasks() -> tuple[Task, ...]:
+    """Three tasks of different losses and weights."""
+    return (
+        TASKS.build({"name": "segmentation", "classes": ["a", "b", "c"]}),
+        TASKS.build("depth"),
+        TASKS.build("edges"),
+    )
+
+
+def block(inputs: int, outputs: int, *, norm: bool = True) -> nn.Sequential:
+    middle: list[nn.Module] = [nn.BatchNorm2d(outputs)] if norm else []
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), *middle, nn.ReLU())
+
+
+class Shared(Encoder):
+    """One trunk for all."""
+
+    def __init__(self, names: tuple[str, ...], *, norm: bool = True, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.task_names, self.channels, self.strides = names, [4], [1]
+        self.trunk = nn.Sequential(block(3, 4, norm=norm), nn.Dropout(dropout), block(4, 4, norm=norm))
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        return [self.trunk(image)]
+
+    def branch(self, shared: list[Tensor]) -> Features:
+        return Features(dict.fromkeys(self.task_names, shared))
+
+
+class Apart(Encoder):
+    """One trunk per task."""
+
+    def __init__(self, names: tuple[str, ...], *, norm: bool = True, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.task_names, self.channels, self.strides = names, [4], [1]
+        self.trunks = nn.ModuleDict({name: Shared(names, norm=norm, dropout=dropout).trunk for name in names})
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        return [self.trunks[name](image) for name in self.task_names]
+
+    def branch(self, shared: list[Tensor]) -> Features:
+        return Features({name: [level] for name, level in zip(self.task_names, shared, strict=True)})
+
+
+class Stitched(Encoder):
+    """One trunk per task that exchange features in a second stage; an epoch hook that draws; a penalty."""
+
+    def __init__(self, names: tuple[str, ...], *, norm: bool = True, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.task_names, self.channels, self.strides = names, [4], [1]
+        self.first = nn.ModuleDict({name: block(3, 4, norm=norm) for name in names})
+        self.second = nn.ModuleDict({name: block(4, 4, norm=norm) for name in names})
+        self.units = nn.Parameter(torch.eye(len(names)))
+        self.dropout = nn.Dropout(dropout)
+        self.exchanging = False
+        self.temperature = 1.0
+        self.register_buffer("policy", torch.ones(len(names)))
+        self.policy: Tensor
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        states = [self.first[name](image) for name in self.task_names]
+        if self.exchanging:
+            states = list(torch.einsum("ij,jbchw->ibchw", self.units, torch.stack(states)))
+        return [
+            self.second[name](self.dropout(state)) * weight * self.temperature
+            for name, state, weight in zip(self.task_names, states, self.policy, strict=True)
+        ]
+
+    def branch(self, shared: list[Tensor]) -> Features:
+        by_task = {name: [level] for name, level in zip(self.task_names, shared, strict=True)}
+        return Features(by_task, {"size": self.units.square().mean()}, {"units": self.units.detach()})
+
+    def recipe(self) -> tuple[Stage, ...]:
+        return (
+            Stage("apart", 0.5, frozen=("encoder.units",)),
+            Stage(
+                "together",
+                0.5,
+                frozen=("encoder.first.*",),
+                groups=(ParameterGroup("encoder.units", lr_factor=100.0, weight_decay=0.0),),
+                penalties={"size": 0.1},
+            ),
+        )
+
+    def enter_stage(self, stage: str) -> None:
+        self.exchanging = stage == "together"
+        if self.exchanging:  # a stage may start from values made of the weights of the one before
+            with torch.no_grad():
+                self.units += (
+                    0.01 * torch.randn_like(self.units) + 0.01 * self.first[self.task_names[0]][0].weight.mean()
+                )
+
+    def enter_epoch(self, epoch: int, epochs: int) -> None:
+        self.temperature = 1.0 / (1 + epoch)
+        self.policy.copy_(0.5 + torch.rand(len(self.policy)))
+
+
+class Heads(Decoder):
+    """One convolution per task and an auxiliary prediction for the first."""
+
+    def __init__(self, channels: int, tasks: tuple[Task, ...]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict({task.name: nn.Conv2d(channels, task.channels, 1) for task in tasks})
+        self.initial = nn.Conv2d(channels, tasks[0].channels, 1)
+        self.first = tasks[0].name
+
+    def forward(self, features: Pyramids, size: tuple[int, int]) -> Predictions:
+        auxiliary = {"initial": {self.first: self.initial(features[self.first][0])}}
+        return Predictions({name: head(features[name][0]) for name, head in self.heads.items()}, auxiliary)
+
+
+ENCODERS = {"shared": Shared, "apart": Apart, "stitched": Stitched}
+
+
+def build_model(encoder: str = "shared", *, norm: bool = True, dropout: float = 0.2) -> MultiTaskModel:
+    """A model with fixed initial weights."""
+    seed_everything(derive_seed(7, "weights"))
+    chosen = tasks()
+    made = ENCODERS[encoder](tuple(task.name for task in chosen), norm=norm, dropout=dropout)
+    return MultiTaskModel(made, Heads(4, chosen), chosen)
+
+
+def build_batch(seed: int, size: int = 2, *, holes: bool = True) -> Batch:
+    """Random images and labels that depend on the seed alone."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    valid = {task.name: (draw(size, 6, 6) > 0.2) | (not holes) for task in tasks()}
+    targets = {
+        "segmentation": (draw(size, 6, 6) * 3).long(),
+        "depth": draw(size, 1, 6, 6) * 5,
+        "edges": (draw(size, 1, 6, 6) > 0.7).float(),
+    }
+    return Batch(draw(size, 3, 6, 6), targets, valid, [f"sample {seed}.{index}" for index in range(size)])
+
+
+class TinyLoader:
+    """Batches that depend on (epoch, index) alone, from a loader that draws from the global generators meanwhile."""
+
+    def __init__(self, batches: int = 5, size: int = 2, *, rank: int = 0, world: int = 1, holes: bool = True) -> None:
+        self.batches_per_epoch, self.size = batches, size
+        self.rank, self.world, self.holes = rank, world, holes
+
+    def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
+        torch.rand(3)  # as torch's own DataLoader does when it is opened
+        for number in range(start, self.batches_per_epoch):
+            torch.rand(1)
+            whole = build_batch(derive_seed(index, number), self.size * self.world, holes=self.holes)
+            part = slice(self.rank * self.size, (self.rank + 1) * self.size)
+            yield Batch(
+                whole.image[part],
+                {name: value[part] for name, value in whole.targets.items()},
+                {name: value[part] for name, value in whole.valid.items()},
+                whole.names[part],
+            )
+
+
+def build_balancer(section: str | dict[str, Any] = "fixed") -> Balancer:
+    balancer: Balancer = BALANCERS.build(section, tasks())
+    return balancer
+
+
+def run(
+    folder: Path, encoder: str = "shared", balancer: str | dict[str, Any] = "fixed", **more: Any
+) -> tuple[MultiTaskModel, Balancer, Any]:
+    """Train the stand-ins; settings and arguments of ``train`` by keyword."""
+    names = set(TrainSettings.__dataclass_fields__)
+    settings = TrainSettings(**{**DEFAULTS, **{key: value for key, value in more.items() if key in names}})
+    rest = {key: value for key, value in more.items() if key not in names}
+    model, weights = build_model(encoder), build_balancer(balancer)
+    loader = rest.pop("loader", TinyLoader())
+    return model, weights, train(model, weights, tasks(), settings, loader, folder, **rest)
+
+
+DEFAULTS: dict[str, Any] = {
+    "epochs": 4,
+    "batch_size": 2,
+    "optimizer": {"name": "sgd", "lr": 0.01},
+    "accelerator": "cpu",
+    "log_every": 1,
+}
+
+
+def weights_of(model: nn.Module, balancer: nn.Module) -> dict[str, Tensor]:
+    """Everything that is learned or counted."""
+    return {**model.state_dict(), **{f"balancer.{name}": value for name, value in balancer.state_dict().items()}}

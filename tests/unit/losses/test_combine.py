@@ -1,0 +1,60 @@
+"""One loss per task, deep supervision included."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.core.registry import Spec
+from frugalmtl.core.types import Batch, Predictions
+from frugalmtl.losses import Criterion, task_losses
+from frugalmtl.losses.l1 import l1
+from frugalmtl.tasks import TASKS
+
+DEPTH = TASKS.build("depth")
+HELPER = replace(TASKS.build("depth"), name="helper", auxiliary=True)
+
+
+def batch() -> Batch:
+    names = ("depth", "helper")
+    labels = {name: torch.rand(2, 1, 4, 4) for name in names}
+    return Batch(torch.rand(2, 3, 4, 4), labels, dict.fromkeys(names, torch.ones(2, 4, 4).bool()))
+
+
+def test_auxiliary_predictions_add_to_their_task_and_are_logged_apart() -> None:
+    data, raw = batch(), [torch.randn(2, 1, 4, 4) for _ in range(4)]
+    predictions = Predictions(
+        {"depth": raw[0]}, {"initial": {"depth": raw[1], "helper": raw[2]}, "coarse": {"depth": raw[3]}}
+    )
+    losses = Criterion((DEPTH, HELPER))(predictions, data)
+    single = {
+        name: l1(raw[i], data.targets[task], data.valid[task])
+        for name, i, task in (
+            ("depth", 0, "depth"),
+            ("depth@initial", 1, "depth"),
+            ("helper@initial", 2, "helper"),
+            ("depth@coarse", 3, "depth"),
+        )
+    }
+    assert list(losses.by_task) == ["depth", "helper"]
+    assert losses.parts == single
+    torch.testing.assert_close(
+        losses.by_task["depth"], single["depth"] + single["depth@initial"] + single["depth@coarse"]
+    )
+    torch.testing.assert_close(losses.by_task["helper"], single["helper@initial"])
+    assert task_losses(predictions, data, (DEPTH, HELPER)) == losses.by_task
+
+
+def test_a_task_without_any_prediction_is_a_defect() -> None:
+    with pytest.raises(KeyError, match="helper"):
+        task_losses(Predictions({"depth": torch.randn(2, 1, 4, 4)}), batch(), (DEPTH, HELPER))
+
+
+def test_unknown_losses_and_arguments_are_refused_at_once() -> None:
+    with pytest.raises(UserError, match="unknown loss 'l3'"):
+        Criterion((replace(DEPTH, loss=Spec("l3")),))
+    with pytest.raises(UserError, match="argument of loss 'l1'"):
+        Criterion((replace(DEPTH, loss=Spec("l1", {"weight": 2})),))
