@@ -49,7 +49,7 @@ def compare(comparison: Comparison, folder: Path, *, progress: bool = True, cons
         for row, experiment in experiments.items():
             path = folder / "runs" / f"{row}-seed{seed}"
             run = train_run(_with_start(experiment, runs), path, dataset=dataset, progress=progress, title=_title(comparison, row))
-            evaluate_run(run, experiment.test_split, dataset=dataset, progress=progress, quiet=True)
+            evaluate_run(run, experiment.test_split, dataset=dataset, progress=progress, quiet=True, reuse=True)
             runs[row].append(run)
     results = _report(comparison, runs, dataset, folder)
     print_table(results, console)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -114,10 +113,9 @@ def evaluate_run(
     deployed: bool = True,
     progress: bool = True,
     quiet: bool = False,
+    reuse: bool = False,
 ) -> Scores:
     """Score a finished run on a split; the scores are printed and kept in the run.
-
-    Scores that are there already are returned as they are.
 
     Args:
         run: a finished run.
@@ -126,12 +124,13 @@ def evaluate_run(
         deployed: score the deployed model (what a user runs) instead of the training model.
         progress: show a progress bar.
         quiet: do not print the scores.
+        reuse: return the kept scores of an earlier call if there are any.
 
     Raises:
         UserError: no such split, or the run is not finished.
     """
-    kind: Literal["", "-training_model"] = "" if deployed else "-training_model"
-    scores = run.scores(f"{split}{kind}", missing_ok=True)
+    kind = "" if deployed else "-training_model"
+    scores = run.scores(f"{split}{kind}", missing_ok=True) if reuse else {}
     if not scores:
         dataset = dataset or build_dataset(run.config)
         known("split:", split, dataset.splits)

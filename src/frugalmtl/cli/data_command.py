@@ -1,0 +1,50 @@
+"""``frugalmtl data check|prepare|show FILE``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+
+from frugalmtl.cli._arguments import command_parser, interactive
+from frugalmtl.core.checks import UserError, known
+
+ACTIONS = {
+    "check": "report every broken or mis-sized file, before training",
+    "prepare": "render or unpack what the splits need",
+    "show": "write a contact sheet of images and labels",
+}
+
+
+def parser() -> ArgumentParser:
+    """Arguments of the command."""
+    made = command_parser("data", "; ".join(f"{name}: {line}" for name, line in ACTIONS.items()) + ".")
+    made.add_argument("action", type=str, help=f"one of {', '.join(ACTIONS)}")
+    made.add_argument("file", type=str, help="an experiment's config, or a folder dataset's YAML")
+    made.add_argument("--split", type=str | None, default=None, help="one split only (show: default the first)")
+    made.add_argument("--count", type=int, default=8, help="show: number of samples")
+    made.add_argument("--out", type=str, default="contact_sheet.png", help="show: file to write")
+    return made
+
+
+def run(arguments: Namespace) -> None:
+    """Check, prepare or show a dataset."""
+    known("action", arguments.action, ACTIONS)
+    from frugalmtl.data.check import check
+    from frugalmtl.experiment.datasets import contact_sheet, open_dataset
+
+    dataset = open_dataset(arguments.file)
+    splits = list(dataset.splits) if arguments.split is None else [known("split:", arguments.split, dataset.splits)]
+    if arguments.action == "show":
+        print(contact_sheet(dataset, splits[0], arguments.count, Path(arguments.out)))
+        return
+    if arguments.action == "prepare":
+        dataset.prepare(splits)
+        return
+    problems = check(dataset, splits, progress=interactive())
+    for problem in problems:
+        Console().print(str(problem), style="red", highlight=False, markup=False, soft_wrap=True)
+    if problems:
+        raise UserError(f"{len(problems)} problems in {arguments.file}: see the lines above")
+    print(f"{arguments.file}: no problems in {', '.join(splits)}")
