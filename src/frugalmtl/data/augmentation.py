@@ -50,7 +50,8 @@ class Augmentation:
 
     Args:
         hflip: probability of a mirror.
-        scale: a pair is a range to draw from uniformly; a list of any other length is a choice of values.
+        scale: two numbers are a range to draw from uniformly; any other count is a choice of values (for a choice of
+            two, write each twice).
         rotate: largest turn in degrees, either way.
         crop: where the window lies when the scaled image is larger: ``"centre"`` or ``"random"``.
         max_class_share: a random crop is drawn again (up to 10 times) while one class of the first class map covers
@@ -80,7 +81,7 @@ class Augmentation:
             raise UserError("scale needs at least one value, but got none")
         for value in self.scale:
             positive("every value of scale", value)
-        if isinstance(self.scale, tuple) and (len(self.scale) != 2 or self.scale[0] > self.scale[1]):
+        if len(self.scale) == 2 and self.scale[0] > self.scale[1]:
             raise UserError(f"scale as a range must be (smallest, largest), but got {self.scale!r}")
         if not 0.0 <= self.rotate <= 180.0:
             raise UserError(f"rotate must lie in [0, 180] degrees, but got {self.rotate!r}")
@@ -96,7 +97,7 @@ class Augmentation:
         source = random.Random(seed)
         flip = source.random() < self.hflip
         position = source.random()
-        if isinstance(self.scale, tuple):
+        if len(self.scale) == 2:
             scale = self.scale[0] + position * (self.scale[1] - self.scale[0])
         else:
             scale = self.scale[int(position * len(self.scale))]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
 from frugalmtl.core.checks import UserError, positive
@@ -21,13 +21,10 @@ _Parts = tuple[Tensor, dict[str, Tensor], dict[str, Tensor], list[str]]
 
 
 def _stack(examples: Sequence[Example]) -> _Parts:
-    first = examples[0]
-    return (
-        torch.stack([example.image for example in examples]),
-        {name: torch.stack([example.targets[name] for example in examples]) for name in first.targets},
-        {name: torch.stack([example.valid[name] for example in examples]) for name in first.valid},
-        [example.name for example in examples],
-    )
+    """The fields of a batch; in a worker they are stacked right into the memory shared with the main process."""
+    names = [example.name for example in examples]
+    image, targets, valid = default_collate([(item.image, item.targets, item.valid) for item in examples])
+    return image, targets, valid, names
 
 
 def collate(examples: Sequence[Example]) -> Batch:
@@ -96,6 +93,8 @@ class Loader:
             collate_fn=_stack_or_failure,
             pin_memory=pin,
             worker_init_fn=_one_thread,
+            # A generator of its own: else each epoch would draw from the global one, and a resumed run would differ.
+            generator=torch.Generator(),
             persistent_workers=workers > 0,
         )
 

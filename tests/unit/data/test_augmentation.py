@@ -49,6 +49,10 @@ def test_a_config_section_is_read() -> None:
     assert augmentation("survey_pascal") == PRESETS["survey_pascal"]
     assert augmentation({"hflip": 0.25}) == Augmentation(hflip=0.25)
     assert augmentation({"scale": [0.5, 2.0]}) == Augmentation(scale=(0.5, 2.0))
+    two, choice = augmentation({"scale": [1.0, 1.5]}), Augmentation(scale=[1.0, 1.5, 1.0, 1.5])
+    assert two is not None
+    assert len({two.draw(seed).scale for seed in range(30)}) == 30
+    assert {choice.draw(seed).scale for seed in range(30)} == {1.0, 1.5}
     assert augmentation({"scale": [1.0, 1.2, 1.5]}) == Augmentation(scale=[1.0, 1.2, 1.5])
 
 

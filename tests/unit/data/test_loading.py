@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 
@@ -111,6 +114,15 @@ def test_evaluation_sees_every_sample_exactly_once(count: int, world: int) -> No
     assert sorted(seen) == sorted(f"n{index}" for index in range(count))
     if world == 1:
         assert seen == [f"n{index}" for index in range(count)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_global_random_numbers_are_left_alone(workers: int) -> None:
+    before = torch.random.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
+    list(loader(workers=workers).epoch(0))
+    assert torch.equal(torch.random.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
+    assert np.random.get_state()[1].tolist() == before[2]  # type: ignore[index]
 
 
 def test_the_last_batch_can_be_kept() -> None:

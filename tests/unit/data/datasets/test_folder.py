@@ -205,6 +205,17 @@ def test_a_file_that_is_no_declaration_is_refused(root: Path, text: str) -> None
         Folder(file=str(root / "none.yaml"))
 
 
+def test_a_table_saved_by_a_spreadsheet_is_read(root: Path) -> None:
+    (root / "flags.csv").write_text("\ufeffid,wet,dark\r\none, 1 ,FALSE\r\n", newline="")
+    assert Folder(file=declare(root)).split("train").load(0).labels["flags"].tolist() == [1.0, 0.0]
+
+
+def test_an_id_stands_once_in_a_table(root: Path) -> None:
+    (root / "flags.csv").write_text("id,wet,dark\none,1,0\none,0,0\n")
+    with pytest.raises(UserError, match=r"'one' twice \(line 3\)"):
+        Folder(file=declare(root))
+
+
 def test_an_empty_split_is_refused(root: Path) -> None:
     (root / "test.txt").write_text("\n")
     with pytest.raises(UserError, match="split 'test' is empty"):
