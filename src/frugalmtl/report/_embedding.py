@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from pathlib import Path
 
 from PIL import Image as Pillow
@@ -11,7 +12,7 @@ from PIL import UnidentifiedImageError
 
 from frugalmtl.core.checks import UserError
 
-_SIDES = (640, 512, 400, 320, 256, 192, 128, 96)
+_LARGEST, _SMALLEST = 640, 96
 
 
 def data_uri(content: bytes, mime: str) -> str:
@@ -27,18 +28,19 @@ def embed(paths: list[str], folder: Path, photographs: set[str], budget: int) ->
         folder: where the results file lies.
         photographs: those of ``paths`` that are smooth (JPEG); the others keep sharp edges (PNG) unless that is
             much larger.
-        budget: characters.
+        budget: characters; exceeded only if even the smallest pictures do not fit.
 
     Raises:
         UserError: a picture is missing or not readable.
     """
-    pictures = {path: _open(folder / path) for path in paths}
-    made: dict[str, str] = {}
-    for side in _SIDES:
-        made = {path: _encode(picture, side, smooth=path in photographs) for path, picture in pictures.items()}
-        if sum(map(len, made.values())) <= budget:
-            break
-    return made
+    side = _LARGEST
+    while True:
+        # Opened again each time: all pictures of a large comparison at once would not fit into memory.
+        made = {path: _encode(_open(folder / path), side, smooth=path in photographs) for path in paths}
+        size = sum(map(len, made.values()))
+        if size <= budget or side <= _SMALLEST:
+            return made
+        side = max(_SMALLEST, int(side * min(0.9, math.sqrt(budget / size))))
 
 
 def _open(path: Path) -> Pillow.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -49,7 +50,7 @@ class Box:
 def place(points: list[Point], sizes: list[Point], frame: Box, hard: list[Box], soft: list[Box]) -> list[Box]:
     """A box per label, as near to its point as it can be without covering anything.
 
-    Crowded points are served first.
+    Labels are placed one after the other; of several orders the one that ends best is kept.
 
     Args:
         points: what the labels belong to.
@@ -58,14 +59,38 @@ def place(points: list[Point], sizes: list[Point], frame: Box, hard: list[Box], 
         hard: what must stay free besides the points and other labels.
         soft: lines that are better not covered.
     """
-    blocked = [*hard, *(Box.around(point, margin=_MARK) for point in points)]
     crowding = [sum(math.dist(point, other) < 60 for other in points) for point in points]
+    keys: tuple[Callable[[int], float], ...] = (
+        lambda index: -crowding[index],
+        lambda index: crowding[index],
+        lambda index: points[index][0],
+        lambda index: -points[index][0],
+        lambda index: points[index][1],
+    )
+    blocked = [*hard, *(Box.around(point, margin=_MARK) for point in points)]
+    options = [
+        [(_price(away, box, frame, blocked, soft), box) for away, box in _candidates(point, size)]
+        for point, size in zip(points, sizes, strict=True)
+    ]
+    tries = [_place_in_order(sorted(range(len(points)), key=key), options) for key in keys]
+    boxes = min(tries, key=lambda attempt: attempt[0])[1]
+    return [boxes[index] for index in range(len(points))]
+
+
+def _place_in_order(order: list[int], options: list[list[tuple[float, Box]]]) -> tuple[float, dict[int, Box]]:
+    """Total price and a box per index, each placed around those before it; ``options`` are priced alone."""
     placed: dict[int, Box] = {}
-    for index in sorted(range(len(points)), key=lambda index: -crowding[index]):
-        options = _candidates(points[index], sizes[index])
-        placed[index] = min(options, key=lambda option: _price(option[0], option[1], frame, blocked, soft))[1]
-        blocked.append(placed[index])
-    return [placed[index] for index in range(len(points))]
+    total = 0.0
+    for index in order:
+        best, chosen = math.inf, options[index][0][1]
+        for alone, box in options[index]:
+            if alone < best:
+                price = alone + _HARD * sum(_grown(box).overlap(other) for other in placed.values())
+                if price < best:
+                    best, chosen = price, box
+        placed[index] = chosen
+        total += best
+    return total, placed
 
 
 def _candidates(point: Point, size: Point) -> list[tuple[float, Box]]:
@@ -82,8 +107,13 @@ def _candidates(point: Point, size: Point) -> list[tuple[float, Box]]:
     return options
 
 
+def _grown(box: Box) -> Box:
+    """``box`` and a little air."""
+    return Box(box.left - 1, box.bottom - 1, box.right + 1, box.top + 1)
+
+
 def _price(distance: float, box: Box, frame: Box, blocked: list[Box], soft: list[Box]) -> float:
-    grown = Box(box.left - 1, box.bottom - 1, box.right + 1, box.top + 1)
+    grown = _grown(box)
     covered = sum(grown.overlap(other) for other in blocked)
     outside = grown.area - grown.overlap(frame)
     crossed = sum(grown.overlap(line) for line in soft)

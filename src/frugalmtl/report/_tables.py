@@ -29,7 +29,7 @@ def row_name(results: Results, row: Row) -> Markup:
     styles = row_styles(results)
     place = list(styles).index(row.name)
     style: RowStyle = styles[row.name]
-    badge = tag("span", "reference", class_="badge") if row.name == results.reference else None
+    badge = join([" ", tag("span", "reference", class_="badge")]) if row.name == results.reference else None
     mark = tag("span", style.glyph, class_=f"mark r{place}", aria_hidden="true")
     return tag("span", mark, tag("span", row.label), badge, class_="row")
 
