@@ -72,5 +72,7 @@ class DeployedAtrousPyramid(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """``[B, C, h, w]`` -> ``[B, width, h, w]``."""
         image = F.relu(self.image(maps.mean(dim=(2, 3), keepdim=True)))
-        local = torch.cat([F.relu(conv(maps)) for conv in self.local], dim=1)
-        return F.relu(self.project_local(local) + self.project_image(image))
+        local = torch.cat([F.relu(conv(maps), inplace=True) for conv in self.local], dim=1)
+        projected: Tensor = self.project_local(local)
+        projected += self.project_image(image)
+        return F.relu(projected, inplace=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -46,5 +47,5 @@ class Distillation(nn.Module):
             messages = conv(features[source]).chunk(len(receivers) * (2 if self.value_convolution else 1), dim=1)
             for index, name in enumerate(receivers):
                 value = messages[len(receivers) + index] if self.value_convolution else features[source]
-                distilled[name] = distilled[name] + messages[index].sigmoid() * value
+                distilled[name] = torch.addcmul(distilled[name], messages[index].sigmoid(), value)
         return distilled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -46,10 +47,8 @@ class PyramidFusion(nn.Module):
 
     def deploy(self) -> nn.Module:
         """The same map with the convolution moved before the resizing (see :class:`LevelwiseFusion`)."""
-        conv, norm, _ = self.mix
-        assert isinstance(conv, nn.Conv2d)  # noqa: S101  # narrows the type
-        assert isinstance(norm, nn.BatchNorm2d)  # noqa: S101
-        return LevelwiseFusion(folded(conv, norm), self.channels, self.strides)
+        conv = folded(cast(nn.Conv2d, self.mix[0]), cast(nn.BatchNorm2d, self.mix[1]))
+        return LevelwiseFusion(conv, self.channels, self.strides)
 
 
 class LevelwiseFusion(nn.Module):
@@ -78,14 +77,11 @@ class LevelwiseFusion(nn.Module):
     def forward(self, pyramid: Pyramid) -> Tensor:
         """Pyramid -> fused map ``[B, width, h_0, w_0]``."""
         finest = pyramid[0].shape[-2:]
-        total: Tensor | None = None
-        for group, conv in zip(self.groups, self.convs, strict=True):
-            levels = [pyramid[level] for level in group]
-            part: Tensor = conv(levels[0] if len(levels) == 1 else torch.cat(levels, dim=1))
-            if total is None:
-                total = part
-            else:
-                total = total + F.interpolate(part, size=finest, mode="bilinear", align_corners=False)
-        if total is None:
-            raise RuntimeError("a pyramid has at least one level")
-        return F.relu(total)
+        own, *coarser = (
+            conv(torch.cat([pyramid[level] for level in group], dim=1) if len(group) > 1 else pyramid[group[0]])
+            for group, conv in zip(self.groups, self.convs, strict=True)
+        )
+        total: Tensor = own
+        for part in coarser:  # in place: the maps are large and the additions bound by memory
+            total += F.interpolate(part, size=finest, mode="bilinear", align_corners=False)
+        return F.relu(total, inplace=True)
