@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.pool2d_same import AvgPool2dSame, MaxPool2dSame
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
@@ -29,6 +31,10 @@ from frugalmtl.export.base import (
 )
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+SIZE_DEPENDENT = (AvgPool2dSame, Conv2dSame, MaxPool2dSame)
+"""Layers that compute their padding from the image size: tracing them without knowing it does not end in any time one
+would wait for."""
+
 LARGEST = 2**31 - 2**24
 """Bytes of weights that fit a file: a protobuf message ends at 2 GiB, and the graph needs some of it."""
 
@@ -47,7 +53,8 @@ def onnx(
 
     The file is run by onnxruntime (CPU) and compared with the module before it is published: on one image, on other
     batch sizes if ``dynamic_batch``, on other image sizes if ``dynamic_size``. The image size is fixed unless asked
-    otherwise, because not every backbone can be traced without knowing it.
+    otherwise, because not every backbone can be traced without knowing it: ResNets can; EfficientNets with computed
+    padding (``tf_efficientnet_...``) and Swin Transformers cannot, and are refused.
 
     Args:
         deployed: image ``[B, 3, H, W]`` -> ``{task: raw prediction}``.
@@ -67,6 +74,8 @@ def onnx(
         raise UserError(f'writing ONNX needs {", ".join(missing)}: run pip install "frugalmtl[onnx]"')
     if storage(deployed)[1] > LARGEST:
         raise UserError("an ONNX file cannot hold more than 2 GiB of weights: use the format torch_export")
+    if dynamic_size and any(isinstance(part, SIZE_DEPENDENT) for part in deployed.modules()):
+        raise UserError("this model computes its padding from the image size: write ONNX with a fixed size")
     plain = Plain(deployed)
     height, width = image_size
     sizes = [(height + size_divisor, width + 2 * size_divisor)] if dynamic_size else []
@@ -105,7 +114,9 @@ def _write(module: nn.Module, sample: Tensor, path: Path, names: tuple[str, ...]
 def _runner(path: Path, names: tuple[str, ...]) -> Callable[[Tensor], dict[str, Tensor]]:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # a failing run comes back as an exception; do not print it as well
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(image: Tensor) -> dict[str, Tensor]:
         try:

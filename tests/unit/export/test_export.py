@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, load_model
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -117,6 +118,23 @@ def test_onnx_with_everything_fixed(module, tmp_path):
     exported = EXPORTERS.build({"name": "onnx", "dynamic_batch": False}, module, path, SIZE)
     assert exported.shape == ("1", "3", "32", "64")
     assert onnxruntime.InferenceSession(str(path)).get_inputs()[0].shape == [1, 3, 32, 64]
+
+
+def test_onnx_of_any_size_is_refused_where_tracing_would_not_end(module, tmp_path):
+    module.stem[0] = Conv2dSame(3, 8, 3, 2)
+    with pytest.raises(UserError, match="write ONNX with a fixed size"):
+        EXPORTERS.build({"name": "onnx", "dynamic_size": True}, module, tmp_path / "model.onnx", SIZE)
+
+
+def test_onnx_of_any_size_is_refused_where_it_gives_other_sizes_wrong(tmp_path):
+    class Fixed(nn.Module):
+        def forward(self, image: Tensor) -> dict[str, Tensor]:
+            height, width = map(int, image.shape[-2:])
+            return {"far": image + torch.ones(height, width)}
+
+    with pytest.raises(UserError, match=r"was not written|cannot be written"):
+        EXPORTERS.build({"name": "onnx", "dynamic_size": True}, Fixed(), tmp_path / "model.onnx", SIZE)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_onnx_without_its_packages(module, tmp_path, monkeypatch):
