@@ -10,7 +10,7 @@ import yaml
 from frugalmtl.report._html import Markup, join, prose, tag
 from frugalmtl.report._reading import write_value
 from frugalmtl.report.columns import COST_FIELDS, Column, columns, cost_value, ratio, score
-from frugalmtl.report.formatting import NOT_MEASURED, decimals_for, duration, number, percent, scale_for, spread
+from frugalmtl.report.formatting import NOT_MEASURED, decimals_for, duration, finite, number, percent, scale_for, spread
 from frugalmtl.report.palette import RowStyle, row_styles
 from frugalmtl.report.results import Cost, PublishedRow, Results, Row
 
@@ -129,28 +129,36 @@ def cost_table(results: Results) -> Markup:
         tag("th", _COST_TITLES[key], tag("span", scales[key][1], class_="sub"), scope="col", class_="num")
         for key in known
     ]
-    bodies = []
-    for row in results.rows:
-        name = tag("th", row_name(results, row), scope="rowgroup", rowspan=3, class_="name")
-        lines = [
-            tag(
-                "tr",
-                name,
-                tag("th", "as trained", scope="row", class_="state"),
-                *_costs(row.cost.training, known, scales),
-            )
-        ]
-        lines.append(
-            tag("tr", tag("th", "deployed", scope="row", class_="state"), *_costs(row.cost.deployed, known, scales))
-        )
-        shares = [_share(ratio(results, row, key)) for key in known]
-        lines.append(tag("tr", tag("th", "of the reference", scope="row", class_="state"), *shares, class_="share"))
-        bodies.append(tag("tbody", *lines))
+    bodies = [_cost_rows(results, row, known, scales) for row in results.rows]
     head = tag(
         "tr", tag("th", "Model", scope="col", class_="name"), tag("th", "State", scope="col", class_="state"), *titles
     )
     table = tag("table", tag("thead", head), *bodies, class_="cost")
     return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label="Cost table")
+
+
+def _cost_rows(results: Results, row: Row, known: list[str], scales: dict[str, tuple[float, str, int]]) -> Markup:
+    """A row's lines: as trained, deployed, what deploying saved (if anything), share of the reference."""
+    trained, deployed = row.cost.training, row.cost.deployed
+    saved = [1 - cost_value(deployed, key) / (cost_value(trained, key) or math.nan) for key in known]
+    lines = [("as trained", _costs(trained, known, scales)), ("deployed", _costs(deployed, known, scales))]
+    if any(abs(part) > 0.005 for part in finite(saved)):
+        lines.append(("saved by deploying", [tag("td", percent(part), class_="num") for part in saved]))
+    lines.append(("of the reference", [_share(ratio(results, row, key)) for key in known]))
+    name = tag("th", row_name(results, row), scope="rowgroup", rowspan=len(lines), class_="name")
+    return tag(
+        "tbody",
+        *(
+            tag(
+                "tr",
+                None if index else name,
+                tag("th", state, scope="row", class_="state"),
+                *cells,
+                class_="share" if index > 1 else None,
+            )
+            for index, (state, cells) in enumerate(lines)
+        ),
+    )
 
 
 def _unit(key: str, costs: list[Cost]) -> tuple[float, str, int]:

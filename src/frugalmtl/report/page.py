@@ -162,6 +162,6 @@ def _gallery(results: Results, pictures: dict[str, str], which: str) -> Markup:
 def _cost(results: Results) -> Markup:
     note = (
         "Per image. “As trained” is the model with everything that its training needs; “deployed” is what "
-        "remains of it. The third line sets the deployed model against the deployed reference."
+        "remains of it. The bars set the deployed model against the deployed reference."
     )
     return join([tag("p", note, class_="note"), cost_table(results)])

@@ -201,3 +201,16 @@ def test_pictures_shrink_to_the_budget_and_keep_their_colours(tmp_path: Path) ->
 def test_elements_escape_and_leave_out() -> None:
     assert tag("a", "<", href='"', hidden=True, title=None, class_="x") == '<a href="&quot;" hidden class="x">&lt;</a>'
     assert join(["&", None, tag("br")]) == "&amp;<br>"
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_cost_table_says_what_deploying_saved_and_only_where_it_did(make_results: Make, tmp_path: Path) -> None:
+    results = make_results(pictures=False)
+    for row in results.rows[1:]:
+        row.cost.training = row.cost.deployed
+    results.rows[0].cost.training.macs = 4 * results.rows[0].cost.deployed.macs
+    results.rows[0].cost.training.flops = 0.0
+    text = _read(results, tmp_path).text
+    assert text.count("saved by deploying") == 1
+    assert "saved by deploying75 %" in text
+    assert text.count("of the reference") >= len(results.rows)
