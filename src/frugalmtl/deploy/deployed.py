@@ -66,6 +66,9 @@ def deploy(
     runs at any batch and image size that ``model`` takes, has no gradients, and shares no memory with ``model``, which
     is left as it was.
 
+    What is read and what is not is observed on ``example``. A module that chooses its path by the *values* of its input
+    (a router, a gate on tokens) must say so by an attribute ``data_dependent = True``; nothing is taken from it.
+
     Args:
         model: the trained model.
         channels_last: store the weights, and convert the image, in PyTorch's channels-last layout (faster convolutions

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import ASPP
@@ -53,26 +52,26 @@ class AtrousPyramid(nn.Module):
 
 
 class DeployedAtrousPyramid(nn.Module):
-    """Deployed :class:`AtrousPyramid`: normalisation folded, dropout gone, the pooled branch a bias per image.
+    """Deployed :class:`AtrousPyramid`: normalisation folded, dropout gone, nothing concatenated.
 
-    The pooled branch has the same value at every position, so its part of the projection is a vector per image that is
-    added to the projected local branches; it is neither broadcast to a map nor concatenated.
+    The projection of concatenated branches is the sum of each branch's own projection, ``P cat_b(y_b) = sum_b P_b y_b``.
+    The pooled branch has the same value at every position, so its term is a bias per image and never becomes a map.
 
-    Dilated taps that meet only padding (rate above the map's size) are kept: which they are depends on the image size.
+    Dilated taps that meet only padding (rate above the map's size) are kept: which these are depends on the image.
     """
 
     def __init__(self, local: Sequence[nn.Conv2d], image: nn.Conv2d, project: nn.Conv2d) -> None:
         super().__init__()
-        split = project.in_channels - image.out_channels
+        width = image.out_channels
+        spans = [range(start, start + width) for start in range(0, project.in_channels, width)]
         self.local = nn.ModuleList(local)
         self.image = image
-        self.project_local = select_inputs(project, range(split), bias=False)
-        self.project_image = select_inputs(project, range(split, project.in_channels), bias=True)
+        self.project_local = nn.ModuleList(select_inputs(project, span, bias=False) for span in spans[:-1])
+        self.project_image = select_inputs(project, spans[-1], bias=True)
 
     def forward(self, maps: Tensor) -> Tensor:
         """``[B, C, h, w]`` -> ``[B, width, h, w]``."""
-        image = F.relu(self.image(maps.mean(dim=(2, 3), keepdim=True)))
-        local = torch.cat([F.relu(conv(maps), inplace=True) for conv in self.local], dim=1)
-        projected: Tensor = self.project_local(local)
-        projected += self.project_image(image)
-        return F.relu(projected, inplace=True)
+        total: Tensor = self.project_image(F.relu(self.image(maps.mean(dim=(2, 3), keepdim=True))))
+        for conv, project in zip(self.local, self.project_local, strict=True):
+            total = project(F.relu(conv(maps), inplace=True)).add_(total)  # in place: bound by memory
+        return F.relu(total, inplace=True)
