@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.evaluation.evaluator import raw_predictions
-from frugalmtl.evaluation.modes import device_of, evaluating
+from frugalmtl.evaluation.modes import device_of, dtype_of, evaluating
 from frugalmtl.tasks import Task
 from frugalmtl.tasks.base import Image
 
@@ -50,7 +50,7 @@ def infer(
             f"expected an RGB image [H, W, 3] of uint8, but got shape {image.shape} of {image.dtype}: convert it"
         )
     height, width = image.shape[:2]
-    normalised = _normalise(torch.from_numpy(image.copy()), mean, std).to(device_of(model))
+    normalised = _normalise(torch.from_numpy(image.copy()), mean, std).to(device_of(model), dtype_of(model))
     padded = F.pad(normalised, (0, -width % divisor, 0, -height % divisor), mode="replicate")
     with evaluating(model), torch.inference_mode():
         raw = raw_predictions(model(padded))

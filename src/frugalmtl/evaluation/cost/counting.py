@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.evaluation.cost._formulas import formulas
 from frugalmtl.evaluation.cost.conventions import CONVENTION
-from frugalmtl.evaluation.modes import device_of, evaluating
+from frugalmtl.evaluation.modes import device_of, dtype_of, evaluating
 
 NOISE_SEED = 0
 
@@ -91,13 +91,13 @@ def count(module: nn.Module, image_size: tuple[int, int], batch: int = 1) -> Cou
     params, stored = storage(module)
     counted_on: Literal["meta", "values"] = "meta"
     try:
-        by_module = _macs(_on_meta(module), torch.empty(shape, device="meta"))
+        by_module = _macs(_on_meta(module), torch.empty(shape, dtype=dtype_of(module), device="meta"))
     except (RuntimeError, NotImplementedError, TypeError, ValueError):
         # Reading a value (a mask, a gate) or a tensor kept outside parameters and buffers cannot work on meta. An error
         # of the module itself comes up again right here, on values.
         counted_on = "values"
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(NOISE_SEED))
-        by_module = _macs(module, noise.to(device_of(module)))
+        by_module = _macs(module, noise.to(device_of(module), dtype_of(module)))
     macs = by_module.pop("")
     return Counts(macs, 2 * macs, params, stored, by_module, (height, width), batch, counted_on)
 
@@ -108,8 +108,8 @@ def distribution(module: nn.Module, images: Iterable[Tensor]) -> CostDistributio
     Raises:
         UserError: no image.
     """
-    device = device_of(module)
-    macs = [_macs(module, image.reshape(1, *image.shape[-3:]).to(device))[""] for image in images]
+    device, dtype = device_of(module), dtype_of(module)
+    macs = [_macs(module, image.reshape(1, *image.shape[-3:]).to(device, dtype))[""] for image in images]
     if not macs:
         raise UserError("the cost distribution needs at least one image, but got none")
     p5, p50, p95 = (float(value) for value in np.percentile(macs, [5, 50, 95]))

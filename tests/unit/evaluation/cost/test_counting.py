@@ -138,6 +138,11 @@ def test_modules_that_read_values_are_counted_on_values_and_spread_over_images()
         distribution(module, [])
 
 
+def test_half_precision():
+    counts = count(nn.Conv2d(3, 8, 1).to(torch.bfloat16), (4, 4))
+    assert (counts.macs, counts.bytes, counts.counted_on) == (3 * 8 * 16, 64, "meta")
+
+
 def test_module_is_left_as_it_was():
     module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Dropout())
     module.train()
