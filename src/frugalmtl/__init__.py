@@ -1,6 +1,7 @@
 """frugalmtl: efficient multi-task vision, every saved operation saved on the clock.
 
-The names below are what most users need; they are loaded on first use, so that ``import frugalmtl`` is quick. Everything else is
+The names below are what most users need; they are loaded on first use, so that ``import frugalmtl`` is quick.
+Everything else is
 imported from its room: ``from frugalmtl.deploy import deploy``.
 """
 

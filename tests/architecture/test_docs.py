@@ -15,7 +15,9 @@ MEMBERS = [(room, name) for room, registry in ROOMS.items() for name in registry
 @pytest.mark.parametrize(("room", "name"), MEMBERS, ids=lambda value: str(value))
 def test_member_has_a_row(room: str, name: str) -> None:
     rows = [line for line in METHODS.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-    assert any(f"`{name}`" in line and f"| {room} |" in line for line in rows), f"docs/methods.md has no row for {room}/{name}"
+    assert any(f"`{name}`" in line and f"| {room} |" in line for line in rows), (
+        f"docs/methods.md has no row for {room}/{name}"
+    )
 
 
 @pytest.mark.parametrize(("room", "name"), MEMBERS, ids=lambda value: str(value))

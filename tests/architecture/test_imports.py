@@ -1,4 +1,5 @@
-"""Imports follow the order of the rooms and never turn back; no room but tasks (and dataset declarations) names a task."""
+"""Imports follow the order of the rooms and never turn back; no room but tasks (and dataset declarations) names a
+task."""
 
 from __future__ import annotations
 
@@ -76,5 +77,7 @@ def test_files_stay_readable(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_user_input_is_not_checked_by_assert(path: Path) -> None:
-    asserts = [node.lineno for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Assert)]
+    asserts = [
+        node.lineno for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Assert)
+    ]
     assert not asserts, f"{path}:{asserts}: raise UserError (the user's mistake) or an exception (ours) instead"

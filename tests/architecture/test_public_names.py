@@ -16,4 +16,7 @@ def test_public_names_can_be_imported() -> None:
 
 def test_importing_the_package_is_quick() -> None:
     code = "import sys, frugalmtl; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "False"
+    )

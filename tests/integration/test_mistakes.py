@@ -47,7 +47,10 @@ CONFIG_MISTAKES: dict[str, tuple[Change, str]] = {
     "out of range": (put("train.epochs", -1), "epochs must be above 0"),
     "unknown encoder": (put("encoder.name", "hard_shearing"), "Did you mean 'hard_sharing'"),
     "unknown argument": (put("encoder", {"name": "cross_stitch", "onw": 0.9}), "Did you mean 'own'"),
-    "ill-typed argument": (put("encoder", {"name": "cross_stitch", "own": "most"}), "own must be float, but got 'most'"),
+    "ill-typed argument": (
+        put("encoder", {"name": "cross_stitch", "own": "most"}),
+        "own must be float, but got 'most'",
+    ),
     "section without a name": (put("encoder", {"own": 0.9}), "name"),
     "unknown head": (put("decoder.head", "liner"), "Did you mean 'linear'"),
     "unknown balancer": (put("balancer.name", "pcgard"), "Did you mean 'pcgrad'"),
@@ -215,7 +218,7 @@ def test_full_disk_while_training(
     real = os.fsync
 
     def full(handle: int) -> None:
-        if "checkpoint" in os.readlink(f"/proc/self/fd/{handle}"):
+        if "checkpoint" in str(Path(f"/proc/self/fd/{handle}").readlink()):
             raise OSError(28, "No space left on device")
         real(handle)
 
@@ -293,7 +296,12 @@ def coloured_label(root: Path) -> None:
     Image.new("RGB", (64, 64)).save(root / "labels" / "2.png")
 
 
-DAMAGES = {"no image": no_image, "cut image": cut_image, "unknown class": unknown_class, "coloured label": coloured_label}
+DAMAGES = {
+    "no image": no_image,
+    "cut image": cut_image,
+    "unknown class": unknown_class,
+    "coloured label": coloured_label,
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -355,7 +363,7 @@ def test_checkpoint_that_is_a_bomb_or_lies_elsewhere(
     real, writes = os.fsync, [0]
 
     def full_after_the_first(handle: int) -> None:
-        if os.readlink(f"/proc/self/fd/{handle}").endswith("model.safetensors"):
+        if str(Path(f"/proc/self/fd/{handle}").readlink()).endswith("model.safetensors"):
             writes[0] += 1
             if writes[0] > 1:
                 raise OSError(28, "No space left on device")

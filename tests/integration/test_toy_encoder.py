@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from frugalmtl import encoders
 from frugalmtl.cli.main import main
-
 from tests.integration.conftest import write_config
 
 TOY = '''
@@ -41,7 +41,8 @@ class ToyScale(Encoder):
         return self.network(image)
 
     def branch(self, shared: list[Tensor]) -> Features:
-        return Features({task: [level * factor for level in shared] for task, factor in zip(self.task_names, self.factors)})
+        pairs = zip(self.task_names, self.factors)
+        return Features({task: [level * factor for level in shared] for task, factor in pairs})
 
     def deploy(self) -> nn.Module:
         return Deployed(self)
@@ -96,5 +97,16 @@ def test_one_file_is_enough(
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "runs").rglob("model.safetensors")}
     assert main(["compare", "--config", str(config), "--out", str(tmp_path / "out")]) == 0, "a second call goes on"
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "runs").rglob("model.safetensors")} == before
-    assert main(["compare", "--config", str(config), "--rows", '{"single_task": {"encoder": {"name": "toy_scale", "strat": 1}}}']) == 2
+    assert (
+        main(
+            [
+                "compare",
+                "--config",
+                str(config),
+                "--rows",
+                '{"single_task": {"encoder": {"name": "toy_scale", "strat": 1}}}',
+            ]
+        )
+        == 2
+    )
     assert "Did you mean 'start'" in capsys.readouterr().err

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from frugalmtl.cli.main import COMMANDS
-from frugalmtl.experiment.config import check_keys, read_yaml
+from frugalmtl.experiment.config import check_keys, free_fields, read_yaml
 
 Config = TypeVar("Config")
 
@@ -39,19 +40,24 @@ class ConfigParser:
         self.parser.add_argument(*names, **options)
 
     def parse_args(self, arguments: Sequence[str]) -> Namespace:
-        """Parse; unknown keys of config files are refused with the accepted ones."""
-        for path in _config_paths(arguments):
-            check_keys(self.kind, {**_placeholders(self.kind), **read_yaml(path)}, str(path))
-        return self.parser.parse_args(list(arguments))
+        """Parse; unknown keys of config files are refused with the accepted ones.
 
-    def config(self, arguments: Namespace) -> Any:
-        """The typed config of the parsed arguments."""
-        instantiated = vars(self.parser.instantiate(arguments))
-        return self.kind(**{item.name: instantiated[item.name] for item in fields(self.kind)})
+        The typed config is kept as ``made`` in the result.
+        """
+        content: dict[str, Any] = {}
+        for path in _config_paths(arguments):
+            content.update(read_yaml(path))
+            check_keys(self.kind, {**_placeholders(self.kind), **content}, str(path))
+        parsed = self.parser.parse_args(list(arguments))
+        values = vars(self.parser.instantiate(parsed))
+        flags = {argument.lstrip("-").split("=")[0].split(".")[0].rstrip("+") for argument in arguments}
+        as_written = {key: content[key] for key in free_fields(self.kind) if key in content and key not in flags}
+        parsed.made = self.kind(**{item.name: values[item.name] for item in fields(self.kind)} | as_written)
+        return parsed
 
 
 def _config_paths(arguments: Sequence[str]) -> list[Path]:
-    paths = [Path(value) for flag, value in zip(arguments, arguments[1:], strict=False) if flag == "--config"]
+    paths = [Path(value) for flag, value in pairwise(arguments) if flag == "--config"]
     return paths + [Path(item.split("=", 1)[1]) for item in arguments if item.startswith("--config=")]
 
 

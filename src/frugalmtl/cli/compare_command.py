@@ -18,8 +18,9 @@ def parser() -> ConfigParser:
 
 
 def run(arguments: Namespace) -> None:
-    """Train every row and seed (continuing where an earlier call stopped), then evaluate, deploy, measure and report."""
+    """Train every row and seed (continuing where an earlier call stopped), then evaluate, deploy, measure and
+    report."""
     from frugalmtl.experiment.comparison import compare
 
-    config = parser().config(arguments)
+    config = arguments.made
     compare(config, Path(arguments.out) if arguments.out else Path("runs") / config.name, progress=interactive())

@@ -14,7 +14,9 @@ def parser() -> ArgumentParser:
     """Arguments of the command."""
     made = command_parser("deploy")
     made.add_argument("run", type=str, help="folder of a trained run")
-    made.add_argument("--format", type=str, default="torch_export", help="member of the room export ('frugalmtl list export')")
+    made.add_argument(
+        "--format", type=str, default="torch_export", help="member of the room export ('frugalmtl list export')"
+    )
     made.add_argument("--out", type=str | None, default=None, help="file to write (default: deployed/ in the run)")
     return made
 
@@ -28,4 +30,5 @@ def run(arguments: Namespace) -> None:
 
     opened = Run.open(arguments.run)
     written = opened.export(arguments.format, Path(arguments.out) if arguments.out else None)
-    print(f"{written.path}: {written.bytes / 1e6:.2f} MB, largest difference to the deployed module {written.max_abs_difference:.1e}")
+    size, difference = written.bytes / 1e6, written.max_abs_difference
+    print(f"{written.path}: {size:.2f} MB, largest difference to the deployed module {difference:.1e}")

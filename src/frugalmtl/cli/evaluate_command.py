@@ -11,8 +11,12 @@ def parser() -> ArgumentParser:
     """Arguments of the command."""
     made = command_parser("evaluate")
     made.add_argument("run", type=str, help="folder of a trained run")
-    made.add_argument("--split", type=str | None, default=None, help="split of the dataset (default: the config's test_split)")
-    made.add_argument("--training_model", action="store_true", help="score the training model instead of the deployed one")
+    made.add_argument(
+        "--split", type=str | None, default=None, help="split of the dataset (default: the config's test_split)"
+    )
+    made.add_argument(
+        "--training_model", action="store_true", help="score the training model instead of the deployed one"
+    )
     return made
 
 

@@ -17,7 +17,9 @@ def parser() -> ArgumentParser:
     """Arguments of the command."""
     made = command_parser("list")
     made.add_argument("room", type=str, nargs="?", default=None, help="show one room only")
-    made.add_argument("name", type=str, nargs="?", default=None, help="show one member with its arguments and documentation")
+    made.add_argument(
+        "name", type=str, nargs="?", default=None, help="show one member with its arguments and documentation"
+    )
     return made
 
 
@@ -31,7 +33,9 @@ def run(arguments: Namespace) -> None:
         return
     for room, registry in ROOMS.items():
         if arguments.room in {None, room}:
-            table = Table(title=room, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
+            table = Table(
+                title=room, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
+            )
             for name in registry.names():
                 table.add_row(f"  [cyan]{name}[/cyan]", registry.describe(name))
             console.print(table)

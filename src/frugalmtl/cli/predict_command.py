@@ -15,9 +15,14 @@ def parser() -> ArgumentParser:
     made = command_parser("predict")
     made.add_argument("run", type=str, help="folder of a trained run")
     made.add_argument("photos", type=str, nargs="+", help="photographs of any size, or skimage:coffee")
-    made.add_argument("--out", type=str | None, default=None, help="folder of the pictures (default: predictions/ in the run)")
     made.add_argument(
-        "--longest", type=int | None, default=None, help="shrink photographs to this longer side first (default: as they are)"
+        "--out", type=str | None, default=None, help="folder of the pictures (default: predictions/ in the run)"
+    )
+    made.add_argument(
+        "--longest",
+        type=int | None,
+        default=None,
+        help="shrink photographs to this longer side first (default: as they are)",
     )
     return made
 

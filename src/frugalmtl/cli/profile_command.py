@@ -25,7 +25,10 @@ class ProfileParser(ConfigParser):
         self.add_argument("run", type=str, nargs="?", default=None, help="folder of a trained run, instead of --config")
         self.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         self.add_argument(
-            "--rounds", type=int | None, default=None, help="rounds of the latency measurement (default: what a minute allows)"
+            "--rounds",
+            type=int | None,
+            default=None,
+            help="rounds of the latency measurement (default: what a minute allows)",
         )
 
     def parse_args(self, arguments: Sequence[str]) -> Namespace:
@@ -51,7 +54,7 @@ def run(arguments: Namespace) -> None:
         opened = Run.open(arguments.run)
         config, built = opened.config, opened.load()
     else:
-        config = parser().config(arguments)
+        config = arguments.made
         dataset = build_dataset(config) if config.data is not None else None
         built = build(config, dataset)
     result = profile(config, built, arguments.rounds)
@@ -64,7 +67,9 @@ def run(arguments: Namespace) -> None:
 def _print(result: dict[str, Any]) -> None:
     console = Console()
     height, width = result["image_size"]
-    table = Table(title=f"{result['name']} at {height} x {width}, batch 1", title_justify="left", caption=result["convention"])
+    table = Table(
+        title=f"{result['name']} at {height} x {width}, batch 1", title_justify="left", caption=result["convention"]
+    )
     for column in ("", "GMAC", "GFLOP", "params M", "MB stored", "MB peak", "ms median", "ms p95"):
         table.add_column(column, justify="left" if not column else "right")
     for name in ROWS:

@@ -21,7 +21,7 @@ def run(arguments: Namespace) -> None:
     """Train, or continue a run that was interrupted; evaluate at the end."""
     from frugalmtl.experiment.training import evaluate_run, train_run
 
-    config = parser().config(arguments)
+    config = arguments.made
     folder = Path(arguments.out) if arguments.out else Path("runs") / config.name
     finished = train_run(config, folder, progress=interactive())
     evaluate_run(finished, config.test_split, progress=interactive())

@@ -55,7 +55,9 @@ def stage_epochs(recipe: tuple[Stage, ...], epochs: int) -> list[int]:
     """
     active = [stage for stage in recipe if stage.share > 0]
     if epochs < len(active):
-        raise UserError(f"epochs must be at least {len(active)} for the stages {[s.name for s in active]}, but got {epochs}")
+        raise UserError(
+            f"epochs must be at least {len(active)} for the stages {[s.name for s in active]}, but got {epochs}"
+        )
     total = sum(stage.share for stage in active)
     ideal = [epochs * max(stage.share, 0.0) / total for stage in recipe]
     lengths = [max(1, int(length)) if length > 0 else 0 for length in ideal]

@@ -1,8 +1,11 @@
 """A folder is a registry: the file's name is the member's name, the constructor's signature is its config schema.
 
-A member of room ``encoders`` called ``cross_stitch`` is the public class or function of ``encoders/cross_stitch.py`` whose
-name, lower-cased and without underscores, equals the file's. Its positional parameters are handed over by the wiring code;
-its **keyword-only parameters are the config**: a section ``{name: cross_stitch, own: 0.8}`` is checked against them, names
+A member of room ``encoders`` called ``cross_stitch`` is the public class or function of ``encoders/cross_stitch.py``
+whose
+name, lower-cased and without underscores, equals the file's. Its positional parameters are handed over by the wiring
+code;
+its **keyword-only parameters are the config**: a section ``{name: cross_stitch, own: 0.8}`` is checked against them,
+names
 and types, before anything is built.
 """
 
@@ -109,7 +112,7 @@ class Registry:
         if not schema:
             return spec
         parser = ArgumentParser(exit_on_error=False)
-        skip = {key for key in inspect.signature(member).parameters if key not in schema}
+        skip: set[str | int] = {key for key in inspect.signature(member).parameters if key not in schema}
         if inspect.isclass(member):
             parser.add_class_arguments(member, skip=skip)
         else:

@@ -11,7 +11,8 @@ import torch
 def derive_seed(*parts: int | str) -> int:
     """A 63-bit seed from integers and words, stable across processes, machines and Python versions.
 
-    Data order and augmentation draw from ``derive_seed(run seed, epoch, sample)``, so a resumed run sees the same draws as
+    Data order and augmentation draw from ``derive_seed(run seed, epoch, sample)``, so a resumed run sees the same
+    draws as
     an uninterrupted one whatever the number of workers.
     """
     words: list[int] = []

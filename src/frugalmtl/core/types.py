@@ -18,7 +18,8 @@ Scores = dict[str, dict[str, float]]
 class Batch:
     """Images with the labels that stand for them.
 
-    Every task of the dataset has an entry in ``targets`` and ``valid`` in every batch; a sample without a label for a task
+    Every task of the dataset has an entry in ``targets`` and ``valid`` in every batch; a sample without a label for a
+    task
     has zeros there and ``valid`` False, so partial labels need no special case downstream.
 
     Attributes:

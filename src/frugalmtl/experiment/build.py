@@ -76,7 +76,9 @@ def build_tasks(config: Experiment, dataset: Dataset | None) -> tuple[Task, ...]
 
 def _task_from_section(section: Mapping[str, Any] | str) -> Task:
     if isinstance(section, str):
-        raise UserError(f"task {section!r}: without a dataset a task is a section such as {{kind: depth}}; add 'data' or 'kind'")
+        raise UserError(
+            f"task {section!r}: without a dataset a task is a section such as {{kind: depth}}; add 'data' or 'kind'"
+        )
     arguments = dict(section)
     kind = arguments.pop("kind", None)
     if not isinstance(kind, str):
@@ -142,5 +144,7 @@ def _image_size(config: Experiment, dataset: Dataset | None, backbone: Backbone)
     divisor = backbone.size_divisor
     if any(length <= 0 or length % divisor for length in size):
         fitting = [max(divisor, round(length / divisor) * divisor) for length in size]
-        raise UserError(f"image_size {list(size)} must be multiples of {divisor} for this backbone: for example {fitting}")
+        raise UserError(
+            f"image_size {list(size)} must be multiples of {divisor} for this backbone: for example {fitting}"
+        )
     return size

@@ -25,7 +25,8 @@ from frugalmtl.report import Results, print_table, write_report
 def compare(comparison: Comparison, folder: Path, *, progress: bool = True, console: Console | None = None) -> Results:
     """Train every row and seed, continuing where an earlier call stopped; then evaluate, deploy, measure and report.
 
-    Everything is checked, and every model built once, before the first file is written. Scores are those of the deployed
+    Everything is checked, and every model built once, before the first file is written. Scores are those of the
+    deployed
     models. Latencies of all rows are measured against each other in one interleaved run.
 
     Args:
@@ -43,12 +44,14 @@ def compare(comparison: Comparison, folder: Path, *, progress: bool = True, cons
     for experiment in plans[comparison.seeds[0]].values():
         build(experiment, dataset)
     first = next(iter(plans[comparison.seeds[0]].values()))
-    dataset.prepare(dict.fromkeys(["train", first.evaluate_split, first.test_split]))
+    dataset.prepare(list(dict.fromkeys(["train", first.evaluate_split, first.test_split])))
     runs: dict[str, list[Run]] = {row: [] for row in comparison.rows}
     for seed, experiments in plans.items():
         for row, experiment in experiments.items():
             path = folder / "runs" / f"{row}-seed{seed}"
-            run = train_run(_with_start(experiment, runs), path, dataset=dataset, progress=progress, title=_title(comparison, row))
+            run = train_run(
+                _with_start(experiment, runs), path, dataset=dataset, progress=progress, title=_title(comparison, row)
+            )
             evaluate_run(run, experiment.test_split, dataset=dataset, progress=progress, quiet=True, reuse=True)
             runs[row].append(run)
     results = _report(comparison, runs, dataset, folder)
@@ -78,7 +81,7 @@ def _dataset(plans: Mapping[int, Mapping[str, Experiment]]) -> Dataset:
 
 def _with_start(experiment: Experiment, runs: Mapping[str, list[Run]]) -> Experiment:
     """``init_from`` as a path where it names an earlier row: that row's run of the same seed."""
-    if experiment.init_from not in runs:
+    if experiment.init_from is None or experiment.init_from not in runs:
         return experiment
     source = next(run for run in runs[experiment.init_from] if run.config.seed == experiment.seed)
     return replace(experiment, init_from=str(source.folder))
@@ -92,8 +95,14 @@ def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Data
     loaded: dict[str, tuple[Built, DeployedModel]] = {row: own[0].deployed() for row, own in runs.items()}
     size = next(iter(loaded.values()))[0].image_size
     modules = {f"{row} training": built.model for row, (built, _) in loaded.items()}
-    costs = measure({**modules, **{f"{row} deployed": deployed for row, (_, deployed) in loaded.items()}}, size, comparison.latency_rounds)
-    results = collect(comparison, runs, dataset, loaded, costs, datetime.datetime.now().astimezone().isoformat(timespec="seconds"))
+    costs = measure(
+        {**modules, **{f"{row} deployed": deployed for row, (_, deployed) in loaded.items()}},
+        size,
+        comparison.latency_rounds,
+    )
+    results = collect(
+        comparison, runs, dataset, loaded, costs, datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    )
     predictors = {row: Predictor(*pair) for row, pair in loaded.items()}
     results.panels = test_panels(predictors, dataset, runs, comparison.panels, folder)
     best = rank_rows(results)[0]

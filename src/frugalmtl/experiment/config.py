@@ -23,7 +23,8 @@ Config = TypeVar("Config")
 class Experiment:
     """One network, one training, one seed.
 
-    A section such as ``encoder`` is the name of a member of the room and its arguments: ``{name: cross_stitch, own: 0.8}``;
+    A section such as ``encoder`` is the name of a member of the room and its arguments: ``{name: cross_stitch, own:
+    0.8}``;
     ``frugalmtl list encoders`` shows them.
 
     Attributes:
@@ -39,7 +40,8 @@ class Experiment:
         decoder: section of the room ``decoders``.
         balancer: section of the room ``balancing``.
         train: how long and how to optimise.
-        init_from: run folder (or, in a comparison, name of an earlier row) whose weights training starts from; weights with
+        init_from: run folder (or, in a comparison, name of an earlier row) whose weights training starts from; weights
+            with
             names that this model does not have, or that it has beyond them, are listed in the log.
         test_split: split that is evaluated at the end.
         evaluate_split: split that is evaluated during training.
@@ -69,7 +71,8 @@ class Comparison:
 
     Attributes:
         base: what all rows have in common (an :class:`Experiment`).
-        rows: ``{row name: {key: value that differs}}`` in the order of the table. A section with another ``name`` replaces the
+        rows: ``{row name: {key: value that differs}}`` in the order of the table. A section with another ``name``
+            replaces the
             base's section; other mappings are merged. The extra key ``title`` is the row's title in the report.
         reference: the row that Delta_MTL is taken against.
         seeds: one training per row and seed.
@@ -116,12 +119,21 @@ def parse(kind: type[Config], content: Mapping[str, Any], source: str = "config"
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind)
     try:
-        namespace = parser.parse_object(dict(content))
-        return kind(**vars(parser.instantiate(namespace)))
+        values = vars(parser.instantiate(parser.parse_object(dict(content))))
+        return kind(**{**values, **{key: copy.deepcopy(content[key]) for key in free_fields(kind) if key in content}})
     except UserError:
         raise
     except Exception as error:  # jsonargparse raises several kinds; each means that the content does not fit the type
         raise UserError(f"{source}: {error}") from None
+
+
+def free_fields(kind: type) -> list[str]:
+    """Fields whose values are sections, checked later by their rooms.
+
+    The parser would read the texts in them as YAML once more ("Table 2: depth" would become a mapping), so they are
+    taken over as they stand in the file.
+    """
+    return [item.name for item in fields(kind) if "Any" in str(item.type)]
 
 
 def check_keys(kind: type, content: Mapping[str, Any], source: str) -> None:
@@ -135,7 +147,7 @@ def check_keys(kind: type, content: Mapping[str, Any], source: str) -> None:
     for key, value in content.items():
         known(f"key in {source}:", str(key), accepted)
         if is_dataclass(hints[key]) and isinstance(value, Mapping):
-            check_keys(hints[key], value, f"{source}, section {key}")  # type: ignore[arg-type]  # a dataclass is a type
+            check_keys(hints[key], value, f"{source}, section {key}")
     required = [name for name in accepted if name not in content and _is_required(kind, name)]
     if required:
         raise UserError(f"{source} lacks {', '.join(required)}: add it")
@@ -151,7 +163,11 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     merged = copy.deepcopy(dict(base))
     for key, value in changes.items():
         old = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(old, Mapping) and value.get("name", old.get("name")) == old.get("name"):
+        if (
+            isinstance(value, Mapping)
+            and isinstance(old, Mapping)
+            and value.get("name", old.get("name")) == old.get("name")
+        ):
             merged[key] = merge(old, value)
         else:
             merged[key] = copy.deepcopy(value)

@@ -15,7 +15,8 @@ from frugalmtl.tasks.base import Image
 
 
 def open_dataset(path: str | Path) -> Dataset:
-    """The dataset of a file: an experiment or comparison with a ``data`` section, or a folder dataset's own declaration.
+    """The dataset of a file: an experiment or comparison with a ``data`` section, or a folder dataset's own
+    declaration.
 
     Raises:
         UserError: the file is none of them, or does not fit.
@@ -26,7 +27,9 @@ def open_dataset(path: str | Path) -> Dataset:
     if section is None and "images" in content:
         section = {"name": "folder", "file": str(path)}
     if section is None:
-        raise UserError(f"{path} declares no dataset: expected a key 'data', or a folder dataset's 'images' and 'tasks'")
+        raise UserError(
+            f"{path} declares no dataset: expected a key 'data', or a folder dataset's 'images' and 'tasks'"
+        )
     dataset: Dataset = DATASETS.build(section)
     return dataset
 

@@ -46,7 +46,8 @@ def _sample(name: str) -> Image:
 
     known("photograph of scikit-image:", name, SAMPLES)
     # The motorcycle is a stereo pair; its left view is the photograph.
-    loaded = data.stereo_motorcycle()[0] if name == "motorcycle" else getattr(data, name)()
+    load = getattr(data, "stereo_motorcycle" if name == "motorcycle" else name)
+    loaded = load()[0] if name == "motorcycle" else load()
     return np.ascontiguousarray(loaded[..., :3], dtype=np.uint8)
 
 
@@ -75,7 +76,9 @@ def save_picture(picture: Image, path: Path) -> Path:
     return path
 
 
-def save_predictions(photo: Image, decoded: dict[str, Tensor], tasks: Sequence[Task], folder: Path, name: str) -> list[Path]:
+def save_predictions(
+    photo: Image, decoded: dict[str, Tensor], tasks: Sequence[Task], folder: Path, name: str
+) -> list[Path]:
     """One overlay per dense task and, side by side, all of them; tasks without a map go into a text file."""
     written: list[Path] = []
     pictures = [photo]

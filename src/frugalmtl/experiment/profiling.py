@@ -44,7 +44,7 @@ def measure(
         ``{name: {macs, flops, params, bytes, peak_memory, latency_ms: {median, p95, rounds}}}``.
     """
     image = torch.rand(1, 3, *image_size, generator=torch.Generator().manual_seed(0))
-    times = latency(modules, image, rounds=rounds or _fitting_rounds(modules, image))
+    times = latency(modules, image, rounds=rounds or _fitting_rounds(modules, image), warmup=1)
     result: dict[str, dict[str, Any]] = {}
     for name, module in modules.items():
         counts = count(module, image_size)
@@ -64,9 +64,9 @@ def measure(
 
 
 def _fitting_rounds(modules: Mapping[str, nn.Module], image: Tensor) -> int:
-    once = sum(item.median_ms for item in latency(modules, image, rounds=1, warmup=0).values()) / 1000
+    once = sum(item.median_ms for item in latency(modules, image, rounds=1, warmup=1).values()) / 1000
     fewest, most = ROUNDS
-    return max(fewest, min(most, int(SECONDS / max(once, 1e-6)) - 3))
+    return max(fewest, min(most, int(SECONDS / max(once, 1e-6))))
 
 
 def ratios(cost: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, float]:

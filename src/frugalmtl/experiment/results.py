@@ -9,6 +9,7 @@ from typing import Any
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset
 from frugalmtl.deploy import DeployedModel
+from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.cost import CONVENTION
 from frugalmtl.evaluation.delta import delta_mtl, mean_rank
 from frugalmtl.evaluation.evaluator import build_metrics
@@ -29,7 +30,6 @@ from frugalmtl.report import (
     TaskInfo,
     summarise_seeds,
 )
-from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.tasks import Task
 
 
@@ -59,7 +59,8 @@ def collect(
     rows = []
     for name, own in runs.items():
         seeds = [
-            SeedResult(run.config.seed, run.scores(first.test_split), run.train_seconds(), str(run.history)) for run in own
+            SeedResult(run.config.seed, run.scores(first.test_split), run.train_seconds(), str(run.history))
+            for run in own
         ]
         mean, std = summarise_seeds(seeds)
         deltas = [

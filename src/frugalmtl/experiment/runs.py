@@ -51,8 +51,8 @@ class Run:
             changed = [key for key, value in vars(config).items() if getattr(run.config, key) != value]
             if changed:
                 raise UserError(
-                    f"{folder} holds a run whose config differs in {', '.join(changed)}: give the same config to continue it, "
-                    "or another folder to begin anew"
+                    f"{folder} holds a run whose config differs in {', '.join(changed)}: give the same config "
+                    "to continue it, or another folder to begin anew"
                 )
             return run
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -70,7 +70,9 @@ class Run:
         """
         path = Path(folder)
         if not (path / CONFIG).is_file():
-            raise UserError(f"{path} holds no run (no {CONFIG}): train one with 'frugalmtl train --config FILE --out {path}'")
+            raise UserError(
+                f"{path} holds no run (no {CONFIG}): train one with 'frugalmtl train --config FILE --out {path}'"
+            )
         return cls(path, parse(Experiment, read_yaml(path / CONFIG), str(path / CONFIG)))
 
     @property
@@ -149,7 +151,7 @@ class Run:
         return self.folder / "log.jsonl"
 
     def epochs(self) -> list[dict[str, Any]]:
-        """One record per epoch: ``epoch``, ``stage``, ``losses``, ``seconds`` and, where it was evaluated, ``scores``."""
+        """One record per epoch: ``epoch``, ``stage``, ``losses``, ``seconds``, and ``scores`` where evaluated."""
         records = [json.loads(line) for line in read_text(self.history, "log").splitlines()]
         return [record for record in records if record["event"] == "epoch"]
 

@@ -54,10 +54,14 @@ def train_run(
     start = _start(config)
     known("split as evaluate_split:", config.evaluate_split, dataset.splits)
     known("split as test_split:", config.test_split, dataset.splits)
-    settings = replace(config.train, progress="auto" if progress else "plain") if config.train.progress == "auto" else config.train
+    settings = (
+        replace(config.train, progress="auto" if progress else "plain")
+        if config.train.progress == "auto"
+        else config.train
+    )
     fabric = make_fabric(settings)
     if fabric.is_global_zero:
-        dataset.prepare(dict.fromkeys(["train", *([config.evaluate_split] if settings.evaluate_every else [])]))
+        dataset.prepare(["train", config.evaluate_split] if settings.evaluate_every else ["train"])
     fabric.barrier()
     loader = make_loader(built, dataset, "train", config, rank=fabric.global_rank, world_size=fabric.world_size)
     run = Run.create(folder, config) if fabric.is_global_zero else Run(folder, config)
@@ -83,7 +87,14 @@ def train_run(
 
 
 def make_loader(
-    built: Built, dataset: Dataset, split: str, config: Experiment, *, rank: int = 0, world_size: int = 1, training: bool = True
+    built: Built,
+    dataset: Dataset,
+    split: str,
+    config: Experiment,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    training: bool = True,
 ) -> Loader:
     """Batches of one split as the experiment's network takes them."""
     transform = Transform(
@@ -155,7 +166,9 @@ def _start(config: Experiment) -> Path | None:
 
 def _evaluation(built: Built, dataset: Dataset, config: Experiment) -> Callable[[nn.Module], Scores]:
     def score(model: nn.Module) -> Scores:
-        return evaluate(model, make_loader(built, dataset, config.evaluate_split, config, training=False).epoch(), built.tasks)
+        return evaluate(
+            model, make_loader(built, dataset, config.evaluate_split, config, training=False).epoch(), built.tasks
+        )
 
     return score
 

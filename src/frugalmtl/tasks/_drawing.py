@@ -10,10 +10,11 @@ from torch import Tensor
 
 from frugalmtl.tasks.base import Image
 
-# Tableau's twenty colours ordered so that neighbours differ; further classes walk round the hue circle by the golden angle.
+# Tableau's twenty colours ordered so that neighbours differ; further classes walk round the hue circle by the golden
+# angle.
 _FIRST = (
-    "4e79a7 f28e2b 59a14f e15759 76b7b2 edc948 b07aa1 9c755f ff9da7 bab0ac a0cbe8 ffbe7d 8cd17d d37295 499894 f1ce63 d4a6c8 "
-    "d7b5a6 86bcb6 79706e"
+    "4e79a7 f28e2b 59a14f e15759 76b7b2 edc948 b07aa1 9c755f ff9da7 bab0ac "
+    "a0cbe8 ffbe7d 8cd17d d37295 499894 f1ce63 d4a6c8 d7b5a6 86bcb6 79706e"
 ).split()
 
 
@@ -21,7 +22,9 @@ def palette(count: int, *, background: bool = False) -> Image:
     """``[count, 3]`` colours; with ``background`` the first one is black."""
     colours = [tuple(int(code[i : i + 2], 16) for i in (0, 2, 4)) for code in _FIRST]
     for index in range(len(colours), count):
-        red, green, blue = colorsys.hsv_to_rgb((index * 0.381966) % 1.0, 0.55 + 0.3 * (index % 2), 0.9 - 0.25 * (index % 3) / 2)
+        red, green, blue = colorsys.hsv_to_rgb(
+            (index * 0.381966) % 1.0, 0.55 + 0.3 * (index % 2), 0.9 - 0.25 * (index % 3) / 2
+        )
         colours.append((int(255 * red), int(255 * green), int(255 * blue)))
     if background:
         colours = [(0, 0, 0), *colours]
@@ -40,7 +43,8 @@ def draw_classes(classes: Tensor, colours: Image, ignore: int | None) -> Image:
 
 
 def draw_depth(depth: Tensor) -> Image:
-    """Depth ``[1, H, W]`` in metres -> picture: near is bright, on a scale of 1/depth; pixels without a value are black."""
+    """Depth ``[1, H, W]`` in metres -> picture: near is bright, on a scale of 1/depth; pixels without a value are
+    black."""
     from matplotlib import colormaps
 
     metres = depth.detach().float().cpu()[0]

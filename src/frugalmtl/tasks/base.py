@@ -29,11 +29,11 @@ def _all_valid(label: Tensor) -> Tensor:
     return known.all(dim=0) if label.ndim == 3 else known
 
 
-def _no_picture(decoded: Tensor) -> Image:
+def _no_picture(_decoded: Tensor) -> Image:
     raise TypeError("a task without a map has no picture; use Task.describe")
 
 
-def _no_words(decoded: Tensor) -> list[str]:
+def _no_words(_decoded: Tensor) -> list[str]:
     return []
 
 
@@ -41,8 +41,10 @@ def _no_words(decoded: Tensor) -> list[str]:
 class Task:
     """One task of a dataset.
 
-    A label as it travels in a sample (before batching) is a tensor: ``[H, W]`` long for class maps, ``[C, H, W]`` float for
-    continuous maps, ``[K]`` float for attributes, ``[]`` long for one class. "Decoded" is a prediction in the units of the
+    A label as it travels in a sample (before batching) is a tensor: ``[H, W]`` long for class maps, ``[C, H, W]``
+    float for
+    continuous maps, ``[K]`` float for attributes, ``[]`` long for one class. "Decoded" is a prediction in the units of
+    the
     label, as metrics and drawings take it.
 
     Attributes:
@@ -53,7 +55,8 @@ class Task:
         metrics: members of ``evaluation/metrics``.
         primary: key of the one metric that Delta_MTL reads.
         higher_is_better: direction of ``primary``.
-        decode: raw predictions (batched) -> decoded predictions (batched), see :class:`frugalmtl.core.types.Batch` for shapes.
+        decode: raw predictions (batched) -> decoded predictions (batched), see :class:`frugalmtl.core.types.Batch` for
+            shapes.
         dense: a map per image (True) or a vector per image (False).
         label_type: ``"classes"`` (long map or index) or ``"continuous"`` (float).
         label_channels: channels of the stored label map; 0 for a map of classes without a channel axis.

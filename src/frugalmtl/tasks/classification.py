@@ -52,7 +52,9 @@ def classification(
         UserError: no class, or a single exclusive one.
     """
     if len(classes) < (2 if exclusive else 1):
-        raise UserError(f"task {name!r} needs {'two classes' if exclusive else 'one attribute'} or more, got {list(classes)!r}")
+        raise UserError(
+            f"task {name!r} needs {'two classes' if exclusive else 'one attribute'} or more, got {list(classes)!r}"
+        )
     names = tuple(classes)
     return Task(
         name=name,

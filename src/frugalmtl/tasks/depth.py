@@ -39,7 +39,8 @@ def depth(
     Args:
         name: key of the task in the dataset.
         weight: fixed loss weight (survey, NYUD: 1).
-        reduction: ``"pixel"`` pools all valid pixels of the set (survey); ``"image"`` averages per-image errors (ASTMT).
+        reduction: ``"pixel"`` pools all valid pixels of the set (survey); ``"image"`` averages per-image errors
+            (ASTMT).
         auxiliary: the task only helps others.
     """
     return Task(

@@ -13,9 +13,14 @@ from frugalmtl.core.files import atomic_write, read_text, write_text
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     target = tmp_path / "note.txt"
     write_text(target, "old")
-    with pytest.raises(RuntimeError, match="half way"), atomic_write(target) as temporary:
-        temporary.write_text("ne")
-        raise RuntimeError("half way")
+
+    def write_half() -> None:
+        with atomic_write(target) as temporary:
+            temporary.write_text("ne")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        write_half()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
