@@ -54,7 +54,7 @@ class AtrousPyramid(nn.Module):
 class DeployedAtrousPyramid(nn.Module):
     """Deployed :class:`AtrousPyramid`: normalisation folded, dropout gone, nothing concatenated.
 
-    The projection of concatenated branches is the sum of each branch's own projection, ``P cat_b(y_b) = sum_b P_b y_b``.
+    The projection of concatenated branches is the sum of their own projections: ``P cat_b(y_b) = sum_b P_b y_b``.
     The pooled branch has the same value at every position, so its term is a bias per image and never becomes a map.
 
     Dilated taps that meet only padding (rate above the map's size) are kept: which these are depends on the image.
