@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-import yaml
 
-from frugalmtl.backbones import BACKBONES
-from frugalmtl.decoders import DECODERS
-from frugalmtl.encoders import ENCODERS
+from frugalmtl.data import augmentation
+from frugalmtl.engine.optimizers import OPTIMIZERS
+from frugalmtl.engine.schedules import SCHEDULES
 from frugalmtl.evaluation.cost import Counts, count, in_convention
-from frugalmtl.model import MultiTaskModel
-from frugalmtl.tasks import TASKS, Task
+from frugalmtl.experiment.build import build
+from frugalmtl.experiment.config import Experiment, parse, read_yaml
 
 FOLDER = Path(__file__).parents[2] / "configs" / "paper"
 FILES = sorted([*FOLDER.glob("survey_*.yaml"), *FOLDER.glob("interrogate_*_resnet*.yaml")], key=lambda path: path.name)
@@ -33,30 +30,16 @@ COUNTED = {
 }
 
 
-def load(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return content
-
-
-def task(section: dict[str, Any]) -> Task:
-    arguments = dict(section)
-    kind, name = arguments.pop("kind"), arguments.pop("name", None)
-    if isinstance(arguments.get("classes"), int):
-        arguments["classes"] = [f"class {index}" for index in range(arguments["classes"])]
-    made: Task = TASKS.build({"name": kind, **arguments})
-    return replace(made, name=name) if name else made
+def load(name: str) -> Experiment:
+    return parse(Experiment, read_yaml(FOLDER / f"{name}.yaml"), name)
 
 
 @cache
 def counts_of(name: str) -> Counts:
-    config = load(FOLDER / f"{name}.yaml")
+    config = load(name)
     with torch.device("meta"):
-        tasks = tuple(map(task, config["tasks"]))
-        backbone = BACKBONES.build(config["backbone"])
-        encoder = ENCODERS.build(config["encoder"], backbone, tuple(item.name for item in tasks))
-        decoder = DECODERS.build(config["decoder"], encoder.channels, encoder.strides, tasks)
-        model = MultiTaskModel(encoder, decoder, tasks)
-    return count(model, tuple(config["image_size"]))
+        built = build(config)
+    return count(built.model, built.image_size)
 
 
 def agrees(measured: float, printed: float, unit: float) -> bool:
@@ -80,12 +63,19 @@ def test_all_operating_points_are_there():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_training_sections_are_valid(path):
+    config = load(path.stem)
+    assert config.name == path.stem
+    OPTIMIZERS.check(config.train.optimizer)
+    SCHEDULES.check(config.train.schedule)
+    assert augmentation(config.augmentation) is not None
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_costs_are_the_published_ones(path):
-    config = load(path)
-    assert config["name"] == path.stem
+    published = load(path.stem).published
     counts = counts_of(path.stem)
     assert counts.counted_on == "meta"
-    published = config.get("published")
     if published is None:
         assert "No published row" in path.read_text(encoding="utf-8")
         assert counts.macs > 0
