@@ -70,6 +70,18 @@ def test_the_window_reaches_both_ends(place: tuple[float, float], first: tuple[i
     assert (int(warp.nearest(columns)[0, 0]), int(warp.nearest(rows)[0, 0])) == first
 
 
+@pytest.mark.parametrize(("place", "first"), [(0.0, 0), (0.3, 0), (0.4, 1), (0.6, 1), (0.7, 2), (0.999, 2)])
+def test_every_window_is_as_likely(place: float, first: int) -> None:
+    warp = Warp.of(Geometry((1, 3), (1, 1), fit="pad", place=(place, 0.0)))
+    assert warp.nearest(torch.arange(3)[None]).item() == first
+
+
+def test_a_tie_goes_to_the_right_whatever_rounding_does() -> None:
+    for count in range(1, 200):
+        found = Warp.of(Geometry((1, 2 * count), (1, count))).nearest(torch.arange(2 * count)[None])
+        assert torch.equal(found[0], 2 * torch.arange(count) + 1)
+
+
 @pytest.mark.parametrize("turns", [-1, 1, 2, 3])
 @pytest.mark.parametrize("side", [5, 8])
 def test_right_angles_are_exact(turns: int, side: int) -> None:

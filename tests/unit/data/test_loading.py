@@ -73,6 +73,13 @@ def test_epochs_differ_and_repeat() -> None:
     assert len(set(names)) == 20
 
 
+def test_a_sample_is_changed_anew_in_each_epoch() -> None:
+    one = loader(shuffle=False)
+    first, second = (list(one.epoch(epoch)) for epoch in range(2))
+    assert [batch.names for batch in first] == [batch.names for batch in second]
+    assert not any(torch.equal(old.image, new.image) for old, new in zip(first, second, strict=True))
+
+
 def test_an_epoch_can_be_entered_in_its_middle() -> None:
     full = list(loader().epoch(3))
     for start in range(6):

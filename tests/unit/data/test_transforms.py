@@ -225,9 +225,19 @@ def test_cubic_values_do_not_wrap_around() -> None:
 
 def test_shrinking_filters_instead_of_skipping_pixels() -> None:
     image = torch.zeros(3, 64, 64, dtype=torch.uint8)
-    image[..., ::2] = 255
+    image[..., ::4] = 255  # sampling at every fourth pixel would see one colour only
     example = Transform((), 16, **PLAIN)(Sample(image))
-    assert (example.image - 0.5).abs().max() < 0.1
+    assert (example.image - 0.25).abs().max() < 0.1
+
+
+def test_interpolation_does_not_grow_what_is_labelled() -> None:
+    sample = make(8, 8)
+    sample.labels["normals"] = torch.zeros(3, 8, 8)
+    sample.labels["normals"][2, :, :4] = 1.0
+    example = Transform(TASK_LIST, 24)(sample)
+    assert example.valid["normals"].sum(1).unique().tolist() == [12]
+    assert example.targets["normals"][2, :, :12].unique().tolist() == [1.0]
+    assert not example.targets["normals"][..., 12:].any()
 
 
 def test_an_image_without_people_is_invalid_for_parts_after_the_crop() -> None:
