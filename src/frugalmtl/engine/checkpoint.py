@@ -109,6 +109,8 @@ class Checkpoints:
             stale = path.is_dir() and (path.suffix == ".tmp" or _STEP.fullmatch(path.name) is not None)
             if stale and path != latest:
                 shutil.rmtree(path, ignore_errors=True)
+            elif path.name.startswith(f".{LAST}.") and path.suffix == ".tmp":
+                path.unlink(missing_ok=True)
 
     def write(self, name: str, model: nn.Module, balancer: nn.Module, state: dict[str, Any]) -> Path:
         """Write a checkpoint, then let ``last`` name it, then remove the older ones.

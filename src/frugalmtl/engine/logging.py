@@ -35,6 +35,8 @@ class RunLog:
         self._events: Any = None
         if self._path is None or folder is None:
             return
+        for leftover in folder.glob(f".{FILE}.*.tmp"):  # of a killed process
+            leftover.unlink(missing_ok=True)
         old = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         kept = [line for line in old if _step_of(line) <= step] if step > 0 else []
         write_text(self._path, "".join(f"{line}\n" for line in kept))

@@ -95,10 +95,13 @@ class Run:
     # --- start and end
 
     def execute(self, resume: bool | Literal["auto"]) -> TrainResult:
+        """Find where to begin, and train from there to the end."""
         folder, state = self._find(resume)
         if folder is not None and folder.name == FINAL:
             self.model.enter_stage(self.plan[-1][0].name)
             restore(folder, self.model, self.balancer)
+            if self.fabric.is_global_zero:
+                self.checkpoints.clean()
             return self._result(folder)
         self._prepare()
         first = 0 if state is None else int(state["stage"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from frugalmtl.tasks import TASKS, Task
 Pyramids = dict[str, list[Tensor]]
 
 
+@cache
 def tasks() -> tuple[Task, ...]:
     """Three tasks of different losses and weights."""
     return (

@@ -30,14 +30,10 @@ def test_auxiliary_predictions_add_to_their_task_and_are_logged_apart() -> None:
         {"depth": raw[0]}, {"initial": {"depth": raw[1], "helper": raw[2]}, "coarse": {"depth": raw[3]}}
     )
     losses = Criterion((DEPTH, HELPER))(predictions, data)
+    sources = {"depth": 0, "depth@initial": 1, "helper@initial": 2, "depth@coarse": 3}
     single = {
-        name: l1(raw[i], data.targets[task], data.valid[task])
-        for name, i, task in (
-            ("depth", 0, "depth"),
-            ("depth@initial", 1, "depth"),
-            ("helper@initial", 2, "helper"),
-            ("depth@coarse", 3, "depth"),
-        )
+        name: l1(raw[index], data.targets[name.split("@")[0]], data.valid[name.split("@")[0]])
+        for name, index in sources.items()
     }
     assert list(losses.by_task) == ["depth", "helper"]
     assert losses.parts == single
