@@ -28,6 +28,8 @@ def make_fabric(settings: TrainSettings) -> Fabric:
         fabric.launch()
     except (RuntimeError, ValueError, TypeError) as error:
         raise UserError(f"cannot train with accelerator {settings.accelerator!r}: {error}") from error
+    if settings.precision == "16-mixed" and fabric.device.type == "cpu":
+        raise UserError("precision 16-mixed needs a GPU: take 'bf16-mixed' or '32-true' on a CPU")
     return fabric
 
 

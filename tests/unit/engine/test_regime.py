@@ -1,0 +1,134 @@
+"""Stages: what is frozen, which groups there are, and their rates at every step."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.core.recipe import ParameterGroup, Stage
+from frugalmtl.engine.regime import Rates, build_optimizer, freeze, set_modes
+from frugalmtl.engine.schedules import SCHEDULES, Progress
+from frugalmtl.engine.settings import TrainSettings
+from frugalmtl.engine.trainer import train
+from tests.unit.engine.standins import DEFAULTS, TinyLoader, build_balancer, build_model, tasks
+
+
+def test_frozen_patterns_and_flags_of_the_model() -> None:
+    model = build_model()
+    model.decoder.initial.requires_grad_(False)
+    trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    freeze(model, Stage(frozen=("encoder.trunk.0.*",)), trainable)
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert {name.rsplit(".", 1)[0] for name in frozen} == {
+        "encoder.trunk.0.0",
+        "encoder.trunk.0.1",
+        "decoder.initial",
+    }
+    freeze(model, Stage(), trainable)
+    assert {name for name, p in model.named_parameters() if not p.requires_grad} == {
+        "decoder.initial.weight",
+        "decoder.initial.bias",
+    }
+    with pytest.raises(UserError, match="freezes every parameter"):
+        freeze(model, Stage(frozen=("*",)), trainable)
+
+
+def test_frozen_batch_norm_keeps_its_statistics() -> None:
+    model = build_model()
+    set_modes(model, Stage(frozen=("encoder.trunk.0.*",)))
+    norms = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    assert {name: norm.training for name, norm in norms.items()} == {
+        "encoder.trunk.0.1": False,
+        "encoder.trunk.2.1": True,
+    }
+    assert model.encoder.trunk[1].training  # dropout stays on
+    set_modes(model, Stage())
+    assert all(norm.training for norm in norms.values())
+
+
+def test_groups_take_the_first_match_and_keep_their_factor() -> None:
+    """The factor of a group holds at every step of the schedule, not only before the first."""
+    stage = Stage(groups=(ParameterGroup("*.bias", 2.0, 0.0), ParameterGroup("encoder.*", 100.0)))
+    settings = TrainSettings(epochs=2, optimizer={"name": "sgd", "lr": 0.1, "weight_decay": 0.01}, warmup_steps=2)
+    model, balancer = build_model(), build_balancer("uncertainty")
+    optimizer = build_optimizer(model, balancer, stage, settings)
+    assert [group["base_lr"] for group in optimizer.param_groups] == pytest.approx([0.1, 0.2, 10.0, 0.1])
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.01, 0.0, 0.01, 0.0]
+    found = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
+    assert sorted(found) == sorted(id(p) for p in (*model.parameters(), *balancer.parameters()))
+    biases = {id(p) for name, p in model.named_parameters() if name.endswith("bias")}
+    assert {id(p) for p in optimizer.param_groups[1]["params"]} == biases
+    rates = Rates(settings)
+    for step in range(10):
+        factor = rates.apply(optimizer, Progress(step, 10, step // 5, 2))
+        assert factor == pytest.approx((1 - step / 10) ** 0.9 * min(1.0, (step + 1) / 2))
+        assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([factor * x for x in (0.1, 0.2, 10.0, 0.1)])
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"name": "poly", "power": 0.9}, [1.0, (1 - 3 / 8) ** 0.9, (1 / 8) ** 0.9]),
+        ({"name": "poly", "per": "epoch"}, [1.0, (1 - 1 / 4) ** 0.9, (1 / 4) ** 0.9]),
+        ({"name": "cosine"}, [1.0, (1 + math.cos(3 * math.pi / 8)) / 2, (1 + math.cos(7 * math.pi / 8)) / 2]),
+        (
+            {"name": "cosine", "floor": 0.5, "per": "epoch"},
+            [1.0, 0.75 + math.sqrt(0.5) / 4, 0.75 - math.sqrt(0.5) / 4],
+        ),
+        ({"name": "step", "every": 2, "factor": 0.1}, [1.0, 1.0, 0.1]),
+        ({"name": "constant"}, [1.0, 1.0, 1.0]),
+    ],
+)
+def test_schedules_by_hand(section: dict[str, Any], expected: list[float]) -> None:
+    """Four epochs of two steps, looked at in steps 0, 3 and 7."""
+    spec = SCHEDULES.check(section)
+    found = [SCHEDULES.get(spec.name)(Progress(step, 8, step // 2, 4), **spec.args) for step in (0, 3, 7)]
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epochs": 0}, "epochs must be above 0"),
+        ({"batch_size": -1}, "batch_size"),
+        ({"warmup_steps": -1}, "warmup_steps must be 0 or more"),
+        ({"clip_norm": 0.0}, "clip_norm"),
+        ({"optimizer": {"name": "adm"}}, "Did you mean 'adam"),
+        ({"optimizer": {"name": "adam", "momentum": 0.9}}, "argument of optimizer 'adam'"),
+        ({"optimizer": {"name": "sgd", "lr": -0.1}}, "lr must be above 0"),
+        ({"optimizer": {"name": "sgd", "lr": "fast"}}, "lr must be float"),
+        ({"optimizer": {"name": "sgd", "momentum": 1.5}}, "momentum"),
+        ({"optimizer": {"name": "sgd", "momentum": 0.0, "nesterov": True}}, "optimizer: Nesterov"),
+        ({"optimizer": {"name": "adam", "weight_decay": -1.0}}, "weight_decay"),
+        ({"optimizer": {"name": "adam", "betas": [0.9, 1.5]}}, "beta"),
+        ({"schedule": {"name": "step"}}, "needs every"),
+        ({"schedule": {"name": "poly", "power": 0.0}}, "power"),
+        ({"schedule": {"name": "cosine", "floor": 2.0}}, "floor"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_at_once(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TrainSettings(**arguments)
+
+
+def test_stages_train_what_they_should(tmp_path: Path) -> None:
+    """In the first stage the units stay, in the second the first blocks and their statistics."""
+    model, seen = build_model("stitched"), {}
+
+    def look(step: int) -> None:
+        seen[step] = {name: value.clone() for name, value in model.state_dict().items()}
+
+    settings = TrainSettings(**DEFAULTS)
+    result = train(model, build_balancer(), tasks(), settings, TinyLoader(), tmp_path, on_step=look)
+    assert [record["stage"] for record in result.history] == ["apart", "apart", "together", "together"]
+    still = [[n for n in seen[1] if torch.equal(seen[a][n], seen[b][n])] for a, b in ((1, 10), (11, 20))]
+    assert still[0] == ["encoder.units"]
+    assert still[1] == [name for name in seen[1] if name.startswith("encoder.first")]
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert not model.training

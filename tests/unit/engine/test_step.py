@@ -1,0 +1,178 @@
+"""One optimiser step: accumulation, clipping, precision, penalties, guards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision.amp import MixedPrecision
+from torch import Tensor
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.core.recipe import Stage
+from frugalmtl.core.types import Batch
+from frugalmtl.engine.guards import require_finite
+from frugalmtl.engine.step import Stepper
+from frugalmtl.losses import Criterion
+from frugalmtl.model import MultiTaskModel
+from tests.unit.engine.standins import TinyLoader, build_balancer, build_batch, build_model, run, tasks
+
+BALANCERS: list[Any] = ["fixed", "uncertainty", "pcgrad", {"name": "pcgrad", "gradients_at": "parameters"}]
+
+
+def stepper(
+    model: MultiTaskModel,
+    balancer: Any = "fixed",
+    *,
+    clip: float | None = None,
+    precision: Any = "32-true",
+    **stage: Any,
+) -> Stepper:
+    weights = build_balancer(balancer)
+    optimizer = torch.optim.SGD([*model.parameters(), *weights.parameters()], lr=1.0)
+    # A plugin of its own, because Fabric itself does not scale losses on a CPU.
+    plugins: Any = [] if precision == "32-true" else [MixedPrecision(precision, "cpu")]
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=plugins)
+    return Stepper(fabric, model, weights, Criterion(tasks()), optimizer, Stage(**stage), clip)
+
+
+def moved(model: MultiTaskModel, take: Stepper, batches: list[Batch]) -> dict[str, Tensor]:
+    """How far one step with rate 1 moves every parameter, which is the gradient."""
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    take(batches, 0)
+    return {name: before[name] - parameter.detach() for name, parameter in model.named_parameters()}
+
+
+def halves(batch: Batch) -> list[Batch]:
+    def part(rows: slice) -> Batch:
+        targets = {name: value[rows] for name, value in batch.targets.items()}
+        valid = {name: value[rows] for name, value in batch.valid.items()}
+        return Batch(batch.image[rows], targets, valid, batch.names[rows])
+
+    return [part(slice(0, 2)), part(slice(2, 4))]
+
+
+@pytest.mark.parametrize("balancer", ["fixed", "uncertainty"])
+def test_accumulated_halves_are_the_whole_batch(balancer: str) -> None:
+    """Without batch statistics, and with as many labels in each half."""
+    batch = build_batch(3, 4, holes=False)
+    first, second = (build_model(norm=False, dropout=0.0).double() for _ in range(2))
+    batch.image = batch.image.double()
+    whole = moved(first, stepper(first, balancer), [batch])
+    parts = moved(second, stepper(second, balancer), halves(batch))
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, msg=name, rtol=1e-6, atol=1e-9)
+
+
+def test_accumulated_directions_are_averaged() -> None:
+    batches = halves(build_batch(3, 4))
+    models = [build_model(norm=False, dropout=0.0) for _ in range(3)]
+    section = {"name": "pcgrad", "weights": {"edges": 0.0}}
+    together = moved(models[0], stepper(models[0], section), batches)
+    alone = [moved(model, stepper(model, section), [batch]) for model, batch in zip(models[1:], batches, strict=True)]
+    for name, value in together.items():
+        torch.testing.assert_close(value, (alone[0][name] + alone[1][name]) / 2, msg=name)
+
+
+@pytest.mark.parametrize("balancer", BALANCERS, ids=str)
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_clipping_limits_the_norm_of_everything(balancer: Any, precision: str) -> None:
+    model = build_model(dropout=0.0)
+    take = stepper(model, balancer, clip=0.5, precision=precision)
+    if take.scaler is not None:
+        take.scaler._init_scale = 256.0
+    before = [p.detach().clone() for group in take.raw_optimizer.param_groups for p in group["params"]]
+    report = take([build_batch(1)], 0)
+    after = [p.detach() for group in take.raw_optimizer.param_groups for p in group["params"]]
+    norm = torch.stack([(a - b).norm() for a, b in zip(after, before, strict=True)]).norm()
+    assert report.gradient_norm is not None
+    assert report.gradient_norm > 0.5
+    assert norm.item() == pytest.approx(0.5, rel=1e-2)
+
+
+@pytest.mark.parametrize("balancer", BALANCERS, ids=str)
+@pytest.mark.parametrize(("precision", "tolerance"), [("bf16-mixed", 0.1), ("16-mixed", 0.02)])
+def test_mixed_precision_takes_nearly_the_same_step(balancer: Any, precision: str, tolerance: float) -> None:
+    full, mixed = build_model(dropout=0.0), build_model(dropout=0.0)
+    take = stepper(mixed, balancer, precision=precision)
+    if take.scaler is not None:
+        take.scaler._init_scale = 256.0
+    expected = moved(full, stepper(full, balancer), [build_batch(1)])
+    found = moved(mixed, take, [build_batch(1)])
+    flat = [torch.cat([value.reshape(-1) for value in values.values()]) for values in (expected, found)]
+    assert (flat[0] - flat[1]).norm() < tolerance * flat[0].norm()
+    assert all(parameter.dtype == torch.float32 for parameter in mixed.parameters())
+
+
+@pytest.mark.parametrize("balancer", BALANCERS, ids=str)
+def test_an_overflow_under_loss_scaling_skips_the_step(balancer: Any) -> None:
+    model = build_model(dropout=0.0)
+    take = stepper(model, balancer, precision="16-mixed")
+    assert take.scaler is not None
+    take.scaler._init_scale = 2.0**60
+    assert all(value.abs().sum() == 0 for value in moved(model, take, [build_batch(1)]).values())
+    assert take.scaler.get_scale() < 2.0**60
+
+
+@pytest.mark.parametrize("balancer", [name for name in BALANCERS if name != "pcgrad"], ids=str)
+def test_penalties_add_their_gradient(balancer: Any) -> None:
+    """The penalty is the mean square of the units, so its gradient is 2 * units / 9."""
+    models = [build_model("stitched", dropout=0.0) for _ in range(2)]
+    for model in models:
+        torch.manual_seed(0)
+        model.enter_stage("together")
+    units = models[0].encoder.units.detach().clone()
+    torch.manual_seed(1)
+    without = moved(models[0], stepper(models[0], balancer), [build_batch(1)])
+    torch.manual_seed(1)
+    with_penalty = moved(models[1], stepper(models[1], balancer, penalties={"size": 0.3}), [build_batch(1)])
+    difference = with_penalty.pop("encoder.units") - without.pop("encoder.units")
+    torch.testing.assert_close(difference, 0.3 * 2 * units / 9, rtol=1e-3, atol=1e-4)
+    for name, value in without.items():
+        torch.testing.assert_close(with_penalty[name], value, msg=name)
+
+
+def test_a_penalty_that_the_model_does_not_give_is_a_defect() -> None:
+    with pytest.raises(KeyError, match="budget"):
+        stepper(build_model(), penalties={"budget": 1.0})([build_batch(0)], 0)
+
+
+@pytest.mark.parametrize("balancer", BALANCERS, ids=str)
+def test_a_loss_that_is_not_a_number_stops_the_run(balancer: Any, tmp_path: Path) -> None:
+    class Spoiled(TinyLoader):
+        def epoch(self, index: int, start: int = 0) -> Any:
+            for number, batch in enumerate(super().epoch(index, start), start=start):
+                if (index, number) == (1, 2):
+                    batch.targets["depth"][1, 0, 3, 3] = float("nan")
+                    batch.valid["depth"][1, 3, 3] = True
+                    batch.names[1] = "spoiled.png"
+                yield batch
+
+    message = r"stopped at step 7: the loss 'depth' is nan.*\(samples: .*spoiled\.png\)"
+    with pytest.raises(UserError, match=message) as error:
+        run(tmp_path, "shared", balancer, loader=Spoiled(), checkpoint_every=1)
+    assert "segmentation" not in str(error.value).split("(")[0]
+    assert (tmp_path / "checkpoints/last").read_text() == "step-00000007\n"
+    assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["step"] == 7
+
+
+def test_loss_scaling_on_a_cpu_is_refused_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="16-mixed needs a GPU"):
+        run(tmp_path, precision="16-mixed")
+
+
+def test_accelerators_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot train with accelerator 'abacus'"):
+        run(tmp_path, accelerator="abacus")
+
+
+def test_the_guard_lists_what_is_wrong_and_shortens_long_batches() -> None:
+    values = {"a": torch.tensor(1.0), "b": torch.tensor(float("inf")), "c": torch.tensor(float("nan"))}
+    with pytest.raises(UserError, match=r"b is inf; c is nan \(samples: 0, 1, 2, 3, 4, 5, 6, 7 and 3 more\)"):
+        require_finite(values, 0, [str(number) for number in range(11)])
+    require_finite({"a": torch.tensor(1.0)}, 0, [])
+    require_finite({}, 0, [])
