@@ -12,6 +12,7 @@ from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.data import DATASETS, Dataset
 from frugalmtl.decoders import DECODERS
+from frugalmtl.decoders.heads import HEADS
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.experiment.config import Experiment
 from frugalmtl.model import MultiTaskModel
@@ -110,7 +111,10 @@ def check(config: Experiment) -> None:
         DATASETS.check(config.data)
     BACKBONES.check(config.backbone)
     ENCODERS.check(config.encoder)
-    DECODERS.check(config.decoder)
+    decoder = DECODERS.check(config.decoder)
+    for head in [decoder.args.get("head"), *(decoder.args.get("heads") or {}).values()]:
+        if head is not None:
+            HEADS.check(head)
     BALANCERS.check(config.balancer)
 
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentParser
@@ -35,6 +35,12 @@ class Experiment:
             auxiliary: ...}``. Without ``data``: task sections ``{kind: segmentation, classes: 40}``.
         image_size: height and width that the network sees (default: the dataset's own).
         augmentation: preset name or arguments of the training augmentation; ``null`` for none.
+        fit: how images of another size are brought to ``image_size``: stretched (the survey's protocol), or cut and
+            padded
+            (ATRC's).
+        fill: what corners that an augmentation uncovers count as: nothing (``"clean"``) or class 0 (``"reference"``,
+            as in
+            the survey's code).
         backbone: section of the room ``backbones``.
         encoder: section of the room ``encoders``.
         decoder: section of the room ``decoders``.
@@ -54,6 +60,8 @@ class Experiment:
     tasks: list[dict[str, Any] | str] | None = None
     image_size: tuple[int, int] | None = None
     augmentation: dict[str, Any] | str | None = None
+    fit: Literal["resize", "pad"] = "resize"
+    fill: Literal["clean", "reference"] = "clean"
     backbone: dict[str, Any] = field(default_factory=lambda: {"name": "timm", "model": "resnet18"})
     encoder: dict[str, Any] = field(default_factory=lambda: {"name": "hard_sharing"})
     decoder: dict[str, Any] = field(default_factory=lambda: {"name": "independent"})

@@ -103,6 +103,8 @@ def make_loader(
         augmentation(config.augmentation) if training else None,
         built.backbone.mean,
         built.backbone.std,
+        fit=config.fit,
+        fill=config.fill,
     )
     return Loader(
         dataset.split(split),

@@ -6,8 +6,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from frugalmtl.layers.vectors import unit_vectors
 from frugalmtl.losses._masking import full_precision, mask_like, mean_over
 
 _SHORTEST = 1e-6  # our choice: bounds the gradient of a prediction of length zero
@@ -27,7 +27,7 @@ def normalised_l1(
         normaliser: what N counts: valid ``"elements"`` (C per pixel; ASTMT, Vandenhende et al.) or valid ``"pixels"``
             (ATRC, InvPT; C times larger).
     """
-    prediction = F.normalize(full_precision(raw), dim=1, eps=_SHORTEST)
+    prediction = unit_vectors(full_precision(raw), dim=1, shortest=_SHORTEST)
     mask = mask_like(valid, raw)
     difference = torch.where(mask, prediction - target.to(prediction.dtype), 0.0)
     per_pixel = raw.shape[1] if normaliser == "elements" else 1

@@ -6,16 +6,16 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from frugalmtl.core.registry import Spec
+from frugalmtl.layers.vectors import unit_vectors
 from frugalmtl.tasks._drawing import draw_normals
 from frugalmtl.tasks.base import Task
 
 
 def decode_normals(raw: Tensor) -> Tensor:
     """Raw output ``[B, 3, H, W]`` -> unit vectors."""
-    return F.normalize(raw.float(), dim=1)
+    return unit_vectors(raw.float(), dim=1)
 
 
 def flip_normals(label: Tensor) -> Tensor:
@@ -32,8 +32,7 @@ def rotate_normals(label: Tensor, degrees: float) -> Tensor:
 
 def unit_or_zero(label: Tensor, _amount: float = 0.0) -> Tensor:
     """Unit length again after interpolation; the zero vector (no label) stays zero."""
-    # Written out: a norm over the first axis of a map takes PyTorch ten times as long.
-    return label / label.square().sum(dim=0, keepdim=True).sqrt().clamp(min=1e-12)
+    return unit_vectors(label, dim=0)
 
 
 def has_direction(label: Tensor) -> Tensor:
