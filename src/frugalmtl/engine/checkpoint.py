@@ -20,6 +20,7 @@ import pickle
 import re
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,9 @@ def read_state(folder: Path, keys: set[str]) -> dict[str, Any]:
     path = folder / STATE
     data = _verified(folder, STATE)
     try:
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about foreign pickles, which are refused below
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
         if isinstance(error, pickle.UnpicklingError):
             raise UserError(f"{path} holds more than plain values, so it was not loaded: it is not ours") from None

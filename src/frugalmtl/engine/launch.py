@@ -18,6 +18,9 @@ def make_fabric(settings: TrainSettings) -> Fabric:
     Raises:
         UserError: no such accelerator, device or strategy here.
     """
+    on_cpu = settings.accelerator == "cpu" or (settings.accelerator == "auto" and not torch.accelerator.is_available())
+    if on_cpu and settings.precision == "16-mixed":  # Fabric would take another precision
+        raise UserError("precision 16-mixed needs a GPU: take 'bf16-mixed' or '32-true' on a CPU")
     try:
         fabric = Fabric(
             accelerator=settings.accelerator,
@@ -28,8 +31,6 @@ def make_fabric(settings: TrainSettings) -> Fabric:
         fabric.launch()
     except (RuntimeError, ValueError, TypeError) as error:
         raise UserError(f"cannot train with accelerator {settings.accelerator!r}: {error}") from error
-    if settings.precision == "16-mixed" and fabric.device.type == "cpu":
-        raise UserError("precision 16-mixed needs a GPU: take 'bf16-mixed' or '32-true' on a CPU")
     return fabric
 
 

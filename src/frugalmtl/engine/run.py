@@ -57,13 +57,14 @@ class TrainResult:
 
 
 class Run:
-    """One call of :func:`frugalmtl.engine.train`."""
+    """One call of :func:`frugalmtl.engine.train`; its arguments and, in place of some, what was made of them.
 
-    identity: dict[str, Any]
-    trainable: dict[str, bool]
-    evaluate: Callable[[MultiTaskModel], Scores] | None
-    on_step: Callable[[int], None] | None
-    seed: int
+    Args:
+        criterion: losses of the tasks.
+        plan: the stages that have any epochs, with their lengths.
+        identity: what must not differ when a run is continued, flat.
+    """
+
     log: RunLog
     display: ProgressDisplay
 
@@ -77,9 +78,16 @@ class Run:
         run_dir: Path,
         fabric: Fabric,
         plan: list[tuple[Stage, int]],
+        *,
+        identity: dict[str, Any],
+        seed: int,
+        evaluate: Callable[[MultiTaskModel], Scores] | None,
+        on_step: Callable[[int], None] | None,
     ) -> None:
         self.model, self.balancer, self.criterion = model, balancer, criterion
         self.settings, self.loader, self.run_dir, self.fabric, self.plan = settings, loader, run_dir, fabric, plan
+        self.identity, self.seed, self.evaluate, self.on_step = identity, seed, evaluate, on_step
+        self.trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
         self.checkpoints = Checkpoints(run_dir / "checkpoints")
         self.rates = Rates(settings)
         self.steps_per_epoch = -(-loader.batches_per_epoch // settings.accumulate)
@@ -90,7 +98,6 @@ class Run:
         self.count = 0
         self.started = time.perf_counter()
         self.seconds_before = 0.0
-        self.saved_at = -1
 
     # --- start and end
 
@@ -123,10 +130,17 @@ class Run:
         if resume is False:
             raise UserError(f"{self.run_dir} holds a run already: continue it, or choose another folder")
         state = read_state(folder, _COMMON if folder.name == FINAL else _RUNNING)
-        require_same(json.loads(state["identity"]), self.identity, self.run_dir)
-        self.history = json.loads(state["history"])
-        self.seconds_before = float(state["seconds"])
-        self.steps = self.first_step = self.saved_at = int(state["steps"])
+        try:
+            identity, self.history = json.loads(state["identity"]), json.loads(state["history"])
+            self.seconds_before, self.steps = float(state["seconds"]), int(state["steps"])
+            require_same(identity, self.identity, self.run_dir)
+            if folder.name != FINAL and not 0 <= state["epoch"] < self.plan[state["stage"]][1]:
+                raise IndexError(f"there is no epoch {state['epoch']} in stage {state['stage']}")
+        except UserError:
+            raise
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
+            raise UserError(f"the state in {folder} does not belong to this training: {error}") from None
+        self.first_step = self.steps
         return folder, state
 
     def _prepare(self) -> None:
@@ -138,7 +152,7 @@ class Run:
         total = self.steps_per_epoch * self.settings.epochs
         self.display = ProgressDisplay(self.settings.progress if first else "off", total, self.steps)
         seed_everything(derive_seed(self.seed, "train", self.fabric.global_rank))
-        self.model.to(self.fabric.device)
+        self.model.to(self.fabric.device).to(memory_format=self.settings.memory_format)
         self.balancer.to(self.fabric.device)
         broadcast([*self.model.parameters(), *self.model.buffers(), *self.balancer.parameters()])
 
@@ -154,7 +168,7 @@ class Run:
         stage, epochs = self.plan[index]
         offset = sum(length for _, length in self.plan[:index])
         self.model.enter_stage(stage.name)
-        self.model.to(self.fabric.device)
+        self.model.to(self.fabric.device).to(memory_format=self.settings.memory_format)
         epoch, step = 0, 0
         if resumed is not None:
             # What the hooks changed is overwritten by the weights; what they remember outside the weights stands.
@@ -164,7 +178,14 @@ class Run:
         freeze(self.model, stage, self.trainable)
         optimizer = build_optimizer(self.model, self.balancer, stage, self.settings)
         stepper = Stepper(
-            self.fabric, self.model, self.balancer, self.criterion, optimizer, stage, self.settings.clip_norm
+            self.fabric,
+            self.model,
+            self.balancer,
+            self.criterion,
+            optimizer,
+            stage,
+            self.settings.clip_norm,
+            self.settings.memory_format,
         )
         if resumed is not None:
             self._restore(resumed[1], optimizer)

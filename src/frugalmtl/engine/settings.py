@@ -38,6 +38,8 @@ class TrainSettings:
         tensorboard: write TensorBoard events beside the log.
         progress: ``"auto"`` shows a bar on a terminal and nothing elsewhere, ``"plain"`` prints a line per epoch.
         deterministic: ask torch for deterministic kernels (matters on GPUs; slower).
+        channels_last: keep images and weights in torch's channels-last layout, which makes convolutions faster on CPUs
+            and on GPUs with tensor cores.
 
     Raises:
         UserError: a value out of range, or an unknown optimiser, schedule or argument.
@@ -61,6 +63,7 @@ class TrainSettings:
     tensorboard: bool = False
     progress: Literal["auto", "plain", "off"] = "auto"
     deterministic: bool = False
+    channels_last: bool = True
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "devices", "log_every"):
@@ -76,6 +79,11 @@ class TrainSettings:
             OPTIMIZERS.build(self.optimizer, [{"params": [torch.zeros(1, requires_grad=True)]}])
         except ValueError as error:
             raise UserError(f"optimizer: {error}") from None
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Layout of images and four-dimensional weights."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def identity(self) -> dict[str, Any]:
         """The settings that must not change while a run is under way."""

@@ -56,6 +56,7 @@ class Stepper:
         optimizer: of the stage.
         stage: its penalties count.
         clip_norm: largest norm of the gradient, or None.
+        memory_format: layout of the images.
     """
 
     def __init__(
@@ -67,9 +68,10 @@ class Stepper:
         optimizer: torch.optim.Optimizer,
         stage: Stage,
         clip_norm: float | None,
+        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
         self.fabric, self.model, self.balancer, self.criterion = fabric, model, balancer, criterion
-        self.stage, self.clip_norm = stage, clip_norm
+        self.stage, self.clip_norm, self.memory_format = stage, clip_norm, memory_format
         self.scaler: torch.amp.GradScaler | None = getattr(fabric.strategy.precision, "scaler", None)
         # Takes the step through the strategy and the loss scaler; one optimiser in, one out.
         self.optimizer = cast(torch.optim.Optimizer, fabric.setup_optimizers(optimizer))
@@ -100,6 +102,7 @@ class Stepper:
 
     def _one_batch(self, batch: Batch, share: float, report: StepReport, *, last: bool) -> None:
         batch = batch.to(self.fabric.device, non_blocking=True)
+        batch.image = batch.image.contiguous(memory_format=self.memory_format)
         cut = self.balancer.cut()
         scale = share
         if self.scaler is not None:

@@ -69,9 +69,7 @@ def train(
     plan = _plan(model.recipe(), settings.epochs)
     positive("the number of batches in an epoch", loader.batches_per_epoch)
     fabric = fabric or make_fabric(settings)
-    run = Run(model, balancer, Criterion(tasks), settings, loader, Path(run_dir), fabric, plan)
-    run.evaluate, run.on_step, run.seed = evaluate, on_step, seed
-    run.identity = flatten(
+    facts = flatten(
         {
             "config": dict(identity or {}),
             "train": settings.identity(),
@@ -85,14 +83,26 @@ def train(
             "balancer": type(balancer).__name__,
         }
     )
-    trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    run.trainable = trainable
+    run = Run(
+        model,
+        balancer,
+        Criterion(tasks),
+        settings,
+        loader,
+        Path(run_dir),
+        fabric,
+        plan,
+        identity=facts,
+        seed=seed,
+        evaluate=evaluate,
+        on_step=on_step,
+    )
     try:
         with kernels(settings.deterministic):
             return run.execute(resume)
     finally:
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(trainable.get(name, parameter.requires_grad))
+            parameter.requires_grad_(run.trainable.get(name, parameter.requires_grad))
         model.eval()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.engine import load_weights
+from frugalmtl.engine.checkpoint import Checkpoints, read_state
 from tests.unit.engine.standins import TinyLoader, build_model, run, weights_of
+from tests.unit.engine.test_checkpoint import replace_file
 
 
 class Interrupted(Exception):  # noqa: N818  # it is no error
@@ -159,6 +162,40 @@ def test_another_config_is_not_continued(change: dict[str, Any], message: str, t
         run(tmp_path, **base, checkpoint_every=1, on_step=stop_after(3))
     with pytest.raises(UserError, match=message):
         run(tmp_path, **{**base, "checkpoint_every": 1, **change})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stage": 9},
+        {"stage": "first"},
+        {"epoch": 99},
+        {"epoch": -1},
+        {"identity": "{"},
+        {"identity": "[]"},
+        {"history": 3},
+        {"steps": None},
+        {"optimizer": {}},
+        {"optimizer": {"state": {}, "param_groups": []}},
+        {"random": []},
+        {"random": [{"python": [3, [1], None]}]},
+        {"sums": 4},
+        {"count": "many"},
+    ],
+    ids=str,
+)
+def test_a_state_that_does_not_fit_is_refused_in_one_line(change: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        run(tmp_path, checkpoint_every=1, on_step=stop_after(3))
+    folder = Checkpoints(tmp_path / "checkpoints").latest()
+    assert folder is not None
+    buffer = io.BytesIO()
+    torch.save({**read_state(folder, set()), **change}, buffer)
+    replace_file(folder, "state.pt", buffer.getvalue())
+    with pytest.raises(UserError) as error:
+        run(tmp_path, checkpoint_every=1)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
 
 
 def test_free_settings_may_change(tmp_path: Path, uninterrupted: Any) -> None:
