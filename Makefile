@@ -41,7 +41,7 @@ bench: $(READY)  ## speed figures; each script prints a table and can write it w
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 docs: $(READY)  ## run every example in the docs and docstrings
-	$(BIN)/python -m pytest --doctest-modules --doctest-glob="*.md" src docs README.md
+	$(BIN)/python -m pytest src docs README.md
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

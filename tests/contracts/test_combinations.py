@@ -1,4 +1,4 @@
-"""The three axes are orthogonal: every encoder x decoder x balancer trains, and every trained parameter gets a gradient."""
+"""The three axes are orthogonal: every encoder x decoder x balancer takes a step that reaches every parameter."""
 
 from __future__ import annotations
 

@@ -21,10 +21,11 @@ def test_panels(
 ) -> list[Panel]:
     """Images spread evenly over the test split, with labels and every row's predictions."""
     first = next(iter(predictors.values()))
-    split = dataset.split(next(iter(runs.values()))[0].config.test_split)
+    config = next(iter(runs.values()))[0].config
+    split = dataset.split(config.test_split)
     count = min(count, len(split))
     tasks = first.tasks
-    plain = Transform(tasks, first.built.image_size, None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    plain = Transform(tasks, first.built.image_size, None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), fit=config.fit)
     samples = []
     for index in range(0, len(split) - len(split) % max(count, 1), max(1, len(split) // max(count, 1))):
         example = plain(split.load(index))

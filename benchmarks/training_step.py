@@ -1,0 +1,132 @@
+"""Time of one training step: forward, and forward + backward, of the methods against plain hard sharing.
+
+Rounds are interleaved over all rows, so that the machine's drifts fall on all of them alike; read the ratios.
+
+python benchmarks/training_step.py --out benchmarks/training_step.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from frugalmtl.balancing import Pass
+from frugalmtl.core.files import write_text
+from frugalmtl.core.types import Batch
+from frugalmtl.experiment.build import Built, build
+from frugalmtl.experiment.config import Experiment
+from frugalmtl.experiment.environment import environment, hardware
+from frugalmtl.losses import Criterion
+
+HEAD = {"name": "independent", "head": {"name": "hrnet", "width": 64}}
+ROWS: dict[str, dict[str, dict[str, object]]] = {
+    "hard sharing, uniform": {"balancer": {"name": "uniform"}},
+    "hard sharing, uncertainty": {"balancer": {"name": "uncertainty"}},
+    "hard sharing, PCGrad at the representation": {"balancer": {"name": "pcgrad"}},
+    "hard sharing, PCGrad at the parameters": {"balancer": {"name": "pcgrad", "gradients_at": "parameters"}},
+    "single-task networks": {"encoder": {"name": "single_task"}},
+    "cross-stitch": {"encoder": {"name": "cross_stitch"}},
+    "hard sharing + PAD-Net 48": {"decoder": {"name": "pad_net", "width": 48}},
+}
+TASKS: list[dict[str, object] | str] = [{"kind": "segmentation", "classes": 16}, {"kind": "depth"}, {"kind": "normals"}]
+
+
+@dataclass
+class Timed:
+    """One row: the objects, and seconds of every round."""
+
+    built: Built
+    forward: list[float] = field(default_factory=list)
+    total: list[float] = field(default_factory=list)
+
+    def step(self, batch: Batch) -> None:
+        """One forward and backward pass."""
+        criterion = Criterion(self.built.tasks)
+        self.built.model.zero_grad(set_to_none=True)
+        begin = time.perf_counter()
+        cut = self.built.balancer.cut()
+        losses = criterion(self.built.model(batch.image, cut), batch).by_task
+        self.forward.append(time.perf_counter() - begin)
+        self.built.balancer.backward(Pass(self.built.model, losses, None, cut, Tensor.backward))
+        self.total.append(time.perf_counter() - begin)
+
+
+def random_batch(size: int, pixels: int) -> Batch:
+    """Noise with labels everywhere."""
+    area = (pixels, pixels)
+    targets = {
+        "segmentation": torch.randint(0, 16, (size, *area)),
+        "depth": torch.rand(size, 1, *area) + 0.5,
+        "normals": torch.nn.functional.normalize(torch.randn(size, 3, *area), dim=1),
+    }
+    image = torch.randn(size, 3, *area).contiguous(memory_format=torch.channels_last)
+    return Batch(image, targets, {name: torch.ones(size, *area, dtype=torch.bool) for name in targets})
+
+
+def table(backbone: str, batch: int, pixels: int, rounds: int) -> str:
+    """Markdown table of one backbone."""
+    rows: dict[str, Timed] = {}
+    for name, sections in ROWS.items():
+        config = Experiment(
+            image_size=(pixels, pixels), tasks=TASKS, backbone={"name": "timm", "model": backbone}, decoder=HEAD
+        )
+        for key, section in sections.items():
+            setattr(config, key, section)
+        built = build(config)
+        built.model.to(memory_format=torch.channels_last).train()
+        built.model.enter_stage(built.model.recipe()[-1].name)
+        rows[name] = Timed(built)
+    sample = random_batch(batch, pixels)
+    for _ in range(rounds + 1):
+        for row in rows.values():
+            row.step(sample)
+    medians = {
+        name: [1000 * statistics.median(times[1:]) for times in (row.forward, row.total)] for name, row in rows.items()
+    }
+    base = next(iter(medians.values()))
+    lines = [
+        f"## {backbone}, three tasks, batch {batch}, {pixels} x {pixels}",
+        "",
+        "| method | forward ms | step ms | forward / hard sharing | step / hard sharing |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, (forward, total) in medians.items():
+        lines.append(f"| {name} | {forward:.0f} | {total:.0f} | {forward / base[0]:.2f} | {total / base[1]:.2f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the tables; write them if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbones", nargs="+", default=["tf_efficientnet_lite0", "resnet18"])
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--pixels", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    facts = environment()
+    versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("torch", "timm", "torchjd"))
+    lines = [
+        "# Training step",
+        "",
+        f"{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start; {versions}; float32, channels-last; median of "
+        f"{arguments.rounds} interleaved rounds after one that is not counted; data loading and optimiser not included.",
+        "",
+    ]
+    for backbone in arguments.backbones:
+        lines += [table(backbone, arguments.batch, arguments.pixels, arguments.rounds), ""]
+    text = "\n".join(lines)
+    print(text)
+    if arguments.out:
+        write_text(arguments.out, text)
+
+
+if __name__ == "__main__":
+    main()
