@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -17,6 +16,7 @@ from typing import Any, Literal
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.files import read_text, write_text
 from frugalmtl.core.types import Scores
+from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.report._reading import read_value, write_value
 
 Mark = Literal["", "right", "wrong", "missed", "unknown"]
@@ -312,10 +312,10 @@ def summarise_seeds(seeds: Sequence[SeedResult]) -> tuple[Scores, Scores]:
         (task, key) for seed in seeds for task, keys in seed.scores.items() for key in keys
     ):
         values = [seed.scores[task][metric] for seed in seeds if metric in seed.scores.get(task, {})]
-        mean.setdefault(task, {})[metric] = math.fsum(values) / len(values)
-        if len(values) > 1:
-            finite = all(map(math.isfinite, values))
-            std.setdefault(task, {})[metric] = statistics.stdev(values) if finite else math.nan
+        summary = spread(values)
+        mean.setdefault(task, {})[metric] = summary.mean
+        if summary.count > 1:
+            std.setdefault(task, {})[metric] = summary.std
     return mean, std
 
 

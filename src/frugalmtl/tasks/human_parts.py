@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from frugalmtl.core.registry import Spec
 from frugalmtl.tasks._drawing import draw_classes, palette
 from frugalmtl.tasks.base import Task
-from frugalmtl.tasks.segmentation import decode_classes, not_ignored
+from frugalmtl.tasks.segmentation import not_ignored, segmentation
 
 PARTS = ("background", "head", "torso", "upper_arm", "lower_arm", "upper_leg", "lower_leg")
 
@@ -41,22 +42,16 @@ def human_parts(
         weight: fixed loss weight (protocol of ASTMT and the survey on PASCAL-Context: 2).
         absent: see :func:`frugalmtl.tasks.segmentation.segmentation`.
         auxiliary: the task only helps others.
+
+    Raises:
+        UserError: fewer than two parts.
     """
-    colours = palette(len(parts), background=True)
-    return Task(
-        name=name,
+    plain = segmentation(classes=parts, name=name, ignore=ignore, weight=weight, absent=absent, auxiliary=auxiliary)
+    metric = Spec("mean_iou", {"num_classes": len(parts), "absent": absent, "skip_background_only_images": True})
+    return replace(
+        plain,
         kind="human_parts",
-        channels=len(parts),
-        loss=Spec("cross_entropy"),
-        metrics=(Spec("mean_iou", {"num_classes": len(parts), "absent": absent, "skip_background_only_images": True}),),
-        primary="miou",
-        higher_is_better=True,
-        decode=decode_classes,
-        label_type="classes",
-        classes=tuple(parts),
-        ignore=ignore,
+        metrics=(metric,),
         valid=partial(valid_with_people, ignore=ignore),
-        weight=weight,
-        draw=partial(draw_classes, colours=colours, ignore=ignore),
-        auxiliary=auxiliary,
+        draw=partial(draw_classes, colours=palette(len(parts), background=True), ignore=ignore),
     )
