@@ -56,7 +56,7 @@ def backward(model: MultiTaskModel, balancer: GradientBalancer, *, scale: float 
     cut = balancer.cut()
     predictions = model(_image(model), cut)
     losses = _losses(model, predictions, batch)
-    extra = next(model.encoder.parameters()).square().sum() if penalty else None
+    extra = _penalty(model, predictions) if penalty else None
     balancer.backward(Pass(model, losses, extra, cut, lambda loss: (loss * scale).backward(), scale))
 
 
@@ -71,11 +71,18 @@ def _losses(model: MultiTaskModel, predictions: Any, batch: Any) -> dict[str, Te
     return {name: raw.square().mean() + raw.mean() for name, raw in predictions.by_task.items()}
 
 
+def _penalty(model: MultiTaskModel, predictions: Any) -> Tensor:
+    """A penalty that depends on a parameter of the trunk and on features behind the cut."""
+    outputs = torch.stack([raw.square().mean() for raw in predictions.by_task.values()])
+    return next(model.encoder.parameters()).square().sum() + outputs.sum()
+
+
 def plain(model: MultiTaskModel, weights: dict[str, float], *, penalty: bool = False) -> dict[str, Tensor | None]:
-    losses = _losses(model, model(_image(model)), build_batch(1))
+    predictions = model(_image(model))
+    losses = _losses(model, predictions, build_batch(1))
     total = torch.stack([losses[name] * weight for name, weight in weights.items()]).sum()
     if penalty:
-        total = total + next(model.encoder.parameters()).square().sum()
+        total = total + _penalty(model, predictions)
     total.backward()
     return take(model)
 
@@ -120,6 +127,15 @@ def test_aggregators_see_one_unscaled_row_per_weighted_task(level: str) -> None:
     backward(model, weighted)
     assert plainly.seen[0].shape[0] == 3
     torch.testing.assert_close(weighted.seen[0][1], 3.0 * plainly.seen[0][1])
+
+
+def test_parameters_of_one_task_are_not_aggregated() -> None:
+    model, balancer = build_model("apart", dropout=0.0).double(), Recording("parameters")
+    backward(model, balancer)
+    assert balancer.seen == []
+    shared = build_model("shared", dropout=0.0).double()
+    backward(shared, balancer)
+    assert balancer.seen[0].shape[1] == sum(parameter.numel() for parameter in shared.encoder.parameters())
 
 
 def test_gradients_accumulate_over_passes() -> None:

@@ -62,6 +62,28 @@ def test_only_the_newest_is_kept_and_leftovers_go(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last", "notes", "step-00000003"]
 
 
+class Killed(BaseException):
+    """Ends a writer as a signal would."""
+
+
+@pytest.mark.parametrize("where", ["pathlib.Path.rename", "os.replace", "frugalmtl.engine.checkpoint._flush_folder"])
+def test_a_writer_that_is_killed_leaves_a_whole_checkpoint(folder: Path, where: str, monkeypatch: Any) -> None:
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    store = Checkpoints(folder.parent)
+    with monkeypatch.context() as patch:
+        patch.setattr(where, kill)
+        with pytest.raises(Killed):
+            store.write(step_name(8), module(), nn.Linear(2, 1), {"steps": 8})
+    latest = store.latest()
+    assert latest == folder
+    restore(latest, module(), nn.Linear(2, 1))
+    store.clean()
+    store.write(step_name(8), module(), nn.Linear(2, 1), {"steps": 8})
+    assert store.latest() == folder.parent / step_name(8)
+
+
 def test_a_leftover_of_the_same_step_is_replaced(tmp_path: Path) -> None:
     (tmp_path / step_name(3)).mkdir()
     (tmp_path / step_name(3) / "model.safetensors").write_text("half")
