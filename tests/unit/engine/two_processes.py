@@ -31,7 +31,7 @@ def main(folder: Path, encoder: str, balancer: str, stop: int) -> None:
     fabric = make_fabric(settings)
     train(model, weights, tasks(), settings, loader, folder, fabric=fabric, on_step=interrupt)
     learned = {**model.state_dict(), **{f"balancer.{name}": value for name, value in weights.state_dict().items()}}
-    save_file(learned, folder / f"{rank}.safetensors")
+    save_file({name: value.contiguous() for name, value in learned.items()}, folder / f"{rank}.safetensors")
 
 
 if __name__ == "__main__":
