@@ -238,6 +238,13 @@ COMPARISON_MISTAKES: dict[str, tuple[Change, str]] = {
     "mistake in a row": (put("rows.shared.encoder", {"name": "hard_sharing", "depth": 3}), "depth"),
     "start from a later row": (put("rows.single_task.init_from", "shared"), "earlier row"),
     "seed twice": (put("seeds", [0, 0]), "different"),
+    "rows with different tasks": (put("rows.shared.tasks", ["depth"]), "agree in what is scored"),
+    "augmentation of a later row": (put("rows.shared.augmentation", "flipp"), "augmentation"),
+    "fewer epochs than stages": (put("rows.shared.encoder", {"name": "cross_stitch"}), "epochs must be at least 2"),
+    "start from nowhere": (put("rows.shared.init_from", "no/such/run"), "holds no run"),
+    "photograph that is not there": (put("photos", ["no_such.jpg"]), "does not exist"),
+    "published row without a source": (put("published", [{"title": "theirs"}]), "needs 'title' and 'source'"),
+    "no rounds": (put("latency_rounds", 0), "latency_rounds must be above 0"),
     "rows on different data": (put("rows.shared.data", {"name": "rooms", "size": "small"}), "agree in 'data'"),
 }
 

@@ -29,7 +29,7 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Write overlays of every task."""
-    from frugalmtl.experiment.photographs import read_photo, save_predictions, shrink
+    from frugalmtl.experiment.photographs import distinct, read_photo, save_predictions, shrink
     from frugalmtl.experiment.runs import Run
 
     photos = [read_photo(source) for source in arguments.photos]
@@ -38,7 +38,7 @@ def run(arguments: Namespace) -> None:
     opened = Run.open(arguments.run)
     predictor = opened.predictor()
     folder = Path(arguments.out) if arguments.out else opened.folder / "predictions"
-    for name, photo in photos:
+    for name, (_, photo) in zip(distinct([name for name, _ in photos]), photos, strict=True):
         small = photo if arguments.longest is None else shrink(photo, arguments.longest)
         for path in save_predictions(small, predictor(small), predictor.tasks, folder, name):
             print(path)

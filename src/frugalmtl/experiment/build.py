@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from torch import nn
 
 from frugalmtl.backbones import BACKBONES, Backbone
 from frugalmtl.balancing import BALANCERS, Balancer
@@ -14,6 +17,7 @@ from frugalmtl.data import DATASETS, Dataset
 from frugalmtl.decoders import DECODERS
 from frugalmtl.decoders.heads import HEADS
 from frugalmtl.encoders import ENCODERS
+from frugalmtl.evaluation.evaluator import build_metrics
 from frugalmtl.experiment.config import Experiment
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks import TASKS, Task
@@ -67,12 +71,29 @@ def build_tasks(config: Experiment, dataset: Dataset | None) -> tuple[Task, ...]
         tasks = dataset.tasks
     else:
         tasks = tuple(_dataset_task(section, dataset.tasks) for section in config.tasks)
+    for task in tasks:
+        _check_task(task)
     names = [task.name for task in tasks]
     if len(set(names)) != len(names):
         raise UserError(f"each task may stand once under 'tasks', but got {names}")
     if all(task.auxiliary for task in tasks):
         raise UserError(f"at least one task must not be auxiliary, but all of {names} are")
     return tasks
+
+
+def _check_task(task: Task) -> None:
+    """A name that modules and files can carry, a weight that can be minimised, a score that exists."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w-]*", task.name) or hasattr(nn.ModuleDict(), task.name):
+        raise UserError(
+            f"{task.name!r} cannot be the name of a task: take letters, digits, '_' and '-', and no name that modules "
+            "of torch use themselves"
+        )
+    if not (isinstance(task.weight, int | float) and task.weight >= 0):
+        raise UserError(f"the weight of task {task.name!r} must be 0 or more, but got {task.weight!r}")
+    if not (isinstance(task.auxiliary, bool) and isinstance(task.higher_is_better, bool)):
+        raise UserError(f"'auxiliary' and 'higher_is_better' of task {task.name!r} must be true or false")
+    keys = {key: higher for metric in build_metrics(task) for key, higher in metric.directions.items()}
+    known(f"score as primary of task {task.name!r}:", task.primary, keys)
 
 
 def _task_from_section(section: Mapping[str, Any] | str) -> Task:
@@ -93,8 +114,13 @@ def _task_from_section(section: Mapping[str, Any] | str) -> Task:
 
 
 def _dataset_task(section: Mapping[str, Any] | str, tasks: Sequence[Task]) -> Task:
-    changes = {} if isinstance(section, str) else dict(section)
+    changes: dict[str, Any] = {} if isinstance(section, str) else dict(section)
     name = section if isinstance(section, str) else changes.pop("name", None)
+    if name is None:
+        raise UserError(
+            f"task section {section!r} lacks 'name': with a dataset a task is one of {[task.name for task in tasks]}, "
+            "given by its name"
+        )
     known("task of the dataset:", str(name), [task.name for task in tasks])
     for key in changes:
         known(f"key of task {name!r}:", key, CHANGEABLE)

@@ -46,9 +46,8 @@ class Experiment:
         decoder: section of the room ``decoders``.
         balancer: section of the room ``balancing``.
         train: how long and how to optimise.
-        init_from: run folder (or, in a comparison, name of an earlier row) whose weights training starts from; weights
-            with
-            names that this model does not have, or that it has beyond them, are listed in the log.
+        init_from: run folder (or, in a comparison, name of an earlier row) whose weights training starts from, wherever
+            name and shape agree; how many do, and how many do not, is printed.
         test_split: split that is evaluated at the end.
         evaluate_split: split that is evaluated during training.
         published: published figures that belong to this config; shown beside the measured ones.

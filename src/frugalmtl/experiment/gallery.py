@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from frugalmtl.data import Dataset, Transform
-from frugalmtl.experiment.photographs import read_photo, save_predictions, shrink
+from frugalmtl.experiment.photographs import distinct, read_photo, save_predictions, shrink
 from frugalmtl.experiment.runs import Predictor, Run
 from frugalmtl.report import Panel, Shown, make_panels
 
@@ -48,8 +48,8 @@ def photo_panels(
 ) -> list[Panel]:
     """Photographs with the predictions of one row, which are also written to ``predictions/`` as overlays."""
     samples = []
-    for source in sources:
-        name, photo = read_photo(source)
+    photos = [read_photo(source) for source in sources]
+    for name, (_, photo) in zip(distinct([name for name, _ in photos]), photos, strict=True):
         photo = shrink(photo, max(PHOTO_SIZE, *size))
         decoded = predictor(photo)
         save_predictions(photo, decoded, predictor.tasks, folder / "predictions", name)

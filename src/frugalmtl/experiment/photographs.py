@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,6 +40,25 @@ def read_photo(source: str | Path) -> tuple[str, Image]:
         raise UserError(f"photograph {path} does not exist: check the path") from None
     except (UnidentifiedImageError, OSError, Pillow.DecompressionBombError, SyntaxError) as error:
         raise UserError(f"photograph {path} cannot be read ({error}): expected a whole PNG or JPEG file") from None
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names with a number behind those that were there before, so that no picture overwrites another.
+
+    >>> distinct(["coffee", "cat", "coffee"])
+    ['coffee', 'cat', 'coffee-2']
+    """
+    made: list[str] = []
+    for name in names:
+        candidates = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+        made.append(
+            next(
+                candidate
+                for candidate in candidates
+                if candidate not in made and (candidate == name or candidate not in names)
+            )
+        )
+    return made
 
 
 def _sample(name: str) -> Image:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
+from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset
 from frugalmtl.deploy import DeployedModel
+from frugalmtl.engine.identity import flatten
 from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.cost import CONVENTION
 from frugalmtl.evaluation.delta import delta_mtl, mean_rank
 from frugalmtl.evaluation.evaluator import build_metrics
 from frugalmtl.experiment.build import Built
-from frugalmtl.experiment.config import Comparison, as_plain
+from frugalmtl.experiment.config import Comparison, Experiment, as_plain
 from frugalmtl.experiment.environment import environment, hardware
 from frugalmtl.experiment.runs import Run
 from frugalmtl.report import (
@@ -56,6 +59,7 @@ def collect(
     facts = environment()
     primary = {row: [_primary(run.scores(first.test_split), tasks) for run in own] for row, own in runs.items()}
     directions = {task.name: task.higher_is_better for task in tasks}
+    undefined = [task.name for task in tasks if any(scores[task.name] == 0 for scores in primary[comparison.reference])]
     rows = []
     for name, own in runs.items():
         seeds = [
@@ -63,16 +67,13 @@ def collect(
             for run in own
         ]
         mean, std = summarise_seeds(seeds)
-        deltas = [
-            delta_mtl(scores, single, directions)
-            for scores, single in zip(primary[name], primary[comparison.reference], strict=True)
-        ]
-        gain = spread(deltas)
+        pairs = zip(primary[name], primary[comparison.reference], strict=True)
+        gain = spread([math.nan if undefined else delta_mtl(scores, single, directions) for scores, single in pairs])
         config = own[0].config
         rows.append(
             Row(
                 name=name,
-                title=str(comparison.rows[name].get("title", name)),
+                title=str((comparison.rows[name] or {}).get("title", name)),
                 encoder=config.encoder["name"],
                 decoder=config.decoder["name"],
                 balancer=config.balancer["name"],
@@ -88,7 +89,9 @@ def collect(
                 run_dirs=[str(run.folder) for run in own],
             )
         )
-    ranks = mean_rank({row.name: _primary(row.scores_mean, tasks) for row in rows}, directions)
+    means = {row.name: _primary(row.scores_mean, tasks) for row in rows}
+    unscored = [task.name for task in tasks if any(math.isnan(values[task.name]) for values in means.values())]
+    ranks = dict.fromkeys(means, math.nan) if unscored else mean_rank(means, directions)
     for row in rows:
         row.mean_rank = ranks[row.name]
     split = dataset.split(first.test_split)
@@ -106,13 +109,31 @@ def collect(
             hardware=hardware(facts),
             versions=facts["versions"],
             flop_convention=CONVENTION,
-            notes=_notes(comparison),
+            notes=_notes(comparison, {name: own[0].config for name, own in runs.items()}, undefined, unscored),
         ),
         tasks=[_task_info(task) for task in tasks],
         reference=comparison.reference,
         rows=rows,
-        published=[PublishedRow(**row) for row in comparison.published],
+        published=[published_row(row) for row in comparison.published],
         curves={name: [_epoch(record, tasks) for record in own[0].epochs()] for name, own in runs.items()},
+    )
+
+
+def published_row(row: Mapping[str, Any]) -> PublishedRow:
+    """A published row from its section of a config.
+
+    Raises:
+        UserError: an unknown or missing key, or a value that is no number.
+    """
+    for key in row:
+        known("key of a published row:", str(key), [item.name for item in fields(PublishedRow)])
+    if not {"title", "source"} <= row.keys():
+        raise UserError(f"a published row needs 'title' and 'source', but got {dict(row)!r}")
+    values = row.get("values") or {}
+    if not isinstance(values, Mapping) or not all(isinstance(value, int | float) for value in values.values()):
+        raise UserError(f"'values' of the published row {row['title']!r} must be numbers by name, but got {values!r}")
+    return PublishedRow(
+        str(row["title"]), str(row["source"]), str(row.get("convention", "")), {k: float(v) for k, v in values.items()}
     )
 
 
@@ -125,18 +146,42 @@ def rank_rows(results: Results) -> list[str]:
     return [row.name for row in sorted(results.rows, key=key, reverse=True)]
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def _notes(
+    comparison: Comparison, configs: Mapping[str, Experiment], undefined: Sequence[str], unscored: Sequence[str]
+) -> list[str]:
+    reference = _recipe(configs[comparison.reference])
+    other = {name: _differences(_recipe(config), reference) for name, config in configs.items()}
+    same = "" if any(other.values()) else ", trained by the same recipe"
+    differing = [f"{name} ({', '.join(keys)})" for name, keys in other.items() if keys]
     notes = [
-        "Scores are those of the deployed models, which equal the training models within 1e-4.",
-        "Delta_MTL is taken per seed against the reference row of the same seed, data and recipe.",
+        "Scores are those of the deployed models, whose outputs equal the training models' within 1e-4.",
+        f"Delta_MTL is taken per seed against the reference row of the same seed and data{same}.",
         "Latency is the median of interleaved rounds over all rows in one run, batch 1.",
     ]
+    if differing:
+        notes.append(f"Rows whose recipe differs from the reference's: {'; '.join(differing)}.")
+    if undefined:
+        notes.append(f"There is no Delta_MTL: the reference scores 0 in {', '.join(undefined)}.")
+    if unscored:
+        notes.append(f"There is no mean rank: a row has no score for {', '.join(unscored)} (no label in the split?).")
     started = [name for name, changes in comparison.rows.items() if (changes or {}).get("init_from")]
     if started:
         notes.append(
             f"Rows that start from another row's weights have that training behind them as well: {', '.join(started)}."
         )
     return notes
+
+
+def _recipe(config: Experiment) -> dict[str, Any]:
+    """How a row was trained, flat: everything that a fair comparison of methods holds equal."""
+    plain = as_plain(config)
+    train = {key: plain["train"][key] for key in config.train.identity()}
+    return flatten({key: plain[key] for key in ("augmentation", "backbone", "fill")} | {"train": train})
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    keys = dict.fromkeys([*one, *other])
+    return [key for key in keys if one.get(key) != other.get(key)]
 
 
 def _primary(scores: Scores, tasks: Sequence[Task]) -> dict[str, float]:

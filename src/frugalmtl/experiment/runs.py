@@ -16,7 +16,7 @@ from frugalmtl.deploy import DeployedModel, deploy
 from frugalmtl.engine.checkpoint import load_weights
 from frugalmtl.evaluation.infer import infer
 from frugalmtl.experiment.build import Built, build, build_dataset
-from frugalmtl.experiment.config import Experiment, parse, read_yaml, to_yaml
+from frugalmtl.experiment.config import Experiment, as_plain, parse, read_yaml, to_yaml
 from frugalmtl.experiment.environment import environment
 from frugalmtl.export import EXPORTERS, Exported
 from frugalmtl.tasks import Task
@@ -24,6 +24,9 @@ from frugalmtl.tasks.base import Image
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
+FREE = ("published", "name", "evaluate_split", "test_split")
+"""Keys of a config that do not change what is learned; ``train`` has such keys of its own
+(:meth:`~frugalmtl.engine.settings.TrainSettings.identity` leaves them out)."""
 SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
 
 
@@ -43,23 +46,36 @@ class Run:
     def create(cls, folder: Path, config: Experiment) -> Run:
         """Begin a run, or return to one that was begun with the same config.
 
+        Keys that do not change what is learned (workers, splits to evaluate, ...) may differ and are taken over.
+
+        Raises:
+            UserError: see :meth:`check`.
+        """
+        cls.check(folder, config)
+        begun = (folder / CONFIG).exists()
+        if not begun:
+            write_text(folder / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
+        if not begun or as_plain(cls.open(folder).config) != as_plain(config):
+            write_text(folder / CONFIG, to_yaml(config))
+        return cls(folder, config)
+
+    @classmethod
+    def check(cls, folder: Path, config: Experiment) -> None:
+        """Whether a run of this config can begin in the folder or go on there; nothing is written.
+
         Raises:
             UserError: the folder holds a run of another config, or something else.
         """
         if (folder / CONFIG).exists():
-            run = cls.open(folder)
-            changed = [key for key, value in vars(config).items() if getattr(run.config, key) != value]
+            old, new = _binding(cls.open(folder).config), _binding(config)
+            changed = [key for key, value in new.items() if old[key] != value]
             if changed:
                 raise UserError(
                     f"{folder} holds a run whose config differs in {', '.join(changed)}: give the same config "
                     "to continue it, or another folder to begin anew"
                 )
-            return run
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{folder} exists and holds no run: choose another folder")
-        write_text(folder / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
-        write_text(folder / CONFIG, to_yaml(config))
-        return cls(folder, config)
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
@@ -120,7 +136,8 @@ class Run:
         EXPORTERS.check(form)
         built, deployed = self.deployed()
         target = path or self.folder / "deployed" / f"{self.config.name}{SUFFIXES[form]}"
-        written: Exported = EXPORTERS.build(form, deployed, target, built.image_size)
+        config = {"config": as_plain(self.config)} if "config" in EXPORTERS.schema(form) else {}
+        written: Exported = EXPORTERS.get(form)(deployed, target, built.image_size, **config)
         return written
 
     def write_scores(self, split: str, scores: Scores) -> None:
@@ -163,6 +180,13 @@ class Run:
         """On what the run was trained."""
         facts: dict[str, Any] = json.loads((self.folder / ENVIRONMENT).read_text(encoding="utf-8"))
         return facts
+
+
+def _binding(config: Experiment) -> dict[str, Any]:
+    """What a run may not be continued without; nested keys of ``train`` by their dotted names."""
+    plain = {key: value for key, value in as_plain(config).items() if key not in FREE}
+    settings = plain.pop("train")
+    return plain | {f"train.{key}": settings[key] for key in config.train.identity()}
 
 
 class Predictor:

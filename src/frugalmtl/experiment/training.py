@@ -11,17 +11,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 
 from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset, Loader, Transform, augmentation
 from frugalmtl.engine import make_fabric, train
 from frugalmtl.engine.checkpoint import load_matching_weights
+from frugalmtl.engine.logging import require_tensorboard
 from frugalmtl.evaluation.evaluator import evaluate
+from frugalmtl.experiment import processes
 from frugalmtl.experiment.build import Built, build, build_dataset
 from frugalmtl.experiment.config import Experiment, as_plain
-from frugalmtl.experiment.runs import Run
-
-FREE = ("train", "published", "name", "evaluate_split", "test_split")
-"""Keys of a config that the engine checks by itself, or that do not change what is learned."""
+from frugalmtl.experiment.runs import FREE, Run
 
 
 def train_run(
@@ -45,15 +45,13 @@ def train_run(
         UserError: the config does not fit; the folder holds something else; training failed. Everything that can be
             checked is checked before the folder is made.
     """
-    if (folder / "config.yaml").exists():
-        existing = Run.create(folder, config)
-        if existing.finished:
-            return existing
+    Run.check(folder, config)
+    if Run(folder, config).finished:
+        return Run.create(folder, config)
     dataset = dataset or build_dataset(config)
     built = build(config, dataset)
-    start = _start(config)
-    known("split as evaluate_split:", config.evaluate_split, dataset.splits)
-    known("split as test_split:", config.test_split, dataset.splits)
+    check_training(config, built, dataset)
+    start = start_weights(config)
     settings = (
         replace(config.train, progress="auto" if progress else "plain")
         if config.train.progress == "auto"
@@ -70,7 +68,8 @@ def train_run(
         console.print(f"[bold]{title}[/bold] (seed {config.seed})")
     if start is not None:
         loaded = load_matching_weights(built.model, start)
-        console.print(f"start from {start.parent.parent}: {loaded}")
+        if fabric.is_global_zero:
+            console.print(f"start from {start.parent.parent}: {loaded}")
     train(
         built.model,
         built.balancer,
@@ -79,11 +78,26 @@ def train_run(
         loader,
         folder,
         fabric=fabric,
-        evaluate=_evaluation(built, dataset, config),
+        evaluate=_evaluation(built, dataset, config, fabric.global_rank, fabric.world_size),
         seed=config.seed,
-        identity={key: value for key, value in as_plain(config).items() if key not in FREE},
+        identity={key: value for key, value in as_plain(config).items() if key not in (*FREE, "train")},
     )
     return run
+
+
+def check_training(config: Experiment, built: Built, dataset: Dataset) -> None:
+    """Refuse what would otherwise come up only when the training has begun.
+
+    Raises:
+        UserError: an unknown split or augmentation, fewer epochs than stages, fewer samples than a batch, or
+            TensorBoard wanted but not installed.
+    """
+    known("split as evaluate_split:", config.evaluate_split, dataset.splits)
+    known("split as test_split:", config.test_split, dataset.splits)
+    stage_epochs(built.model.recipe(), config.train.epochs)
+    if config.train.tensorboard:
+        require_tensorboard()
+    make_loader(built, dataset, "train", config)
 
 
 def make_loader(
@@ -130,6 +144,8 @@ def evaluate_run(
 ) -> Scores:
     """Score a finished run on a split; the scores are printed and kept in the run.
 
+    After a training on several processes each of them scores its share of the split, and the first one writes.
+
     Args:
         run: a finished run.
         split: of its dataset.
@@ -148,16 +164,27 @@ def evaluate_run(
         dataset = dataset or build_dataset(run.config)
         known("split:", split, dataset.splits)
         built, network = run.deployed() if deployed else (run.load(), None)
-        dataset.prepare([split])
-        loader = make_loader(built, dataset, split, run.config, training=False)
-        scores = _with_progress(network or built.model, loader, built, len(dataset.split(split)), progress)
-        run.write_scores(f"{split}{kind}", scores)
-    if not quiet:
+        rank, count = processes.place()
+        if rank == 0:
+            dataset.prepare([split])
+        processes.wait()
+        loader = make_loader(built, dataset, split, run.config, rank=rank, world_size=count, training=False)
+        scored = (network or built.model).to(processes.device(run.config.train))
+        scores = _with_progress(scored, loader, built, -(-len(dataset.split(split)) // count), progress and rank == 0)
+        if rank == 0:
+            run.write_scores(f"{split}{kind}", scores)
+        processes.wait()
+    if not quiet and processes.first():
         _print(scores, run, split)
     return scores
 
 
-def _start(config: Experiment) -> Path | None:
+def start_weights(config: Experiment) -> Path | None:
+    """Where the weights lie that training starts from, if from a run's.
+
+    Raises:
+        UserError: no run there, or one that is not finished.
+    """
     if config.init_from is None:
         return None
     source = Run.open(config.init_from)
@@ -166,11 +193,13 @@ def _start(config: Experiment) -> Path | None:
     return source.weights
 
 
-def _evaluation(built: Built, dataset: Dataset, config: Experiment) -> Callable[[nn.Module], Scores]:
+def _evaluation(
+    built: Built, dataset: Dataset, config: Experiment, rank: int, world_size: int
+) -> Callable[[nn.Module], Scores]:
     def score(model: nn.Module) -> Scores:
-        return evaluate(
-            model, make_loader(built, dataset, config.evaluate_split, config, training=False).epoch(), built.tasks
-        )
+        split = config.evaluate_split
+        loader = make_loader(built, dataset, split, config, rank=rank, world_size=world_size, training=False)
+        return evaluate(model, loader.epoch(), built.tasks)
 
     return score
 

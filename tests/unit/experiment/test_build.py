@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.experiment.build import build, build_dataset, build_tasks
+from frugalmtl.experiment.config import Experiment
+
+SMALL: dict[str, Any] = {
+    "image_size": (64, 64),
+    "backbone": {"name": "timm", "model": "test_resnet"},
+    "decoder": {"name": "independent", "head": "linear"},
+}
+TASKS: list[dict[str, Any] | str] = [{"kind": "depth"}, {"kind": "segmentation", "classes": 3}]
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"kind": "depth", "name": "type"}, "cannot be the name"),
+        ({"kind": "depth", "name": "a/b"}, "cannot be the name"),
+        ({"kind": "depth", "name": "a.b"}, "cannot be the name"),
+        ({"kind": "depth", "weight": -1.0}, "0 or more"),
+    ],
+)
+def test_tasks_that_could_not_be_trained_are_refused(section: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build_tasks(Experiment(tasks=[section]), None)
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"name": "depth", "primary": "rmsee"}, "Did you mean 'rmse'"),
+        ({"name": "depth", "weight": "much"}, "0 or more"),
+        ({"name": "depth", "auxiliary": "yes"}, "true or false"),
+        ({"kind": "depth"}, "lacks 'name'"),
+    ],
+)
+def test_facts_of_a_dataset_s_task_are_checked(section: dict[str, Any], message: str) -> None:
+    config = Experiment(data={"name": "rooms", "size": "tiny"}, tasks=[section, "segmentation"])
+    with pytest.raises(UserError, match=message):
+        build_tasks(config, build_dataset(config))
+
+
+def test_a_cross_stitch_network_takes_all_weights_of_single_task_networks() -> None:
+    single = build(Experiment(tasks=TASKS, encoder={"name": "single_task"}, **SMALL)).model.state_dict()
+    stitched = build(Experiment(tasks=TASKS, encoder={"name": "cross_stitch"}, **SMALL)).model.state_dict()
+    assert all(stitched[name].shape == tensor.shape for name, tensor in single.items())
+    assert all(name.startswith("encoder.units.") for name in stitched.keys() - single.keys())
