@@ -146,6 +146,8 @@ def answer(results: Results) -> str:
     if not priced:
         return f"{first}.{_caution(ranked)}"
     cheapest = min(priced, key=lambda row: (ratio(results, row, "macs"), -row.delta_mtl_mean))
+    if ratio(results, cheapest, "macs") >= 1:
+        return f"{first}; no row is cheaper than {reference.label}.{_caution(ranked)}"
     if cheapest is best:
         return f"{first}, the lowest cost as well.{_caution(ranked)}"
     last = f"{cheapest.label} is the cheapest: Δ_MTL {_delta(cheapest)} with {_share(results, cheapest)}"

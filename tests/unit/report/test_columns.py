@@ -71,6 +71,16 @@ def test_the_answer_names_best_cheapest_and_doubt(make_results: Make) -> None:
     assert "The lead over MTI-Net" not in text or "smaller than the spread" in text
 
 
+def test_the_answer_calls_nothing_cheap_that_costs_more_than_the_reference(make_results: Make) -> None:
+    results = make_results(pictures=False)
+    for row in results.rows:
+        row.cost.deployed.macs = 3.0e9 if row.name == results.reference else 4.0e9
+        row.ratio_to_reference = {}
+    text = answer(results)
+    assert "no row is cheaper than" in text
+    assert "lowest cost" not in text
+
+
 def test_the_answer_doubts_a_lead_within_the_spread_only(make_results: Make) -> None:
     results = make_results(pictures=False)
     results.row("mtinet").delta_mtl_mean = 2.2
