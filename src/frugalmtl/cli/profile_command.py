@@ -88,5 +88,7 @@ def _print(result: dict[str, Any]) -> None:
     shares = result["ratio_to_single_task"]["deployed"]
     words = ", ".join(f"{key.replace('_', ' ')} {value:.3f} x" for key, value in shares.items())
     console.print(f"deployed, relative to deployed single-task networks: {words}")
+    decoder = ", ".join(f"{key} {value}" for key, value in result["single_task_decoder"].items())
+    console.print(f"decoder of the single-task networks: {decoder}", highlight=False)
     for row in result["published"]:
         console.print(f"published: {row}", highlight=False)

@@ -19,10 +19,12 @@ def parser() -> ConfigParser:
 
 def run(arguments: Namespace) -> None:
     """Train, or continue a run that was interrupted; evaluate at the end."""
+    from frugalmtl.experiment import processes
     from frugalmtl.experiment.training import evaluate_run, train_run
 
     config = arguments.made
     folder = Path(arguments.out) if arguments.out else Path("runs") / config.name
     finished = train_run(config, folder, progress=interactive())
     evaluate_run(finished, config.test_split, progress=interactive())
-    print(f"run: {folder}")
+    if processes.first():
+        print(f"run: {folder}")

@@ -37,8 +37,10 @@ def open_dataset(path: str | Path) -> Dataset:
 def contact_sheet(dataset: Dataset, split: str, count: int, path: Path) -> Path:
     """Image and labels of the first samples of a split, one row each, as a PNG; attributes are left out.
 
+    Images of different sizes are stretched to the size of the first.
+
     Raises:
-        UserError: no such split, or images of different sizes without an experiment that gives one.
+        UserError: no such split.
     """
     known("split:", split, dataset.splits)
     positive("count", count)

@@ -98,6 +98,7 @@ def profile(config: Experiment, built: Built, rounds: int | None = None) -> dict
         "image_size": list(built.image_size),
         "batch": 1,
         "convention": CONVENTION,
+        "single_task_decoder": sibling_config.decoder,
         **measured,
         "ratio_to_single_task": {
             "training": ratios(measured["training"], measured["single_task"]),
