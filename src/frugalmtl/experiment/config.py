@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -192,6 +193,10 @@ def row_experiments(comparison: Comparison, seed: int) -> dict[str, Experiment]:
     known("row as reference:", comparison.reference, comparison.rows)
     experiments: dict[str, Experiment] = {}
     for name, changes in comparison.rows.items():
+        if not re.fullmatch(r"[\w-]+", name):
+            raise UserError(
+                f"row {name!r} becomes a folder: take letters, digits, '_' and '-' (any text can be its 'title')"
+            )
         content = merge(comparison.base, {key: value for key, value in (changes or {}).items() if key != "title"})
         content.update(name=name, seed=seed)
         experiment = parse(Experiment, content, f"row {name!r}")

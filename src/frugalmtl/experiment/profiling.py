@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from frugalmtl.deploy import deploy
 from frugalmtl.evaluation.cost import CONVENTION, count, in_convention, latency, peak_memory
-from frugalmtl.experiment.build import Built, build
+from frugalmtl.experiment.build import Built, build, without_weights
 from frugalmtl.experiment.config import Experiment
 
 SECONDS = 60.0
@@ -84,12 +84,16 @@ def profile(config: Experiment, built: Built, rounds: int | None = None) -> dict
         built: its model, trained or not.
         rounds: see :func:`measure`.
     """
+    for row in published_rows(config):
+        if "convention" in row:
+            in_convention(1.0, row["convention"])
+    layout = config.train.memory_format  # the training models in the layout they are trained in: deploying adds none
     sibling_config = replace(single_task_sibling(config), image_size=built.image_size)
-    sibling = build(_without_weights(sibling_config), tasks=built.tasks)
+    sibling = build(without_weights(sibling_config), tasks=built.tasks)
     modules: dict[str, nn.Module] = {
-        "training": built.model,
+        "training": built.model.to(memory_format=layout),
         "deployed": deploy(built.model),
-        "single_task": sibling.model,
+        "single_task": sibling.model.to(memory_format=layout),
         "single_task_deployed": deploy(sibling.model),
     }
     measured = measure(modules, built.image_size, rounds)
@@ -110,9 +114,8 @@ def profile(config: Experiment, built: Built, rounds: int | None = None) -> dict
 
 def published_beside_measured(config: Experiment, measured: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Published figures of the config, each with what was measured in the same convention and their ratio."""
-    rows = config.published or []
     result = []
-    for row in [rows] if isinstance(rows, dict) else rows:
+    for row in published_rows(config):
         compared = dict(row)
         if "flops" in row and "convention" in row:
             own = in_convention(measured["macs"], row["convention"])
@@ -125,5 +128,7 @@ def published_beside_measured(config: Experiment, measured: Mapping[str, Any]) -
     return result
 
 
-def _without_weights(config: Experiment) -> Experiment:
-    return replace(config, backbone={key: value for key, value in config.backbone.items() if key != "weights"})
+def published_rows(config: Experiment) -> list[dict[str, Any]]:
+    """The published figures of a config as a list."""
+    rows = config.published or []
+    return [rows] if isinstance(rows, dict) else rows

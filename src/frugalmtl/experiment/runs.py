@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from frugalmtl.backbones import Backbone
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.files import read_text, write_text
 from frugalmtl.core.types import Scores
 from frugalmtl.deploy import DeployedModel, deploy
 from frugalmtl.engine.checkpoint import load_weights
 from frugalmtl.evaluation.infer import infer
-from frugalmtl.experiment.build import Built, build, build_dataset
+from frugalmtl.experiment.build import Built, build, task_records, tasks_from_records, without_weights
 from frugalmtl.experiment.config import Experiment, as_plain, parse, read_yaml, to_yaml
 from frugalmtl.experiment.environment import environment
 from frugalmtl.export import EXPORTERS, Exported
@@ -24,6 +25,7 @@ from frugalmtl.tasks.base import Image
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
+NETWORK = "network.json"
 FREE = ("published", "name", "evaluate_split", "test_split")
 """Keys of a config that do not change what is learned; ``train`` has such keys of its own
 (:meth:`~frugalmtl.engine.settings.TrainSettings.identity` leaves them out)."""
@@ -43,10 +45,18 @@ class Run:
     config: Experiment
 
     @classmethod
-    def create(cls, folder: Path, config: Experiment) -> Run:
+    def create(cls, folder: Path, config: Experiment, built: Built | None = None) -> Run:
         """Begin a run, or return to one that was begun with the same config.
 
-        Keys that do not change what is learned (workers, splits to evaluate, ...) may differ and are taken over.
+        Keys that do not change what is learned (workers, splits to evaluate, ...) may differ and are taken over. What
+        the
+        network predicts and expects is written down, so that a finished run can be used without its dataset and without
+        the weights it started from.
+
+        Args:
+            folder: of the run.
+            config: the experiment.
+            built: its objects; needed to begin.
 
         Raises:
             UserError: see :meth:`check`.
@@ -55,6 +65,8 @@ class Run:
         begun = (folder / CONFIG).exists()
         if not begun:
             write_text(folder / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
+            if built is not None:
+                write_text(folder / NETWORK, json.dumps(_network(built), indent=1) + "\n")
         if not begun or as_plain(cls.open(folder).config) != as_plain(config):
             write_text(folder / CONFIG, to_yaml(config))
         return cls(folder, config)
@@ -102,8 +114,23 @@ class Run:
         return self.weights.is_dir()
 
     def build(self) -> Built:
-        """The run's objects with initial weights."""
-        return build(self.config, build_dataset(self.config) if self.config.data is not None else None)
+        """The run's objects with random weights.
+
+        Raises:
+            UserError: what the network predicts is not written down, or the file is damaged.
+        """
+        path = self.folder / NETWORK
+        try:
+            facts = json.loads(read_text(path, "record of the network"))
+            tasks = tasks_from_records(facts["tasks"])
+            size, mean, std = (tuple(facts[key]) for key in ("image_size", "mean", "std"))
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error!r}): train again, or restore the file") from None
+        built = build(replace(without_weights(self.config), image_size=size), tasks=tasks)
+        for module in (built.backbone, *built.model.modules()):
+            if isinstance(module, Backbone):
+                module.mean, module.std = mean, std
+        return built
 
     def load(self) -> Built:
         """The run's objects with the final weights, model in eval mode.
@@ -182,6 +209,16 @@ class Run:
         return facts
 
 
+def _network(built: Built) -> dict[str, Any]:
+    """What a trained network predicts and expects."""
+    return {
+        "image_size": built.image_size,
+        "mean": built.backbone.mean,
+        "std": built.backbone.std,
+        "tasks": task_records(built.tasks),
+    }
+
+
 def _binding(config: Experiment) -> dict[str, Any]:
     """What a run may not be continued without; nested keys of ``train`` by their dotted names."""
     plain = {key: value for key, value in as_plain(config).items() if key not in FREE}
@@ -198,8 +235,18 @@ class Predictor:
         self.deployed = deployed
 
     def __call__(self, photo: Image) -> dict[str, Tensor]:
-        """Predict every task."""
+        """Predict every task.
+
+        Raises:
+            UserError: the photograph does not fit into memory.
+        """
         backbone = self.built.backbone
-        return infer(
-            self.deployed, photo, self.tasks, mean=backbone.mean, std=backbone.std, divisor=backbone.size_divisor
-        )
+        try:
+            return infer(
+                self.deployed, photo, self.tasks, mean=backbone.mean, std=backbone.std, divisor=backbone.size_divisor
+            )
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "allocate" not in str(error):
+                raise
+            height, width = photo.shape[:2]
+            raise UserError(f"a photograph of {height} x {width} needs more memory than there is: shrink it") from error

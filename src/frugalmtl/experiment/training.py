@@ -29,6 +29,7 @@ def train_run(
     folder: Path,
     *,
     dataset: Dataset | None = None,
+    start: Path | None = None,
     progress: bool = True,
     title: str = "",
 ) -> Run:
@@ -38,6 +39,7 @@ def train_run(
         config: the experiment.
         folder: of the run.
         dataset: the experiment's, if it is open already.
+        start: folder of the run that ``config.init_from`` stands for, if that is not a path itself.
         progress: show a progress bar; else a plain line per epoch.
         title: what the lines begin with.
 
@@ -51,7 +53,7 @@ def train_run(
     dataset = dataset or build_dataset(config)
     built = build(config, dataset)
     check_training(config, built, dataset)
-    start = start_weights(config)
+    weights = start_weights(config, start)
     settings = (
         replace(config.train, progress="auto" if progress else "plain")
         if config.train.progress == "auto"
@@ -62,14 +64,14 @@ def train_run(
         dataset.prepare(["train", config.evaluate_split] if settings.evaluate_every else ["train"])
     fabric.barrier()
     loader = make_loader(built, dataset, "train", config, rank=fabric.global_rank, world_size=fabric.world_size)
-    run = Run.create(folder, config) if fabric.is_global_zero else Run(folder, config)
+    run = Run.create(folder, config, built) if fabric.is_global_zero else Run(folder, config)
     console = Console(stderr=True)
     if title and fabric.is_global_zero:
         console.print(f"[bold]{title}[/bold] (seed {config.seed})")
-    if start is not None:
-        loaded = load_matching_weights(built.model, start)
+    if weights is not None:
+        loaded = load_matching_weights(built.model, weights)
         if fabric.is_global_zero:
-            console.print(f"start from {start.parent.parent}: {loaded}")
+            console.print(f"start from {weights.parent.parent}: {loaded}")
     train(
         built.model,
         built.balancer,
@@ -179,15 +181,15 @@ def evaluate_run(
     return scores
 
 
-def start_weights(config: Experiment) -> Path | None:
-    """Where the weights lie that training starts from, if from a run's.
+def start_weights(config: Experiment, start: Path | None = None) -> Path | None:
+    """Where the weights lie that training starts from, if from a run's (the run ``start``, or ``config.init_from``).
 
     Raises:
         UserError: no run there, or one that is not finished.
     """
     if config.init_from is None:
         return None
-    source = Run.open(config.init_from)
+    source = Run.open(start or config.init_from)
     if not source.finished:
         raise UserError(f"init_from: {source.folder} is not trained to its end: finish it first")
     return source.weights

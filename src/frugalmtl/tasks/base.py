@@ -5,9 +5,10 @@ Other rooms never ask for a task's name; they read these fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from typing import Any, Literal, ParamSpec
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from torch import Tensor
 from frugalmtl.core.registry import Spec
 
 Image = npt.NDArray[np.uint8]
+Arguments = ParamSpec("Arguments")
 
 
 def _unchanged(label: Tensor, _amount: float = 0.0) -> Tensor:
@@ -71,6 +73,7 @@ class Task:
         weight: fixed loss weight of the published protocol.
         draw: decoded prediction or label of one image -> RGB picture ``[H, W, 3]``; only for dense tasks.
         describe: decoded prediction or label of one image -> words; only for tasks without a map.
+        section: the config section that makes this task again (:func:`kind_of_task` fills it in).
         auxiliary: True if the task is only there to help others (PAD-Net's auxiliary tasks).
     """
 
@@ -97,3 +100,16 @@ class Task:
     draw: Callable[[Tensor], Image] = _no_picture
     describe: Callable[[Tensor], list[str]] = _no_words
     auxiliary: bool = False
+    section: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+def kind_of_task(builder: Callable[Arguments, Task]) -> Callable[Arguments, Task]:
+    """Decorator of a task's builder: the task remembers the section it was made from, so that a run can be opened
+    without its dataset.
+    """
+
+    @wraps(builder)
+    def build(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Task:
+        return replace(builder(*args, **kwargs), section={"kind": builder.__name__, **kwargs})
+
+    return build

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.registry import Spec
-from frugalmtl.tasks.base import Task
+from frugalmtl.tasks.base import Task, kind_of_task
 from frugalmtl.tasks.edges import decode_probability
 from frugalmtl.tasks.segmentation import decode_classes
 
@@ -29,6 +29,7 @@ def _class_word(decoded: Tensor, classes: tuple[str, ...]) -> list[str]:
     return [classes[int(decoded)]]
 
 
+@kind_of_task
 def classification(
     *,
     classes: tuple[str, ...],

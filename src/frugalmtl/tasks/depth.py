@@ -9,7 +9,7 @@ from torch import Tensor
 
 from frugalmtl.core.registry import Spec
 from frugalmtl.tasks._drawing import draw_depth
-from frugalmtl.tasks.base import Task
+from frugalmtl.tasks.base import Task, kind_of_task
 
 
 def decode_depth(raw: Tensor) -> Tensor:
@@ -27,6 +27,7 @@ def has_depth(label: Tensor) -> Tensor:
     return (torch.isfinite(label) & (label > 0)).all(dim=0)
 
 
+@kind_of_task
 def depth(
     *,
     name: str = "depth",

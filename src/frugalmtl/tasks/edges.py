@@ -8,7 +8,7 @@ from torch import Tensor
 
 from frugalmtl.core.registry import Spec
 from frugalmtl.tasks._drawing import draw_probability
-from frugalmtl.tasks.base import Task
+from frugalmtl.tasks.base import Task, kind_of_task
 
 
 def decode_probability(raw: Tensor) -> Tensor:
@@ -21,6 +21,7 @@ def at_most_one(label: Tensor) -> Tensor:
     return ((label >= 0) & (label <= 1)).all(dim=0)
 
 
+@kind_of_task
 def edges(
     *,
     name: str = "edges",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from frugalmtl.core.registry import Spec
 from frugalmtl.tasks._drawing import draw_classes, palette
-from frugalmtl.tasks.base import Task
+from frugalmtl.tasks.base import Task, kind_of_task
 from frugalmtl.tasks.segmentation import not_ignored, segmentation
 
 PARTS = ("background", "head", "torso", "upper_arm", "lower_arm", "upper_leg", "lower_leg")
@@ -24,6 +24,7 @@ def valid_with_people(label: Tensor, ignore: int) -> Tensor:
     return labelled
 
 
+@kind_of_task
 def human_parts(
     *,
     parts: tuple[str, ...] = PARTS,

@@ -10,7 +10,7 @@ from torch import Tensor
 from frugalmtl.core.registry import Spec
 from frugalmtl.layers.vectors import unit_vectors
 from frugalmtl.tasks._drawing import draw_normals
-from frugalmtl.tasks.base import Task
+from frugalmtl.tasks.base import Task, kind_of_task
 
 
 def decode_normals(raw: Tensor) -> Tensor:
@@ -40,6 +40,7 @@ def has_direction(label: Tensor) -> Tensor:
     return label.square().sum(dim=0) > 1e-12
 
 
+@kind_of_task
 def normals(*, name: str = "normals", weight: float = 10.0, auxiliary: bool = False) -> Task:
     """Surface normals: L1 on the normalised prediction, mean angular error in degrees (lower is better).
 

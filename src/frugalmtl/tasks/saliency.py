@@ -6,10 +6,11 @@ from typing import Literal
 
 from frugalmtl.core.registry import Spec
 from frugalmtl.tasks._drawing import draw_probability
-from frugalmtl.tasks.base import Task
+from frugalmtl.tasks.base import Task, kind_of_task
 from frugalmtl.tasks.edges import at_most_one, decode_probability
 
 
+@kind_of_task
 def saliency(
     *,
     name: str = "saliency",

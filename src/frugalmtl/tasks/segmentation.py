@@ -9,7 +9,7 @@ from torch import Tensor
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.registry import Spec
 from frugalmtl.tasks._drawing import draw_classes, palette
-from frugalmtl.tasks.base import Task
+from frugalmtl.tasks.base import Task, kind_of_task
 
 
 def decode_classes(raw: Tensor) -> Tensor:
@@ -22,6 +22,7 @@ def not_ignored(label: Tensor, ignore: int) -> Tensor:
     return label != ignore
 
 
+@kind_of_task
 def segmentation(
     *,
     classes: tuple[str, ...],

@@ -45,7 +45,14 @@ class Uncertainty(LossBalancer):
         self.log_variance = nn.ParameterDict({task.name: nn.Parameter(torch.tensor(float(init))) for task in tasks})
 
     def combine(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """Losses divided by the variances, plus the logarithms that keep those small."""
+        """Losses divided by the variances, plus the logarithms that keep those small.
+
+        A task without labels in the batch (its loss is exactly 0) leaves its variance alone; the logarithm by itself
+        would
+        shrink it, and raise the weight of a rarely labelled task without end (our choice; the paper has full labels).
+        """
         weights = {name: self.factors[name] * torch.exp(-self.log_variance[name]) for name in losses}
-        terms = [weights[name] * loss + 0.5 * self.log_variance[name] for name, loss in losses.items()]
+        terms = [
+            weights[name] * loss + 0.5 * self.log_variance[name] * (loss.detach() != 0) for name, loss in losses.items()
+        ]
         return torch.stack(terms).sum(), {name: weight.detach() for name, weight in weights.items()}

@@ -1,0 +1,99 @@
+"""What a finished run can do: predict, deploy, profile and go on, wherever its data may be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from frugalmtl.cli.main import main
+from frugalmtl.experiment.build import task_records, tasks_from_records
+from frugalmtl.experiment.runs import Run
+from frugalmtl.tasks import TASKS
+from tests.integration.conftest import write_config
+
+ALL = ["segmentation", "depth", "normals", "edges", "saliency", "human_parts", "attributes"]
+
+
+@pytest.fixture
+def run(tmp_path: Path, experiment: dict[str, Any]) -> Path:
+    """A finished run of all seven kinds of tasks."""
+    experiment["tasks"] = ALL
+    config = write_config(tmp_path / "config.yaml", experiment)
+    assert main(["train", "--config", str(config), "--out", str(tmp_path / "run")]) == 0
+    return tmp_path / "run"
+
+
+def test_a_run_can_be_moved_and_used_without_its_data(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = tmp_path / "elsewhere" / "run"
+    moved.parent.mkdir()
+    shutil.move(run, moved)
+    monkeypatch.setattr("frugalmtl.data.rooms.render", None)
+    photo = (np.random.default_rng(0).random((75, 130, 3)) * 255).astype(np.uint8)
+    Image.fromarray(photo).save(tmp_path / "photo.jpg")
+    assert main(["predict", str(moved), str(tmp_path / "photo.jpg"), "skimage:coffee", "--longest", "96"]) == 0
+    pictures = sorted(path.name for path in (moved / "predictions").glob("photo*"))
+    assert pictures == sorted([*(f"photo-{task}.png" for task in ALL[:-1]), "photo-all.png", "photo.txt"])
+    with Image.open(moved / "predictions" / "photo-depth.png") as picture:
+        assert picture.size == (96, 55)
+    capsys.readouterr()
+    assert main(["profile", str(moved), "--json", "--rounds", "1"]) == 0
+    profile = json.loads(capsys.readouterr().out)
+    for name in ("training", "deployed"):
+        assert {"macs", "flops", "params", "bytes", "latency_ms"} <= set(profile[name])
+        assert {"median", "p95"} <= set(profile[name]["latency_ms"])
+        assert 0 < profile["ratio_to_single_task"][name]["macs"] < 1
+    for form, suffix in (("torch_export", ".pt2"), ("onnx", ".onnx"), ("safetensors", ".safetensors")):
+        assert main(["deploy", str(moved), "--format", form]) == 0
+        assert (moved / "deployed" / f"tiny{suffix}").stat().st_size > 10_000
+
+
+def test_training_model_and_deployed_model_score_the_same(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(run)]) == 0
+    assert main(["evaluate", str(run), "--training_model"]) == 0
+    opened = Run.open(run)
+    deployed, training = opened.scores("test"), opened.scores("test-training_model")
+    assert list(deployed) == ALL
+    for task, values in deployed.items():
+        assert values == pytest.approx(training[task], abs=2e-3, nan_ok=True)
+
+
+def test_a_row_starts_from_the_weights_of_an_earlier_one(
+    tmp_path: Path, experiment: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cross-stitch from single-task networks: every weight is found by its name, only the units are new."""
+    first = write_config(tmp_path / "first.yaml", {**experiment, "encoder": {"name": "single_task"}})
+    assert main(["train", "--config", str(first), "--out", str(tmp_path / "first")]) == 0
+    second = {
+        **experiment,
+        "encoder": {"name": "cross_stitch", "pretrain_share": 0},
+        "init_from": str(tmp_path / "first"),
+    }
+    second["train"] = {**experiment["train"], "optimizer": {"name": "sgd", "lr": 1e-12}}
+    capsys.readouterr()
+    config = write_config(tmp_path / "second.yaml", second)
+    assert main(["train", "--config", str(config), "--out", str(tmp_path / "second")]) == 0
+    assert "4 new here (encoder.units." in capsys.readouterr().err.replace("\n", " ")
+    old, new = (Run.open(tmp_path / name).load().model.state_dict() for name in ("first", "second"))
+    for name, tensor in old.items():
+        if "running_" not in name and "num_batches" not in name:
+            torch.testing.assert_close(new[name], tensor)
+
+
+@pytest.mark.parametrize("kind", TASKS.names())
+def test_tasks_survive_being_written_down(kind: str) -> None:
+    arguments = {"classes": ["a", "b"]} if kind in {"segmentation", "classification"} else {}
+    task = TASKS.build({"name": kind, **arguments, "auxiliary": True, "weight": 3.0})
+    (again,) = tasks_from_records(json.loads(json.dumps(task_records([task]))))
+    raw = torch.randn(1, task.channels, 4, 4) if task.dense else torch.randn(1, task.channels)
+    torch.testing.assert_close(again.decode(raw), task.decode(raw))
+    for fact in ("name", "kind", "channels", "classes", "weight", "auxiliary", "loss", "metrics", "primary", "dense"):
+        assert getattr(again, fact) == getattr(task, fact)
