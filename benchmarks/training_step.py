@@ -117,7 +117,7 @@ def main() -> None:
         "# Training step",
         "",
         f"{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start; {versions}; float32, channels-last; median of "
-        f"{arguments.rounds} interleaved rounds after one that is not counted; data loading and optimiser not included.",
+        f"{arguments.rounds} interleaved rounds after one that is not counted; without data loading and optimiser.",
         "",
     ]
     for backbone in arguments.backbones:

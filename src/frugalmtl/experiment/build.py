@@ -17,7 +17,7 @@ from frugalmtl.data import DATASETS, Dataset
 from frugalmtl.decoders import DECODERS
 from frugalmtl.decoders.heads import HEADS
 from frugalmtl.encoders import ENCODERS
-from frugalmtl.evaluation.evaluator import build_metrics
+from frugalmtl.evaluation import METRICS
 from frugalmtl.experiment.config import Experiment
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks import TASKS, Task
@@ -92,7 +92,7 @@ def _check_task(task: Task) -> None:
         raise UserError(f"the weight of task {task.name!r} must be 0 or more, but got {task.weight!r}")
     if not (isinstance(task.auxiliary, bool) and isinstance(task.higher_is_better, bool)):
         raise UserError(f"'auxiliary' and 'higher_is_better' of task {task.name!r} must be true or false")
-    keys = {key: higher for metric in build_metrics(task) for key, higher in metric.directions.items()}
+    keys = {key: higher for spec in task.metrics for key, higher in METRICS.build(spec).directions.items()}
     known(f"score as primary of task {task.name!r}:", task.primary, keys)
 
 
