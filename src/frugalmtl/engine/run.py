@@ -34,6 +34,7 @@ from frugalmtl.model import MultiTaskModel
 
 _CPU = torch.device("cpu")
 _COMMON = {"identity", "history", "seconds", "steps"}
+_PART = "part of the losses: "
 _RUNNING = _COMMON | {"stage", "epoch", "step", "optimizer", "scaler", "random", "sums", "count"}
 
 
@@ -240,7 +241,8 @@ class Run:
             next(source, None)  # lets the loader close its epoch
 
     def _count(self, report: StepReport) -> None:
-        for name, loss in report.losses.items():
+        parts = {f"{_PART}{name}": loss for name, loss in report.parts.items()}
+        for name, loss in {**report.losses, **parts}.items():
             self.sums[name] = self.sums[name] + loss if name in self.sums else loss
         self.count += 1
 
@@ -258,8 +260,10 @@ class Run:
     def _end_epoch(self, stage: Stage, epoch: int, label: str) -> None:
         names = list(self.sums)
         means = average(torch.stack([self.sums[name] for name in names]) / self.count).tolist()
-        losses = dict(zip(names, means, strict=True))
-        record: dict[str, Any] = {"epoch": epoch, "stage": stage.name, "losses": losses}
+        every_mean = dict(zip(names, means, strict=True))
+        losses = {name: mean for name, mean in every_mean.items() if not name.startswith(_PART)}
+        parts = {name.removeprefix(_PART): mean for name, mean in every_mean.items() if name.startswith(_PART)}
+        record: dict[str, Any] = {"epoch": epoch, "stage": stage.name, "losses": losses, "parts": parts}
         every = self.settings.evaluate_every
         if self.evaluate is not None and every and ((epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs):
             broadcast(self.model.buffers())

@@ -197,7 +197,8 @@ def _epoch(record: Mapping[str, Any], tasks: Sequence[Task]) -> Epoch:
     scores = record.get("scores", {})
     return Epoch(
         epoch=record["epoch"] + 1,
-        loss={task.name: record["losses"][task.name] for task in tasks if task.name in record["losses"]},
+        # The loss of the final prediction alone: with deep supervision the sum would not compare between rows.
+        loss={task.name: record["parts"][task.name] for task in tasks if task.name in record["parts"]},
         metric={task.name: scores[task.name][task.primary] for task in tasks if task.name in scores},
     )
 
