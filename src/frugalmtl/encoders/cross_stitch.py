@@ -18,7 +18,7 @@ from frugalmtl.encoders.base import Encoder, SeparateNetworks
 
 
 class CrossStitch(Encoder):
-    r"""Cross-stitch network: after each stage the tasks' features are mixed, :math:`\tilde x_i = \sum_j a_{ij} x_j`.
+    r"""Cross-stitch network: after each stage the tasks' features are mixed, ``x_i' = sum_j a_ij x_j``.
 
     The weights a start at ``own`` on the diagonal and ``other`` beside it. The networks are first trained alone (the
     units are bypassed), then together with the units, whose learning rate is ``lr_factor`` times higher.
