@@ -78,6 +78,12 @@ def test_decoded_predictions_are_drawn_or_described(kind: str) -> None:
         assert picture.shape == (6, 8, 3)
         assert picture.dtype.name == "uint8"
         assert task.draw(label_of(task)).shape == (6, 8, 3)
+        assert list(task.legend) == list(task.classes)
+        assert bool(task.legend) != bool(task.reads), "either classes have colours, or one line says how to read it"
+        if task.label_type == "classes":
+            for index, colour in enumerate(task.legend.values()):
+                pixel = task.draw(torch.full((1, 1), index))[0, 0]
+                assert colour == "#" + bytes(pixel.tolist()).hex()
     else:
         assert set(task.describe(decoded[0])) <= set(task.classes)
 

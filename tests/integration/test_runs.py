@@ -42,6 +42,9 @@ def test_a_run_can_be_moved_and_used_without_its_data(
     assert main(["predict", str(moved), str(tmp_path / "photo.jpg"), "skimage:coffee", "--longest", "96"]) == 0
     pictures = sorted(path.name for path in (moved / "predictions").glob("photo*"))
     assert pictures == sorted([*(f"photo-{task}.png" for task in ALL[:-1]), "photo-all.png", "photo.txt"])
+    with Image.open(moved / "predictions" / "legend.png") as legend:
+        colours = {colour for _, colour in legend.convert("RGB").getcolors(1 << 20)}
+    assert {(0x4E, 0x79, 0xA7), (0xF2, 0x8E, 0x2B)} <= colours, "the legend shows the colours of the first classes"
     with Image.open(moved / "predictions" / "photo-depth.png") as picture:
         assert picture.size == (96, 55)
     capsys.readouterr()

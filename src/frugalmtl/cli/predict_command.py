@@ -29,7 +29,7 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Write overlays of every task."""
-    from frugalmtl.experiment.photographs import distinct, read_photo, save_predictions, shrink
+    from frugalmtl.experiment.photographs import distinct, read_photo, save_legend, save_predictions, shrink
     from frugalmtl.experiment.runs import Run
 
     photos = [read_photo(source) for source in arguments.photos]
@@ -42,3 +42,4 @@ def run(arguments: Namespace) -> None:
         small = photo if arguments.longest is None else shrink(photo, arguments.longest)
         for path in save_predictions(small, predictor(small), predictor.tasks, folder, name):
             print(path)
+    print(save_legend(predictor.tasks, folder / "legend.png") or "")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from frugalmtl.data import Dataset, Transform
-from frugalmtl.experiment.photographs import distinct, read_photo, save_predictions, shrink
+from frugalmtl.experiment.photographs import distinct, read_photo, save_legend, save_predictions, shrink
 from frugalmtl.experiment.runs import Predictor, Run
 from frugalmtl.report import Panel, Shown, make_panels
 
@@ -54,4 +54,6 @@ def photo_panels(
         decoded = predictor(photo)
         save_predictions(photo, decoded, predictor.tasks, folder / "predictions", name)
         samples.append(Shown(name, torch.from_numpy(photo.copy()).permute(2, 0, 1), predictions={row: decoded}))
+    if samples:
+        save_legend(predictor.tasks, folder / "predictions" / "legend.png")
     return make_panels(samples, predictor.tasks, folder, stem="photo")

@@ -96,6 +96,28 @@ def save_picture(picture: Image, path: Path) -> Path:
     return path
 
 
+def save_legend(tasks: Sequence[Task], path: Path) -> Path | None:
+    """One PNG that says what the colours of the pictures mean; nothing to say, no file."""
+    lines: list[tuple[str, str | None]] = []
+    for task in tasks:
+        if task.legend or task.reads:
+            lines.append((f"{task.name}: {task.reads}".rstrip(": "), None))
+            lines.extend((name, colour) for name, colour in task.legend.items())
+    if not lines:
+        return None
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    figure = Figure(figsize=(5.5, 0.3 + 0.23 * len(lines)))
+    patches = [Patch(facecolor=colour or "none", edgecolor="grey" if colour else "none") for _, colour in lines]
+    texts = figure.legend(patches, [text for text, _ in lines], loc="upper left", frameon=False).get_texts()
+    for text, (_, colour) in zip(texts, lines, strict=True):
+        text.set_fontweight("normal" if colour else "bold")
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, bbox_inches="tight")
+    return path
+
+
 def save_predictions(
     photo: Image, decoded: dict[str, Tensor], tasks: Sequence[Task], folder: Path, name: str
 ) -> list[Path]:

@@ -190,7 +190,16 @@ def _primary(scores: Scores, tasks: Sequence[Task]) -> dict[str, float]:
 
 def _task_info(task: Task) -> TaskInfo:
     units = {key: unit for metric in build_metrics(task) for key, unit in metric.units.items()}
-    return TaskInfo(task.name, task.primary, task.higher_is_better, task.kind, units.get(task.primary, ""), task.weight)
+    return TaskInfo(
+        name=task.name,
+        primary=task.primary,
+        higher_is_better=task.higher_is_better,
+        kind=task.kind,
+        unit=units.get(task.primary, ""),
+        weight=float(task.weight),
+        legend=dict(task.legend),
+        reads=task.reads,
+    )
 
 
 def _epoch(record: Mapping[str, Any], tasks: Sequence[Task]) -> Epoch:

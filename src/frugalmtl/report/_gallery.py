@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from frugalmtl.report._html import Markup, join, tag
 from frugalmtl.report._tables import row_name
 from frugalmtl.report.results import Cell, Panel, Results
@@ -39,7 +41,29 @@ def gallery(results: Results, panels: list[Panel], pictures: dict[str, str], nam
         hidden=True,
     )
     grids = [_grid(results, panel, tasks, pictures, index) for index, panel in enumerate(panels)]
-    return tag("div", menus, *grids, class_="gallery", id=name, data_gallery=True)
+    return tag("div", menus, *grids, _legend(results, tasks), class_="gallery", id=name, data_gallery=True)
+
+
+def _legend(results: Results, shown: list[str]) -> Markup | None:
+    """What the colours mean, task by task."""
+    lines = []
+    for task in results.tasks:
+        if task.name not in shown or not (task.legend or task.reads):
+            continue
+        chips = [
+            tag("li", tag("span", class_="chip", style=f"background:{_colour(colour)}"), name)
+            for name, colour in task.legend.items()
+        ]
+        meaning = tag("ul", *chips, class_="chips") if chips else tag("span", task.reads)
+        lines.append(tag("div", tag("strong", task.name), meaning, class_="meaning"))
+    if not lines:
+        return None
+    return tag("details", tag("summary", "What the colours mean"), *lines, class_="legend", open=True)
+
+
+def _colour(text: str) -> str:
+    """A colour of a results file, as far as it is one: the text goes into a style attribute."""
+    return text if re.fullmatch(r"#[0-9a-fA-F]{6}", text) else "transparent"
 
 
 def _has(panel: Panel, task: str) -> bool:

@@ -53,7 +53,12 @@ class Protocol:
 
 @dataclass
 class TaskInfo:
-    """What the report needs to know of a task; the facts come from :class:`frugalmtl.tasks.base.Task`."""
+    """What the report needs to know of a task; the facts come from :class:`frugalmtl.tasks.base.Task`.
+
+    Attributes:
+        legend: ``{class: "#rrggbb"}`` of its pictures.
+        reads: how its pictures are read, where there are no classes.
+    """
 
     name: str
     primary: str
@@ -61,6 +66,8 @@ class TaskInfo:
     kind: str = ""
     unit: str = ""
     weight: float = 1.0
+    legend: dict[str, str] = field(default_factory=dict)
+    reads: str = ""
 
 
 @dataclass

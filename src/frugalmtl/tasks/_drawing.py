@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -29,6 +30,17 @@ def palette(count: int, *, background: bool = False) -> Image:
     if background:
         colours = [(0, 0, 0), *colours]
     return np.array(colours[:count], dtype=np.uint8)
+
+
+def legend_of(classes: Sequence[str], colours: Image) -> dict[str, str]:
+    """``{class: "#rrggbb"}``.
+
+    >>> legend_of(["wall", "floor"], palette(2))
+    {'wall': '#4e79a7', 'floor': '#f28e2b'}
+    """
+    return {
+        name: "#" + "".join(f"{part:02x}" for part in colour) for name, colour in zip(classes, colours, strict=True)
+    }
 
 
 def draw_classes(classes: Tensor, colours: Image, ignore: int | None) -> Image:

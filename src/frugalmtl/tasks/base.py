@@ -73,6 +73,8 @@ class Task:
         weight: fixed loss weight of the published protocol.
         draw: decoded prediction or label of one image -> RGB picture ``[H, W, 3]``; only for dense tasks.
         describe: decoded prediction or label of one image -> words; only for tasks without a map.
+        legend: ``{class: "#rrggbb"}`` of the picture, for tasks that are drawn class by class.
+        reads: one line that says how the picture of a continuous task is read.
         section: the config section that makes this task again (:func:`kind_of_task` fills it in).
         auxiliary: True if the task is only there to help others (PAD-Net's auxiliary tasks).
     """
@@ -99,6 +101,8 @@ class Task:
     weight: float = 1.0
     draw: Callable[[Tensor], Image] = _no_picture
     describe: Callable[[Tensor], list[str]] = _no_words
+    legend: Mapping[str, str] = field(default_factory=dict, compare=False)
+    reads: str = ""
     auxiliary: bool = False
     section: Mapping[str, Any] = field(default_factory=dict, compare=False)
 

@@ -58,5 +58,6 @@ def depth(
         valid=has_depth,
         weight=weight,
         draw=draw_depth,
+        reads="bright is near, dark is far (scale of 1/depth, per picture)",
         auxiliary=auxiliary,
     )

@@ -55,5 +55,6 @@ def edges(
         valid=at_most_one,
         weight=weight,
         draw=draw_probability,
+        reads="white: a boundary",
         auxiliary=auxiliary,
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.core.registry import Spec
-from frugalmtl.tasks._drawing import draw_classes, palette
+from frugalmtl.tasks._drawing import draw_classes, legend_of, palette
 from frugalmtl.tasks.base import Task, kind_of_task
 from frugalmtl.tasks.segmentation import not_ignored, segmentation
 
@@ -49,10 +49,12 @@ def human_parts(
     """
     plain = segmentation(classes=parts, name=name, ignore=ignore, weight=weight, absent=absent, auxiliary=auxiliary)
     metric = Spec("mean_iou", {"num_classes": len(parts), "absent": absent, "skip_background_only_images": True})
+    colours = palette(len(parts), background=True)
     return replace(
         plain,
         kind="human_parts",
         metrics=(metric,),
         valid=partial(valid_with_people, ignore=ignore),
-        draw=partial(draw_classes, colours=palette(len(parts), background=True), ignore=ignore),
+        draw=partial(draw_classes, colours=colours, ignore=ignore),
+        legend=legend_of(parts, colours),
     )

@@ -66,5 +66,6 @@ def normals(*, name: str = "normals", weight: float = 10.0, auxiliary: bool = Fa
         valid=has_direction,
         weight=weight,
         draw=draw_normals,
+        reads="red: facing right, green: up, blue: towards the camera",
         auxiliary=auxiliary,
     )

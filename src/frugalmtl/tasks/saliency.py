@@ -41,5 +41,6 @@ def saliency(
         valid=at_most_one,
         weight=weight,
         draw=draw_probability,
+        reads="white: what one looks at first",
         auxiliary=auxiliary,
     )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.registry import Spec
-from frugalmtl.tasks._drawing import draw_classes, palette
+from frugalmtl.tasks._drawing import draw_classes, legend_of, palette
 from frugalmtl.tasks.base import Task, kind_of_task
 
 
@@ -64,5 +64,6 @@ def segmentation(
         valid=partial(not_ignored, ignore=ignore),
         weight=weight,
         draw=partial(draw_classes, colours=colours, ignore=ignore),
+        legend=legend_of(classes, colours),
         auxiliary=auxiliary,
     )

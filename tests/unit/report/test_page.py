@@ -214,3 +214,16 @@ def test_the_cost_table_says_what_deploying_saved_and_only_where_it_did(make_res
     assert text.count("saved by deploying") == 1
     assert "saved by deploying75 %" in text
     assert text.count("of the reference") >= len(results.rows)
+
+
+def test_colours_are_explained_and_cannot_smuggle_style(make_results: Make, tmp_path: Path) -> None:
+    results = make_results()
+    first, second = results.tasks[:2]
+    first.legend = {"wall": "#4e79a7", "<b>floor</b>": "red; background-image:url(evil)"}
+    second.reads = "bright is near"
+    page = page_module.render_page(results, tmp_path)
+    assert "What the colours mean" in page
+    assert "background:#4e79a7" in page
+    assert "bright is near" in page
+    assert "evil" not in page
+    assert "<b>floor" not in page
