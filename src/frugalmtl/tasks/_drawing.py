@@ -11,11 +11,12 @@ from torch import Tensor
 
 from frugalmtl.tasks.base import Image
 
-# Tableau's twenty colours ordered so that neighbours differ; further classes walk round the hue circle by the golden
-# angle.
+# Tableau's ten colours, then ten light and dark ones that differ from them and from one another; further classes walk
+# round
+# the hue circle by the golden angle.
 _FIRST = (
     "4e79a7 f28e2b 59a14f e15759 76b7b2 edc948 b07aa1 9c755f ff9da7 bab0ac "
-    "a0cbe8 ffbe7d 8cd17d d37295 499894 f1ce63 d4a6c8 d7b5a6 86bcb6 79706e"
+    "a0cbe8 ffd8a8 b8e994 8b1e3f 1b5e5a 3b3b6d 2f6f2f 6b3d1e e0d7f5 303030"
 ).split()
 
 
