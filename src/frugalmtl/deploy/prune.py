@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from frugalmtl.deploy.observe import Observation, tensors_in
+from frugalmtl.deploy.replace import replace_modules
 
 
 class Unread(nn.Module):
@@ -48,11 +49,11 @@ def prune_dead(root: nn.Module, seen: Observation) -> None:
         if not met:
             break
         chosen -= met
-    for parent in list(root.modules()):
-        for name, child in list(parent.named_children()):
-            if child in chosen:
-                output = seen.calls[child][0].output
-                parent.add_module(name, Unread(None if isinstance(output, Tensor) else len(output)))
+    replace_modules(root, {module: _stand_in(seen.calls[module][0].output) for module in chosen})
+
+
+def _stand_in(output: Tensor | list[Tensor]) -> Unread:
+    return Unread(None if isinstance(output, Tensor) else len(output))
 
 
 def _outputs(module: nn.Module, seen: Observation) -> list[Tensor]:

@@ -29,12 +29,11 @@ from frugalmtl.engine.regime import Rates, build_optimizer, freeze, set_modes
 from frugalmtl.engine.schedules import Progress
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.step import Stepper, StepReport
-from frugalmtl.losses import Criterion
+from frugalmtl.losses import Criterion, totals_by_task
 from frugalmtl.model import MultiTaskModel
 
 _CPU = torch.device("cpu")
 _COMMON = {"identity", "history", "seconds", "steps"}
-_PART = "part of the losses: "
 _RUNNING = _COMMON | {"stage", "epoch", "step", "optimizer", "scaler", "random", "sums", "count"}
 
 
@@ -241,8 +240,7 @@ class Run:
             next(source, None)  # lets the loader close its epoch
 
     def _count(self, report: StepReport) -> None:
-        parts = {f"{_PART}{name}": loss for name, loss in report.parts.items()}
-        for name, loss in {**report.losses, **parts}.items():
+        for name, loss in report.parts.items():
             self.sums[name] = self.sums[name] + loss if name in self.sums else loss
         self.count += 1
 
@@ -260,9 +258,8 @@ class Run:
     def _end_epoch(self, stage: Stage, epoch: int, label: str) -> None:
         names = list(self.sums)
         means = average(torch.stack([self.sums[name] for name in names]) / self.count).tolist()
-        every_mean = dict(zip(names, means, strict=True))
-        losses = {name: mean for name, mean in every_mean.items() if not name.startswith(_PART)}
-        parts = {name.removeprefix(_PART): mean for name, mean in every_mean.items() if name.startswith(_PART)}
+        parts = dict(zip(names, means, strict=True))
+        losses = totals_by_task(parts)
         record: dict[str, Any] = {"epoch": epoch, "stage": stage.name, "losses": losses, "parts": parts}
         every = self.settings.evaluate_every
         if self.evaluate is not None and every and ((epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs):

@@ -25,15 +25,13 @@ class StepReport:
     """What one step tells the log; scalars on the device, means over the step's batches.
 
     Attributes:
-        losses: unweighted loss per task, auxiliary predictions included.
-        parts: the summands of the losses, apart.
+        parts: the unweighted losses, those of auxiliary predictions apart.
         penalties: the model's penalties, unweighted.
         weights: the balancer's weights (of the last batch).
         statistics: mean of each of the model's statistics (of the last batch).
         gradient_norm: of all parameters before clipping; None under loss scaling without clipping.
     """
 
-    losses: dict[str, Tensor] = field(default_factory=dict)
     parts: dict[str, Tensor] = field(default_factory=dict)
     penalties: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, Tensor | float] = field(default_factory=dict)
@@ -127,7 +125,6 @@ class Stepper:
                     scale=scale,
                 )
             )
-        _add(report.losses, losses.by_task, share)
         _add(report.parts, losses.parts, share)
         _add(report.penalties, predictions.penalties, share)
         report.statistics = {name: value.detach().float().mean() for name, value in predictions.statistics.items()}

@@ -27,8 +27,8 @@ def test_panels(
     tasks = first.tasks
     plain = Transform(tasks, first.built.image_size, None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), fit=config.fit)
     samples = []
-    for index in range(0, len(split) - len(split) % max(count, 1), max(1, len(split) // max(count, 1))):
-        example = plain(split.load(index))
+    for place in range(count):
+        example = plain(split.load(place * (len(split) // count)))
         image = (example.image * 255).round().clamp(0, 255).to(torch.uint8)
         photo = image.permute(1, 2, 0).numpy()
         samples.append(
@@ -40,7 +40,7 @@ def test_panels(
                 valid=example.valid,
             )
         )
-    return make_panels(samples[:count], tasks, folder)
+    return make_panels(samples, tasks, folder)
 
 
 def photo_panels(

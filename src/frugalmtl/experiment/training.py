@@ -197,10 +197,14 @@ def start_weights(config: Experiment, start: Path | None = None) -> Path | None:
 
 def _evaluation(
     built: Built, dataset: Dataset, config: Experiment, rank: int, world_size: int
-) -> Callable[[nn.Module], Scores]:
+) -> Callable[[nn.Module], Scores] | None:
+    """What scores the model during training, if the settings ask for it; one loader serves every evaluation."""
+    if not config.train.evaluate_every:
+        return None
+    split = config.evaluate_split
+    loader = make_loader(built, dataset, split, config, rank=rank, world_size=world_size, training=False)
+
     def score(model: nn.Module) -> Scores:
-        split = config.evaluate_split
-        loader = make_loader(built, dataset, split, config, rank=rank, world_size=world_size, training=False)
         return evaluate(model, loader.epoch(), built.tasks)
 
     return score

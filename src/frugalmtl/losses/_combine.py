@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -29,6 +29,19 @@ class TaskLosses:
 
     by_task: dict[str, Tensor]
     parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+def totals_by_task(parts: Mapping[str, float]) -> dict[str, float]:
+    """Sums of :attr:`TaskLosses.parts` (or of their means) task by task: what :attr:`TaskLosses.by_task` holds.
+
+    >>> totals_by_task({"near": 1.0, "near@initial": 0.5, "far": 2.0})
+    {'near': 1.5, 'far': 2.0}
+    """
+    totals: dict[str, float] = {}
+    for name, value in parts.items():
+        task = name.split("@")[0]
+        totals[task] = totals.get(task, 0.0) + value
+    return totals
 
 
 class Criterion:
