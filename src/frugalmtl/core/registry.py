@@ -104,33 +104,50 @@ class Registry:
         """
         spec = Spec.of(self.what, value)
         member, schema = self.get(spec.name), self.schema(spec.name)
-        for key in spec.args:
-            known(f"argument of {self.what} {spec.name!r}:", key, schema)
-        missing = [key for key, item in schema.items() if item.default is item.empty and key not in spec.args]
-        if missing:
-            raise UserError(f"{self.what} {spec.name!r} needs {', '.join(missing)}: add it to its section")
-        if not schema:
-            return spec
-        parser = ArgumentParser(exit_on_error=False)
-        skip: set[str | int] = {key for key in inspect.signature(member).parameters if key not in schema}
-        if inspect.isclass(member):
-            parser.add_class_arguments(member, skip=skip)
-        else:
-            parser.add_function_arguments(member, skip=skip)
-        try:
-            parsed = parser.parse_object(spec.args)
-        except Exception as error:  # jsonargparse raises several kinds; each means that a value does not fit
-            reason = " ".join(str(error).split())
-            culprit = re.search(r'key "([^".]+)', reason)
-            key = culprit.group(1) if culprit and culprit.group(1) in schema else ""
-            expected = f"{key} must be {_type_name(schema[key])}, but got {spec.args.get(key)!r}" if key else reason
-            raise UserError(f"{self.what} {spec.name!r}: {expected}") from None
-        return Spec(spec.name, {key: parsed[key] for key in spec.args})
+        return Spec(spec.name, check_arguments(f"{self.what} {spec.name!r}", member, schema, spec.args))
 
     def build(self, value: SpecLike | Spec, *injected: Any) -> Any:
         """Check the section and call the member with ``injected`` positionally and the section's keys by keyword."""
         spec = self.check(value)
         return self.get(spec.name)(*injected, **spec.args)
+
+
+def check_arguments(
+    what: str, member: Callable[..., Any], schema: Mapping[str, inspect.Parameter], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Check a section's keys and types against a signature, and return the given ones as the types ask for them.
+
+    Args:
+        what: the section in messages.
+        member: the class or function.
+        schema: those of its parameters that the section may set.
+        arguments: the section's keys and values.
+
+    Raises:
+        UserError: unknown key, missing or ill-typed value.
+    """
+    for key in arguments:
+        known(f"argument of {what}:", str(key), schema)
+    missing = [key for key, item in schema.items() if item.default is item.empty and key not in arguments]
+    if missing:
+        raise UserError(f"{what} needs {', '.join(missing)}: add it to its section")
+    if not schema:
+        return {}
+    parser = ArgumentParser(exit_on_error=False)
+    skip: set[str | int] = {key for key in inspect.signature(member).parameters if key not in schema}
+    if inspect.isclass(member):
+        parser.add_class_arguments(member, skip=skip)
+    else:
+        parser.add_function_arguments(member, skip=skip)
+    try:
+        parsed = parser.parse_object(dict(arguments))
+    except Exception as error:  # jsonargparse raises several kinds; each means that a value does not fit
+        reason = " ".join(str(error).split())
+        culprit = re.search(r'key "([^".]+)', reason)
+        key = culprit.group(1) if culprit and culprit.group(1) in schema else ""
+        expected = f"{key} must be {_type_name(schema[key])}, but got {arguments.get(key)!r}" if key else reason
+        raise UserError(f"{what}: {expected}") from None
+    return {key: parsed[key] for key in arguments}
 
 
 def _type_name(parameter: inspect.Parameter) -> str:

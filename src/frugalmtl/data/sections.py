@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from typing import Any, TypeVar
 
-from jsonargparse import ArgumentParser
-
-from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.registry import check_arguments
 
 Settings = TypeVar("Settings")
 
@@ -26,12 +25,4 @@ def settings(kind: type[Settings], section: Mapping[str, Any], what: str) -> Set
     """
     if not is_dataclass(kind):
         raise TypeError(f"{kind} is not a dataclass")
-    for key in section:
-        known(f"argument of {what}:", str(key), [item.name for item in fields(kind)])
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind)
-    try:
-        values = vars(parser.parse_object(dict(section)))
-    except Exception as error:  # jsonargparse raises several kinds; each means that a value does not fit
-        raise UserError(f"{what}: {error}") from None
-    return kind(**values)
+    return kind(**check_arguments(what, kind, inspect.signature(kind).parameters, section))
