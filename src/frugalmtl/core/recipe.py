@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 from frugalmtl.core.checks import UserError
 
@@ -17,11 +18,16 @@ class ParameterGroup:
         pattern: shell pattern over parameter names of the model (``"encoder.units.*"``).
         lr_factor: multiplies the stage's learning rate for this group, at every step of the schedule.
         weight_decay: replaces the optimiser's weight decay; ``None`` keeps it.
+        optimizer: section of ``engine/optimizers`` (name and arguments): these parameters get an optimiser of their own
+            with its own learning rate; ``None`` leaves them with the run's.
+        scheduled: whether the run's schedule and warm-up act on this group; else its rate stays constant.
     """
 
     pattern: str
     lr_factor: float = 1.0
     weight_decay: float | None = None
+    optimizer: Mapping[str, Any] | None = None
+    scheduled: bool = True
 
 
 @dataclass(frozen=True)

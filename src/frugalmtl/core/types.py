@@ -79,3 +79,26 @@ class Predictions:
     auxiliary: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     penalties: dict[str, Tensor] = field(default_factory=dict)
     statistics: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Heatmap:
+    """A picture of numbers: what a trained encoder has to show of itself (shares of channels, weights of a mix).
+
+    Attributes:
+        name: short and unique for the encoder, fit for a file name (``"own_channels"``).
+        title: one line for the reader.
+        rows: names of the rows (tasks).
+        columns: names of the columns (layers, in order of execution).
+        values: one list per row, one number per column; NaN where there is nothing to show.
+        caption: how the picture is read.
+        limits: the values at both ends of the colour scale.
+    """
+
+    name: str
+    title: str
+    rows: list[str]
+    columns: list[str]
+    values: list[list[float]]
+    caption: str = ""
+    limits: tuple[float, float] = (0.0, 1.0)

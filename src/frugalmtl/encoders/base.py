@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from frugalmtl.core.recipe import Stage
-from frugalmtl.core.types import Features, Pyramid
+from frugalmtl.core.types import Features, Heatmap, Pyramid
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What an encoder may know of the model that it is part of.
+
+    Attributes:
+        image_size: height and width that the network sees.
+        decoder_macs: multiply-adds of the deployed decoder per image.
+        latency: measures the model as it would be deployed now: milliseconds per image. Slow; None if not available.
+    """
+
+    image_size: tuple[int, int]
+    decoder_macs: float
+    latency: Callable[[], float] | None = None
 
 
 class Encoder(nn.Module):
@@ -25,11 +41,25 @@ class Encoder(nn.Module):
         task_names: the tasks, in order.
         channels: channels of the pyramid's levels (the same for every task).
         strides: strides of the pyramid's levels.
+        read_levels: ``{task: indices of its levels that final predictions depend on}``, told by whoever knows the
+            decoder before :meth:`deploy` or :meth:`plan`; None stands for all.
+        budget: what the whole deployed model was asked to cost, as the config says it; None if nothing was asked.
+        target_macs: the same in multiply-adds per image, once :meth:`plan` has been called.
     """
 
     task_names: tuple[str, ...]
     channels: list[int]
     strides: list[int]
+    read_levels: Mapping[str, Sequence[int]] | None = None
+    budget: str | None = None
+    target_macs: float | None = None
+
+    def plan(self, surroundings: Surroundings) -> None:
+        """Called once before a training begins; a method that keeps a budget learns here what the rest costs.
+
+        Raises:
+            UserError: the budget cannot be kept.
+        """
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Image ``[B, 3, H, W]`` -> the tensors of the cut."""
@@ -52,6 +82,10 @@ class Encoder(nn.Module):
 
     def enter_epoch(self, epoch: int, epochs: int) -> None:
         """Called by the engine before each epoch of a stage (0-based, of that stage)."""
+
+    def pictures(self) -> list[Heatmap]:
+        """What a trained encoder shows of itself in a report."""
+        return []
 
     def deploy(self) -> nn.Module:
         """A plain module ``image -> {task: pyramid}`` that stores and computes only what inference needs.
