@@ -45,6 +45,7 @@ class Encoder(nn.Module):
             decoder before :meth:`deploy` or :meth:`plan`; None stands for all.
         budget: what the whole deployed model was asked to cost, as the config says it; None if nothing was asked.
         target_macs: the same in multiply-adds per image, once :meth:`plan` has been called.
+        target_latency_ms: the same in milliseconds per image, for a budget of time; None for any other.
     """
 
     task_names: tuple[str, ...]
@@ -53,6 +54,7 @@ class Encoder(nn.Module):
     read_levels: Mapping[str, Sequence[int]] | None = None
     budget: str | None = None
     target_macs: float | None = None
+    target_latency_ms: float | None = None
 
     def plan(self, surroundings: Surroundings) -> None:
         """Called once before a training begins; a method that keeps a budget learns here what the rest costs.

@@ -19,6 +19,9 @@ from frugalmtl.engine.settings import TrainSettings
 Section = dict[str, Any]
 Config = TypeVar("Config")
 
+ROW_TEXTS = ("title", "curve")
+"""Keys of a comparison's row that are no keys of an experiment."""
+
 
 @dataclass
 class Experiment:
@@ -81,7 +84,8 @@ class Comparison:
         base: what all rows have in common (an :class:`Experiment`).
         rows: ``{row name: {key: value that differs}}`` in the order of the table. A section with another ``name``
             replaces the
-            base's section; other mappings are merged. The extra key ``title`` is the row's title in the report.
+            base's section; other mappings are merged. Two extra keys are for the report: ``title`` is the row's title;
+            rows with the same ``curve`` are operating points of one method, joined by a line of that name.
         reference: the row that Delta_MTL is taken against.
         seeds: one training per row and seed.
         name: name of the comparison.
@@ -182,6 +186,18 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
+def row_text(comparison: Comparison, row: str, key: str, default: str) -> str:
+    """One of the texts that a comparison's row has beside its experiment.
+
+    Raises:
+        UserError: it is neither a text nor a number.
+    """
+    value = (comparison.rows[row] or {}).get(key, default)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UserError(f"{key!r} of row {row!r} must be a text, but got {value!r}")
+    return str(value)
+
+
 def row_experiments(comparison: Comparison, seed: int) -> dict[str, Experiment]:
     """The experiment of every row for one seed, checked.
 
@@ -197,7 +213,9 @@ def row_experiments(comparison: Comparison, seed: int) -> dict[str, Experiment]:
             raise UserError(
                 f"row {name!r} becomes a folder: take letters, digits, '_' and '-' (any text can be its 'title')"
             )
-        content = merge(comparison.base, {key: value for key, value in (changes or {}).items() if key != "title"})
+        for key in ROW_TEXTS:
+            row_text(comparison, name, key, "")
+        content = merge(comparison.base, {key: value for key, value in (changes or {}).items() if key not in ROW_TEXTS})
         content.update(name=name, seed=seed)
         experiment = parse(Experiment, content, f"row {name!r}")
         if experiment.init_from is not None and experiment.init_from in comparison.rows:

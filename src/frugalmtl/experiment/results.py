@@ -17,7 +17,7 @@ from frugalmtl.evaluation.cost import CONVENTION
 from frugalmtl.evaluation.delta import delta_mtl, mean_rank
 from frugalmtl.evaluation.evaluator import build_metrics
 from frugalmtl.experiment.build import Built
-from frugalmtl.experiment.config import Comparison, Experiment, as_plain
+from frugalmtl.experiment.config import Comparison, Experiment, as_plain, row_text
 from frugalmtl.experiment.environment import environment, hardware
 from frugalmtl.experiment.runs import Run
 from frugalmtl.report import (
@@ -41,7 +41,8 @@ def collect(
     runs: Mapping[str, Sequence[Run]],
     dataset: Dataset,
     loaded: Mapping[str, tuple[Built, DeployedModel]],
-    costs: Mapping[str, Mapping[str, Any]],
+    costs: Mapping[str, dict[str, Any]],
+    counts: Mapping[str, Sequence[Mapping[str, Any]]],
     created: str,
 ) -> Results:
     """Scores, Delta_MTL, mean rank and cost of every row.
@@ -52,6 +53,7 @@ def collect(
         dataset: gives the split's size.
         loaded: objects and deployed model of each row's first run.
         costs: ``{"ROW training" | "ROW deployed": figures}`` of :func:`frugalmtl.experiment.profiling.measure`.
+        counts: ``macs``, ``flops`` and ``params`` of the deployed model of each row's runs.
         created: date and time.
     """
     tasks = [task for task in loaded[comparison.reference][0].tasks if not task.auxiliary]
@@ -63,17 +65,25 @@ def collect(
     rows = []
     for name, own in runs.items():
         seeds = [
-            SeedResult(run.config.seed, run.scores(first.test_split), run.train_seconds(), str(run.history))
-            for run in own
+            SeedResult(
+                seed=run.config.seed,
+                scores=run.scores(first.test_split),
+                train_seconds=run.train_seconds(),
+                history_file=str(run.history),
+                macs=float(counted["macs"]),
+                params=float(counted["params"]),
+            )
+            for run, counted in zip(own, counts[name], strict=True)
         ]
         mean, std = summarise_seeds(seeds)
         pairs = zip(primary[name], primary[comparison.reference], strict=True)
         gain = spread([math.nan if undefined else delta_mtl(scores, single, directions) for scores, single in pairs])
-        config = own[0].config
+        config, encoder = own[0].config, loaded[name][0].model.encoder
         rows.append(
             Row(
                 name=name,
-                title=str((comparison.rows[name] or {}).get("title", name)),
+                title=row_text(comparison, name, "title", name),
+                curve=row_text(comparison, name, "curve", ""),
                 encoder=config.encoder["name"],
                 decoder=config.decoder["name"],
                 balancer=config.balancer["name"],
@@ -83,7 +93,11 @@ def collect(
                 scores_std=std,
                 delta_mtl_mean=gain.mean,
                 delta_mtl_std=gain.std,
-                cost=RowCost(_cost(costs[f"{name} training"]), _cost(costs[f"{name} deployed"])),
+                cost=RowCost(_cost(costs[f"{name} training"]), _cost(costs[f"{name} deployed"] | _means(counts[name]))),
+                budget=encoder.budget,
+                target_macs=_or_nan(encoder.target_macs),
+                target_latency_ms=_or_nan(encoder.target_latency_ms),
+                pictures=encoder.pictures(),
                 config=as_plain(config),
                 environment=own[0].environment(),
                 run_dirs=[str(run.folder) for run in own],
@@ -158,6 +172,11 @@ def _notes(
         f"Delta_MTL is taken per seed against the reference row of the same seed and data{same}.",
         "Latency is the median of interleaved rounds over all rows in one run, batch 1.",
     ]
+    if len(comparison.seeds) > 1:
+        notes.append(
+            "Operations and parameters of deployed models are means over seeds; latency, memory and stored bytes are "
+            "those of the first seed's model, and so are the pictures of what a network decided."
+        )
     if differing:
         notes.append(f"Rows whose recipe differs from the reference's: {'; '.join(differing)}.")
     if undefined:
@@ -210,6 +229,15 @@ def _epoch(record: Mapping[str, Any], tasks: Sequence[Task]) -> Epoch:
         loss={task.name: record["parts"][task.name] for task in tasks if task.name in record["parts"]},
         metric={task.name: scores[task.name][task.primary] for task in tasks if task.name in scores},
     )
+
+
+def _means(counts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What was counted on the model of every seed, as the mean over seeds."""
+    return {key: spread([float(counted[key]) for counted in counts]).mean for key in ("macs", "flops", "params")}
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _cost(figures: Mapping[str, Any]) -> Cost:

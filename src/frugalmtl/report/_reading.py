@@ -39,7 +39,7 @@ def write_value(value: Any) -> Any:
 
 
 def read_value(kind: Any, value: Any, where: str) -> Any:
-    """Read ``value`` as ``kind``: a dataclass, list, dict with text keys, ``Literal``, ``X | None``, a scalar or Any.
+    """Read ``value`` as ``kind``: dataclass, list, tuple, dict with text keys, ``Literal``, ``X | None``, scalar, Any.
 
     Raises:
         UserError: the value has another type, lacks a field or has one that is not known.
@@ -54,6 +54,13 @@ def read_value(kind: Any, value: Any, where: str) -> Any:
         return [
             read_value(item_kind, item, f"{where}[{index}]") for index, item in enumerate(_check(value, list, where))
         ]
+    if origin is tuple:
+        kinds, items = typing.get_args(kind), _check(value, list, where)
+        if len(items) != len(kinds):
+            raise _wrong(where, f"a list of {len(kinds)}", value)
+        return tuple(
+            read_value(each, item, f"{where}[{i}]") for i, (each, item) in enumerate(zip(kinds, items, strict=True))
+        )
     if origin is dict:
         item_kind = typing.get_args(kind)[1]
         return {key: read_value(item_kind, item, f"{where}.{key}") for key, item in _check(value, dict, where).items()}

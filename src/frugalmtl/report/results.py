@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -15,7 +16,7 @@ from typing import Any, Literal
 
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.files import read_text, write_text
-from frugalmtl.core.types import Scores
+from frugalmtl.core.types import Heatmap, Scores
 from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.report._reading import read_value, write_value
 
@@ -72,12 +73,19 @@ class TaskInfo:
 
 @dataclass
 class SeedResult:
-    """One finished run."""
+    """One finished run.
+
+    Attributes:
+        macs: multiply-adds of its deployed model; a method that prunes gives another network per seed.
+        params: parameters of its deployed model.
+    """
 
     seed: int
     scores: Scores
     train_seconds: float = math.nan
     history_file: str = ""
+    macs: float = math.nan
+    params: float = math.nan
 
 
 @dataclass
@@ -102,7 +110,10 @@ class Cost:
 
 @dataclass
 class RowCost:
-    """The same model as it is trained and as it is deployed."""
+    """The same model as it is trained and as it is deployed.
+
+    Operations and parameters of the deployed form are means over seeds; all else is that of the first seed.
+    """
 
     training: Cost = field(default_factory=Cost)
     deployed: Cost = field(default_factory=Cost)
@@ -115,6 +126,7 @@ class Row:
     Attributes:
         name: key of the row; unique.
         title: what the reader sees; the name if empty.
+        curve: rows with the same text are operating points of one method, joined by a line in the figures.
         scores_mean: mean over seeds; a task or metric may be missing.
         scores_std: sample standard deviation over seeds; empty or NaN for one seed.
         ratio_to_reference: fields of the deployed :class:`Cost` (``latency_ms`` by its median), divided by the
@@ -122,6 +134,10 @@ class Row:
         config: the resolved configuration of the runs.
         environment: versions, hardware and commit of the runs.
         run_dirs: where the runs lie.
+        budget: what the deployed model was asked to cost, as the config says it; None if nothing was asked.
+        target_macs: the budget in multiply-adds per image.
+        target_latency_ms: the budget in milliseconds per image, for a budget of time.
+        pictures: what the encoder of the first seed shows of itself.
     """
 
     name: str
@@ -141,6 +157,11 @@ class Row:
     config: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     run_dirs: list[str] = field(default_factory=list)
+    curve: str = ""
+    budget: str | None = None
+    target_macs: float = math.nan
+    target_latency_ms: float = math.nan
+    pictures: list[Heatmap] = field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -260,7 +281,8 @@ class Results:
         """Check that the names fit together.
 
         Raises:
-            UserError: a name is doubled or unknown, or a picture lies outside the report's folder.
+            UserError: a name is doubled or unknown, a heat map has no rows or holes, or a picture lies outside the
+                report's folder.
         """
         names = _unique(f"{where}.rows", [row.name for row in self.rows])
         tasks = _unique(f"{where}.tasks", [task.name for task in self.tasks])
@@ -268,6 +290,7 @@ class Results:
         for row in self.rows:
             given = set(row.scores_mean) | set(row.scores_std) | {task for seed in row.seeds for task in seed.scores}
             _all_known(f"task in the scores of row {row.name!r}", given, tasks)
+            _check_pictures(row)
         _all_known(f"row in {where}.curves", self.curves, names)
         for panel in [*self.panels, *self.photos]:
             _all_known(f"row in panel {panel.name!r}", panel.predictions, names)
@@ -333,6 +356,23 @@ def _unique(where: str, names: list[str]) -> list[str]:
         if names.count(name) > 1:
             raise UserError(f"{where} holds {name!r} more than once: names must be unique")
     return names
+
+
+def _check_pictures(row: Row) -> None:
+    """A heat map's name becomes part of a file's name; its numbers fill a rectangle."""
+    names = [picture.name for picture in row.pictures]
+    for picture in row.pictures:
+        where = f"heat map {picture.name!r} of row {row.name!r}"
+        if not re.fullmatch(r"[\w-]+", picture.name) or names.count(picture.name) > 1:
+            raise UserError(f"{where}: its name must be unique and hold only letters, digits, '_' and '-'")
+        if not (picture.rows and picture.columns):
+            raise UserError(f"{where} is empty: it needs at least one row and one column")
+        lengths = [len(values) for values in picture.values]
+        if lengths != [len(picture.columns)] * len(picture.rows):
+            expected = f"{len(picture.rows)} rows of {len(picture.columns)} numbers"
+            raise UserError(f"{where} must hold {expected}, but has rows of {lengths}")
+        if not (all(map(math.isfinite, picture.limits)) and picture.limits[0] < picture.limits[1]):
+            raise UserError(f"{where}: limits must be two numbers, the lower one first, but are {picture.limits!r}")
 
 
 def _all_known(what: str, given: Any, names: list[str]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.types import Heatmap
 from frugalmtl.report import Results, SeedResult, load_results, save_results, summarise_seeds
 
 Make = Callable[..., Results]
@@ -103,3 +104,53 @@ def test_a_seed_without_a_score_does_not_spoil_the_mean_but_nan_does() -> None:
     mean, std = summarise_seeds([*runs, SeedResult(3, {"a": {"m": math.nan}})])
     assert math.isnan(mean["a"]["m"])
     assert math.isnan(std["a"]["m"])
+
+
+def test_files_from_before_curves_budgets_and_heat_maps_still_load(make_results: Make) -> None:
+    content = json.loads(make_results(pictures=False).to_json())
+    for row in content["rows"]:
+        for key in ("curve", "budget", "target_macs", "target_latency_ms", "pictures"):
+            del row[key]
+        for seed in row["seeds"]:
+            del seed["macs"], seed["params"]
+    row = Results.from_json(json.dumps(content)).rows[1]
+    assert (row.curve, row.budget, row.pictures) == ("", None, [])
+    assert math.isnan(row.target_macs)
+    assert math.isnan(row.target_latency_ms)
+    assert math.isnan(row.seeds[0].macs)
+
+
+def test_heat_maps_and_budgets_survive_the_file(make_results: Make) -> None:
+    results = make_results(pictures=False)
+    row = results.rows[3]
+    row.budget, row.target_latency_ms, row.curve = "12ms", 12.0, "Gates"
+    row.pictures = [Heatmap("own", "Own channels", ["a", "b"], ["x", "y"], [[0.5, math.nan], [1.0, 0.25]], "c", (0, 2))]
+    text = results.to_json()
+    again = Results.from_json(text)
+    assert again.to_json() == text
+    assert again.rows[3].pictures[0].limits == (0, 2)
+    assert math.isnan(again.rows[3].pictures[0].values[0][1])
+    assert again.rows[3].pictures[0].values[1] == [1.0, 0.25]
+    assert (again.rows[3].budget, again.rows[3].target_latency_ms, again.rows[3].curve) == ("12ms", 12.0, "Gates")
+    assert again.rows[2].budget is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda picture: picture.update(name="../x"), "letters, digits"),
+        (lambda picture: picture.update(rows=[], values=[]), "is empty"),
+        (lambda picture: picture["values"][0].pop(), "must hold 1 rows of 2 numbers"),
+        (lambda picture: picture["values"].append([1, 2]), "must hold 1 rows of 2 numbers"),
+        (lambda picture: picture.update(limits=[1.0, 0.0]), "the lower one first"),
+        (lambda picture: picture.update(limits=[0.0]), r"limits must be a list of 2"),
+        (lambda picture: picture.update(values=[["a", 1]]), r"values\[0\]\[0\] must be a number"),
+    ],
+)
+def test_broken_heat_maps_are_refused(make_results: Make, change: Callable[[Any], Any], message: str) -> None:
+    results = make_results(pictures=False)
+    results.rows[0].pictures = [Heatmap("own", "Own channels", ["a"], ["x", "y"], [[0.5, 0.1]])]
+    content = json.loads(results.to_json())
+    change(content["rows"][0]["pictures"][0])
+    with pytest.raises(UserError, match=message):
+        Results.from_json(json.dumps(content))
