@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from frugalmtl.report._html import Markup, join, prose, tag
 from frugalmtl.report._reading import write_value
-from frugalmtl.report.columns import COST_FIELDS, Column, columns, cost_value, ratio, score
+from frugalmtl.report.columns import COST_FIELDS, Column, columns, cost_spread, cost_value, ratio, score
 from frugalmtl.report.formatting import NOT_MEASURED, decimals_for, duration, finite, number, percent, scale_for, spread
 from frugalmtl.report.palette import RowStyle, row_styles
 from frugalmtl.report.results import Cost, PublishedRow, Results, Row
@@ -22,6 +23,10 @@ _COST_TITLES = {
     "peak_memory": "peak memory",
     "latency_ms": "latency",
 }
+_BUDGET = (
+    "What the whole deployed model was asked to cost, and by how much its measured cost is off: counted operations of "
+    "the seed farthest from the budget, or the median latency of the first seed where the budget is a time."
+)
 
 
 def row_name(results: Results, row: Row) -> Markup:
@@ -43,6 +48,8 @@ def results_table(results: Results) -> Markup:
         unit = f" [{column.unit}]" if column.unit else ""
         words = "higher is better" if column.higher_is_better else "lower is better"
         arrow = tag("span", column.arrow, class_="arrow", title=words, aria_label=words, role="img")
+        if not column.arrow:
+            arrow = tag("span", "asked, off by")
         main, _, rest = column.title.partition(" ") if column.key in tasks else (column.title, "", "")
         sub = tag("span", f"{rest}{unit} ".lstrip(), arrow, class_="sub")
         head.append(tag("th", prose(main), sub, scope="col", class_="num" if column.key in tasks else "num figure"))
@@ -65,7 +72,7 @@ def _measured_row(results: Results, row: Row, measured: list[Column]) -> Markup:
         entry = column.entries[row.name]
         value = tag("strong", entry.text) if entry.best else tag("span", entry.text)
         deviation = tag("span", entry.spread, class_="spread") if entry.spread else None
-        missing = "not measured" if math.isnan(entry.value) else None
+        missing = column.missing if math.isnan(entry.value) else None
         cells.append(tag("td", value, deviation, class_="num best" if entry.best else "num", title=missing))
     return tag("tr", *cells, class_="reference" if row.name == results.reference else None)
 
@@ -141,7 +148,8 @@ def _cost_rows(results: Results, row: Row, known: list[str], scales: dict[str, t
     """A row's lines: as trained, deployed, what deploying saved (if anything), share of the reference."""
     trained, deployed = row.cost.training, row.cost.deployed
     saved = [1 - cost_value(deployed, key) / (cost_value(trained, key) or math.nan) for key in known]
-    lines = [("as trained", _costs(trained, known, scales)), ("deployed", _costs(deployed, known, scales))]
+    spreads = {key: cost_spread(row, key) for key in known}
+    lines = [("as trained", _costs(trained, known, scales)), ("deployed", _costs(deployed, known, scales, spreads))]
     if any(abs(part) > 0.005 for part in finite(saved)):
         lines.append(("saved by deploying", [tag("td", percent(part), class_="num") for part in saved]))
     lines.append(("of the reference", [_share(ratio(results, row, key)) for key in known]))
@@ -169,13 +177,20 @@ def _unit(key: str, costs: list[Cost]) -> tuple[float, str, int]:
     return scale, name, decimals_for(value / scale for value in values)
 
 
-def _costs(cost: Cost, known: list[str], scales: dict[str, tuple[float, str, int]]) -> list[Markup]:
+def _costs(
+    cost: Cost,
+    known: list[str],
+    scales: dict[str, tuple[float, str, int]],
+    spreads: Mapping[str, float] | None = None,
+) -> list[Markup]:
     cells = []
     for key in known:
         scale, _, digits = scales[key]
         tail = None
         if key == "latency_ms" and math.isfinite(cost.latency_ms.p95):
             tail = tag("span", f"({number(cost.latency_ms.p95, digits)})", class_="spread")
+        elif spreads and math.isfinite(spreads[key]):
+            tail = tag("span", spread(spreads[key] / scale, digits), class_="spread")
         cells.append(tag("td", number(cost_value(cost, key) / scale, digits), tail, class_="num"))
     return cells
 
@@ -238,7 +253,12 @@ def conditions(results: Results) -> Markup:
         ("Operations", given.flop_convention),
         ("Deployed cost", "Counted on the operations that run in the deployed model, one image at the size above."),
         ("Latency", "Median of interleaved runs on the hardware above, with the 95th percentile in brackets."),
-        ("Spread", "± is the sample standard deviation over seeds; none is given for a single seed."),
+        (
+            "Spread",
+            "± is the sample standard deviation over seeds; none is given for a single seed, nor where every seed's "
+            "model costs the same.",
+        ),
+        *((("Budget", _BUDGET),) if any(row.budget for row in results.rows) else ()),
         ("Δ_MTL", _delta_words(results)),
         (
             "Mean rank",

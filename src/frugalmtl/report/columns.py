@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from frugalmtl.report.formatting import decimals_for, number, percent, scale_for, spread
+from frugalmtl.evaluation.aggregate import spread as spread_over_seeds
+from frugalmtl.report.formatting import NOT_MEASURED, decimals_for, number, off_by, percent, scale_for, spread
 from frugalmtl.report.results import Cost, Results, Row, TaskInfo
 
 COST_FIELDS = ("macs", "flops", "params", "bytes", "peak_memory", "latency_ms")
@@ -28,23 +29,27 @@ class Column:
 
     Attributes:
         key: task name, or the name of the figure; published values use the same keys.
-        higher_is_better: direction, shown as an arrow.
+        higher_is_better: direction, shown as an arrow; None where there is none.
         decimals: with which numbers are written.
         scale: divisor of the stored values.
+        missing: what it means that a value is NaN.
     """
 
     key: str
     title: str
     unit: str
-    higher_is_better: bool
+    higher_is_better: bool | None
     decimals: int
     scale: float = 1.0
     signed: bool = False
+    missing: str = "not measured"
     entries: dict[str, Entry] = field(default_factory=dict)
 
     @property
     def arrow(self) -> str:
         """Which way is better."""
+        if self.higher_is_better is None:
+            return ""
         return "↑" if self.higher_is_better else "↓"
 
     def text(self, value: float) -> str:
@@ -55,6 +60,28 @@ class Column:
 def cost_value(cost: Cost, key: str) -> float:
     """One figure of a cost; latency by its median."""
     return cost.latency_ms.median if key == "latency_ms" else float(getattr(cost, key))
+
+
+def cost_spread(row: Row, key: str) -> float:
+    """Standard deviation of a deployed count over seeds; NaN where there is none, or where all seeds cost the same."""
+    factor, counted = (2.0, "macs") if key == "flops" else (1.0, key)
+    if counted not in ("macs", "params") or len(row.seeds) < 2:
+        return math.nan
+    std = factor * spread_over_seeds([float(getattr(seed, counted)) for seed in row.seeds]).std
+    return std if std > 0 else math.nan
+
+
+def off_budget(row: Row) -> float:
+    """Measured cost divided by the budget, minus one: of the seed farthest from it; NaN without a budget in numbers.
+
+    A budget of time is compared with the median latency, which is measured on the first seed's model.
+    """
+    if row.target_latency_ms > 0:
+        return row.cost.deployed.latency_ms.median / row.target_latency_ms - 1
+    if not row.target_macs > 0:
+        return math.nan
+    counted = [seed.macs for seed in row.seeds if math.isfinite(seed.macs)] or [row.cost.deployed.macs]
+    return max((macs / row.target_macs - 1 for macs in counted), key=abs)
 
 
 def ratio(results: Results, row: Row, key: str) -> float:
@@ -75,7 +102,10 @@ def score(row: Row, task: TaskInfo, metric: str = "") -> tuple[float, float]:
 
 
 def columns(results: Results) -> list[Column]:
-    """The measured columns: every task's primary metric, Delta_MTL, mean rank, and the deployed model's cost."""
+    """The measured columns: every task's primary metric, Delta_MTL, mean rank, and the deployed model's cost.
+
+    Where a row has a budget, one more: what was asked and how far from it the measured cost is.
+    """
     made = []
     for task in results.tasks:
         scores = {row.name: score(row, task) for row in results.rows}
@@ -90,11 +120,22 @@ def columns(results: Results) -> list[Column]:
     made.append(_cost_column(results, "macs", "MACs", ""))
     made.append(_cost_column(results, "params", "params", ""))
     made.append(_cost_column(results, "latency_ms", "latency", "ms"))
+    if any(row.budget for row in results.rows):
+        made.append(_budget_column(results))
     return made
 
 
+def _budget_column(results: Results) -> Column:
+    entries = {}
+    for row in results.rows:
+        off = off_budget(row) if row.budget else math.nan
+        words = f"off by {off_by(off)}" if math.isfinite(off) else ""
+        entries[row.name] = Entry(off, row.budget or NOT_MEASURED, words)
+    return Column("budget", "budget", "", None, 2, missing="no budget, or none in numbers", entries=entries)
+
+
 def _cost_column(results: Results, key: str, title: str, unit: str) -> Column:
-    values = {row.name: (cost_value(row.cost.deployed, key), math.nan) for row in results.rows}
+    values = {row.name: (cost_value(row.cost.deployed, key), cost_spread(row, key)) for row in results.rows}
     means = [mean for mean, _ in values.values()]
     scale, prefix = (1.0, "") if unit else scale_for(means)
     return _fill(Column(key, title, unit or prefix, False, decimals_for([m / scale for m in means]), scale), values)

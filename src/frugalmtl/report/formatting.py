@@ -58,6 +58,15 @@ def percent(fraction: float) -> str:
     return f"{number(value, 0 if abs(value) >= 10 else 1)}\u00a0%"
 
 
+def off_by(fraction: float) -> str:
+    """A deviation as a signed percentage with one decimal.
+
+    >>> off_by(0.004), off_by(-0.25)
+    ('+0.4\\xa0%', '−25.0\\xa0%')
+    """
+    return f"{number(100 * fraction, 1, signed=True)}\u00a0%"
+
+
 def spread(value: float, decimals: int) -> str:
     """``± 0.12``, or nothing if there is no spread (one seed)."""
     return f"±\u00a0{number(value, decimals)}" if math.isfinite(value) else ""

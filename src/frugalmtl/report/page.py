@@ -108,6 +108,8 @@ def _results(results: Results) -> Markup:
         "Mean ± standard deviation over seeds. Bold marks the best measured value of a column. Operations, "
         "parameters and latency are those of the deployed model for one image."
     )
+    if any(row.budget for row in results.rows):
+        note += " Budget: what was asked, and how far the measured cost is off (of the seed farthest from it)."
     others = metrics_table(results)
     folded = tag("details", tag("summary", "All metrics"), others) if others else None
     return join([tag("p", note, class_="note"), results_table(results), folded])

@@ -13,6 +13,7 @@ _NAME_WIDTH = 30
 _CAPTION = (
     "* reference of Δ_MTL; mean ± standard deviation over seeds, best in bold; cost of the deployed model per image"
 )
+_BUDGET_CAPTION = "budget: what was asked, and how far the seed farthest from it is off"
 
 
 def results_tables(results: Results, width: int) -> list[Table]:
@@ -26,7 +27,8 @@ def results_tables(results: Results, width: int) -> list[Table]:
     groups = _groups(columns(results), width - _NAME_WIDTH - 4)
     tables = [_table(results, group) for group in groups]
     tables[0].title = escape(f"{results.name}: {given.dataset} {given.split}, {seeds}, {given.hardware}")
-    tables[-1].caption = _CAPTION
+    budgets = any(row.budget for row in results.rows)
+    tables[-1].caption = f"{_CAPTION}; {_BUDGET_CAPTION}" if budgets else _CAPTION
     return tables
 
 
@@ -54,7 +56,7 @@ def _groups(measured: list[Column], room: int) -> list[list[Column]]:
 
 def _heading(column: Column) -> str:
     name, _, metric = column.title.rpartition(" ")
-    lower = f"{metric} [{column.unit}] {column.arrow}" if column.unit else f"{metric} {column.arrow}"
+    lower = " ".join(part for part in (metric, column.unit and f"[{column.unit}]", column.arrow) if part)
     return f"{name}\n{lower}" if name else lower
 
 
@@ -83,6 +85,7 @@ def _cells(results: Results, row: Row, group: list[Column]) -> list[str]:
     cells = [escape(row.label) + (" *" if row.name == results.reference else "")]
     for column in group:
         entry = column.entries[row.name]
-        words = f"[bold]{entry.text}[/bold]" if entry.best else entry.text
+        text = escape(entry.text)
+        words = f"[bold]{text}[/bold]" if entry.best else text
         cells.append(f"{words} [dim]{entry.spread}[/dim]" if entry.spread else words)
     return cells

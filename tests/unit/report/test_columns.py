@@ -116,3 +116,47 @@ def test_the_terminal_table_never_cuts_a_number(make_results: Make, width: int) 
     if width > 100:
         assert "[bold]not markup[/bold]" in text
         assert "Single-task networks *" in text
+
+
+def _with_budgets(results: Results) -> Results:
+    gated, large = results.row("gated"), results.row("gated_large")
+    gated.budget, gated.target_macs = "0.4x", 27.0e9
+    for seed, macs in zip(gated.seeds, (27.2e9, 26.1e9, 27.0e9), strict=True):
+        seed.macs, seed.params = macs, 3.1e7
+    large.budget, large.target_latency_ms, large.target_macs = "[b]70ms[/b]", 70.0, 1.0
+    return results
+
+
+def test_a_budget_column_shows_what_was_asked_and_the_worst_seed(make_results: Make) -> None:
+    assert "budget" not in {column.key for column in columns(make_results(pictures=False))}
+    column = columns(_with_budgets(make_results(pictures=False)))[-1]
+    texts = {name: (entry.text, entry.spread.replace("\u00a0", " ")) for name, entry in column.entries.items()}
+    assert texts["gated"] == ("0.4x", "off by −3.3 %")
+    assert texts["gated_large"] == ("[b]70ms[/b]", "off by +1.4 %"), "a budget of time is held against the latency"
+    assert texts["single"] == ("–", "")
+    assert not any(entry.best for entry in column.entries.values())
+
+
+def test_a_budget_without_numbers_is_shown_without_a_deviation(make_results: Make) -> None:
+    results = make_results(pictures=False)
+    results.rows[1].budget = "0.5x"
+    entry = columns(results)[-1].entries["hard"]
+    assert (entry.text, entry.spread) == ("0.5x", "")
+    assert math.isnan(entry.value)
+    results.rows[1].target_macs = 20.0e9
+    assert columns(results)[-1].entries["hard"].value == pytest.approx(0.2), "the row's cost where seeds have none"
+
+
+def test_costs_that_differ_between_seeds_have_a_spread(make_results: Make) -> None:
+    made = {column.key: column for column in columns(_with_budgets(make_results(pictures=False)))}
+    assert made["macs"].entries["gated"].spread == "±\u00a00.59"
+    assert made["params"].entries["gated"].spread == "", "every seed stores the same"
+    assert made["macs"].entries["hard"].spread == ""
+
+
+def test_the_terminal_shows_budgets_as_they_were_written(make_results: Make) -> None:
+    console = Console(width=200, record=True, force_terminal=False, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    print_table(_with_budgets(make_results(pictures=False)), console)
+    text = console.export_text().replace("\u00a0", " ")
+    assert "[b]70ms[/b] off by +1.4 %" in text
+    assert "how far the seed farthest from it is off" in " ".join(text.split())

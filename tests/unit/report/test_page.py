@@ -227,3 +227,17 @@ def test_colours_are_explained_and_cannot_smuggle_style(make_results: Make, tmp_
     assert "bright is near" in page
     assert "evil" not in page
     assert "<b>floor" not in page
+
+
+@pytest.mark.usefixtures("quick")
+def test_budgets_and_spread_of_costs_stand_in_the_tables(make_results: Make, tmp_path: Path) -> None:
+    results = make_results(pictures=False)
+    assert "udget" not in _read(results, tmp_path).text
+    row = results.row("gated")
+    row.budget, row.target_macs = "<b>0.4x</b>", 27.0e9
+    for seed, macs in zip(row.seeds, (27.2e9, 26.1e9, 27.0e9), strict=True):
+        seed.macs = macs
+    text = _read(results, tmp_path).text
+    assert "<b>0.4x</b>off by −3.3 %" in text
+    assert text.count("± 0.59") == 2, "results and cost"
+    assert "What the whole deployed model was asked to cost" in text
