@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
@@ -13,7 +13,8 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import Stage
-from frugalmtl.engine.optimizers import OPTIMIZERS
+from frugalmtl.engine.optimizer_set import OptimizerSet
+from frugalmtl.engine.optimizers import OPTIMIZERS, check_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
 from frugalmtl.engine.settings import TrainSettings
 
@@ -43,28 +44,47 @@ def set_modes(model: nn.Module, stage: Stage) -> None:
             module.eval()
 
 
-def build_optimizer(
-    model: nn.Module, balancer: nn.Module, stage: Stage, settings: TrainSettings
-) -> torch.optim.Optimizer:
-    """The stage's own optimiser; every group remembers its base rate, ``lr * lr_factor``.
-
-    The balancer's parameters form a group of their own, with the plain rate and without weight decay.
+def check_groups(recipe: Sequence[Stage]) -> None:
+    """Check the optimisers that the parameter groups of a recipe ask for.
 
     Raises:
-        UserError: an argument of the optimiser is out of range.
+        UserError: unknown optimiser or argument, or a value out of range; names the stage and the group.
+    """
+    for stage in recipe:
+        for group in stage.groups:
+            if group.optimizer is not None:
+                check_optimizer(f"stage {stage.name!r}, parameters {group.pattern!r}", group.optimizer)
+
+
+def build_optimizer(model: nn.Module, balancer: nn.Module, stage: Stage, settings: TrainSettings) -> OptimizerSet:
+    """The stage's own optimisers: the run's, then one for each group that names its own.
+
+    Every group remembers its base rate, ``lr * lr_factor``, and whether it is ``scheduled``. The balancer's parameters
+    form a group of their own, with the run's optimiser at its plain rate and without weight decay. A group without
+    parameters (all frozen, or matched before) is left out.
+
+    Raises:
+        UserError: an argument of an optimiser is out of range.
     """
     buckets: list[list[nn.Parameter]] = [[] for _ in range(len(stage.groups) + 1)]
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             matches = (i for i, group in enumerate(stage.groups) if fnmatchcase(name, group.pattern))
             buckets[next(matches, -1)].append(parameter)
-    groups: list[dict[str, Any]] = [{"params": buckets[-1], "lr_factor": 1.0}]
+    common: list[dict[str, Any]] = [{"params": buckets[-1], "lr_factor": 1.0, "scheduled": True}]
+    sections: list[tuple[Mapping[str, Any], list[dict[str, Any]]]] = [(settings.optimizer, common)]
     for group, parameters in zip(stage.groups, buckets, strict=False):
-        decay = {} if group.weight_decay is None else {"weight_decay": group.weight_decay}
-        groups.append({"params": parameters, "lr_factor": group.lr_factor, **decay})
+        entry = {"params": parameters, "lr_factor": group.lr_factor, "scheduled": group.scheduled}
+        if group.weight_decay is not None:
+            entry["weight_decay"] = group.weight_decay
+        if group.optimizer is None:
+            common.append(entry)
+        else:
+            sections.append((group.optimizer, [entry]))
     own = [parameter for parameter in balancer.parameters() if parameter.requires_grad]
-    groups.append({"params": own, "lr_factor": 1.0, "weight_decay": 0.0})
-    optimizer: torch.optim.Optimizer = OPTIMIZERS.build(settings.optimizer, [g for g in groups if g["params"]])
+    common.append({"params": own, "lr_factor": 1.0, "scheduled": True, "weight_decay": 0.0})
+    filled = [(section, [entry for entry in entries if entry["params"]]) for section, entries in sections]
+    optimizer = OptimizerSet([OPTIMIZERS.build(section, entries) for section, entries in filled if entries])
     for item in optimizer.param_groups:
         item["base_lr"] = item["lr"] * item["lr_factor"]
     return optimizer
@@ -83,10 +103,11 @@ class Rates:
         self.warmup_steps = settings.warmup_steps
 
     def apply(self, optimizer: torch.optim.Optimizer, progress: Progress) -> float:
-        """Set the rates for one step; return the factor."""
+        """Set the rates for one step; return the factor, which groups that are not scheduled do without."""
         factor: float = self.schedule(progress)
         if progress.step < self.warmup_steps:
             factor *= (progress.step + 1) / self.warmup_steps
         for group in optimizer.param_groups:
-            group["lr"] = group["base_lr"] * factor
+            scheduled = group.get("scheduled", True)  # states saved before groups could opt out do not say
+            group["lr"] = group["base_lr"] * (factor if scheduled else 1.0)
         return factor

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from frugalmtl.core.checks import UserError, positive
-from frugalmtl.engine.optimizers import OPTIMIZERS
+from frugalmtl.engine.optimizers import check_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
 
 FREE = "accelerator strategy workers log_every checkpoint_every evaluate_every tensorboard progress".split()
@@ -77,10 +77,7 @@ class TrainSettings:
             positive("clip_norm", self.clip_norm)
         schedule = SCHEDULES.check(self.schedule)
         SCHEDULES.get(schedule.name)(Progress(0, 1, 0, 1), **schedule.args)
-        try:
-            OPTIMIZERS.build(self.optimizer, [{"params": [torch.zeros(1, requires_grad=True)]}])
-        except ValueError as error:
-            raise UserError(f"optimizer: {error}") from None
+        check_optimizer("optimizer", self.optimizer)
 
     @property
     def memory_format(self) -> torch.memory_format:

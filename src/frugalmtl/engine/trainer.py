@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from frugalmtl.engine.identity import flatten
 from frugalmtl.engine.launch import kernels, make_fabric
 from frugalmtl.engine.loader import EpochLoader
 from frugalmtl.engine.logging import require_tensorboard
+from frugalmtl.engine.regime import check_groups
 from frugalmtl.engine.run import Run, TrainResult
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.losses import Criterion
@@ -61,12 +61,14 @@ def train(
         on_step: called with the number of steps done after each step and what belongs to it.
 
     Raises:
-        UserError: settings do not fit the model; the run cannot be continued as asked; a loss is not finite; the disk
-        is full.
+        UserError: settings do not fit the model; the recipe asks for an optimiser that cannot be made; the run cannot
+        be continued as asked; a loss is not finite; the disk is full.
     """
     if settings.tensorboard:
         require_tensorboard()
-    plan = _plan(model.recipe(), settings.epochs)
+    recipe = model.recipe()
+    check_groups(recipe)
+    plan = _plan(recipe, settings.epochs)
     positive("the number of batches in an epoch", loader.batches_per_epoch)
     fabric = fabric or make_fabric(settings)
     facts = flatten(
@@ -78,7 +80,8 @@ def train(
             "batches per epoch": loader.batches_per_epoch,
             "tasks": [task.name for task in tasks],
             "stages": [
-                {**asdict(stage), "penalties": dict(stage.penalties), "epochs": epochs} for stage, epochs in plan
+                {**vars(stage), "groups": [vars(group) for group in stage.groups], "epochs": epochs}
+                for stage, epochs in plan
             ],
             "balancer": type(balancer).__name__,
         }

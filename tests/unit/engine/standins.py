@@ -121,6 +121,23 @@ class Stitched(Encoder):
         self.policy.copy_(0.5 + torch.rand(len(self.policy)))
 
 
+class Gated(Stitched):
+    """Its units train by an optimiser of their own at a constant rate, in the second stage and the third."""
+
+    GATES = ParameterGroup(
+        "encoder.units",
+        optimizer={"name": "sgd", "lr": 0.1, "momentum": 0.5, "weight_decay": 0.0},
+        scheduled=False,
+    )
+
+    def recipe(self) -> tuple[Stage, ...]:
+        return (
+            Stage("apart", 0.25, frozen=("encoder.units",)),
+            Stage("together", 0.5, groups=(self.GATES, ParameterGroup("encoder.*", 0.5)), penalties={"size": 0.1}),
+            Stage("together", 0.25, frozen=("encoder.first.*",), groups=(self.GATES,)),
+        )
+
+
 class Heads(Decoder):
     """One convolution per task and an auxiliary prediction for the first."""
 
@@ -135,7 +152,7 @@ class Heads(Decoder):
         return Predictions({name: head(features[name][0]) for name, head in self.heads.items()}, auxiliary)
 
 
-ENCODERS = {"shared": Shared, "apart": Apart, "stitched": Stitched}
+ENCODERS = {"shared": Shared, "apart": Apart, "stitched": Stitched, "gated": Gated}
 
 
 def build_model(encoder: str = "shared", *, norm: bool = True, dropout: float = 0.2) -> MultiTaskModel:

@@ -71,6 +71,69 @@ def test_groups_take_the_first_match_and_keep_their_factor() -> None:
         assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([factor * x for x in (0.1, 0.2, 10.0, 0.1)])
 
 
+GATES = {"name": "sgd", "lr": 0.1, "momentum": 0.0, "weight_decay": 0.02}
+
+
+def test_groups_with_an_optimiser_of_their_own() -> None:
+    """They come after the run's groups; the first match still wins, whichever optimiser it names."""
+    stage = Stage(
+        groups=(
+            ParameterGroup("encoder.trunk.0.0.*", 2.0, optimizer=GATES, scheduled=False),
+            ParameterGroup("*.bias", 3.0, 0.0),
+            ParameterGroup("nothing.*", optimizer=GATES),
+            ParameterGroup("encoder.*.weight", 1.0, 0.5, optimizer={**GATES, "lr": 0.2}),
+            ParameterGroup("encoder.*", optimizer=GATES),  # all matched before
+        )
+    )
+    settings = TrainSettings(optimizer={"name": "adam", "lr": 0.01, "weight_decay": 0.03}, warmup_steps=2)
+    model, balancer = build_model(), build_balancer("uncertainty")
+    optimizer = build_optimizer(model, balancer, stage, settings)
+    assert [type(member).__name__ for member in optimizer.members] == ["Adam", "SGD", "SGD"]
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = [{names.get(id(p), "balancer") for p in group["params"]} for group in optimizer.param_groups]
+    biases = {name for name in names.values() if name.endswith("bias")} - {"encoder.trunk.0.0.bias"}
+    gates = {"encoder.trunk.0.0.weight", "encoder.trunk.0.0.bias"}
+    weights = {name for name in names.values() if name.startswith("encoder") and name.endswith("weight")} - gates
+    assert found == [set(names.values()) - biases - gates - weights, biases, {"balancer"}, gates, weights]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.03, 0.0, 0.0, 0.02, 0.5]
+    assert [group["base_lr"] for group in optimizer.param_groups] == pytest.approx([0.01, 0.03, 0.01, 0.2, 0.2])
+    factor = Rates(settings).apply(optimizer, Progress(0, 10, 0, 1))
+    assert factor == 0.5
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.005, 0.015, 0.005, 0.2, 0.1])
+
+
+def test_groups_of_the_runs_optimiser_may_leave_the_schedule() -> None:
+    stage = Stage(groups=(ParameterGroup("encoder.*", 3.0, scheduled=False),))
+    settings = TrainSettings(optimizer={"name": "sgd", "lr": 0.1}, warmup_steps=4)
+    optimizer = build_optimizer(build_model(), build_balancer(), stage, settings)
+    assert len(optimizer.members) == 1
+    Rates(settings).apply(optimizer, Progress(0, 10, 0, 1))
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.025, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"name": "sdg"}, "Did you mean 'sgd"),
+        ({"lr": 0.1}, "a key 'name'"),
+        ({"name": "sgd", "betas": [0.9, 0.9]}, "argument of optimizer 'sgd'"),
+        ({"name": "sgd", "lr": 0.0}, "lr must be above 0"),
+        ({"name": "adam", "betas": [0.9, 1.5]}, "beta"),
+    ],
+)
+def test_a_recipe_that_asks_for_no_such_optimiser_is_refused_at_once(
+    section: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the stage comes late."""
+    model = build_model()
+    late = Stage("late", 0.5, groups=(ParameterGroup("encoder.trunk.*", optimizer=section),))
+    monkeypatch.setattr(model.encoder, "recipe", lambda: (Stage("early", 0.5), late))
+    with pytest.raises(UserError, match=f"stage 'late', parameters 'encoder.trunk.\\*': .*{message}") as error:
+        train(model, build_balancer(), tasks(), TrainSettings(**DEFAULTS), TinyLoader(), tmp_path / "run")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("section", "expected"),
     [

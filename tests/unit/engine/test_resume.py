@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from frugalmtl.core.checks import UserError
 from frugalmtl.engine import load_weights
 from frugalmtl.engine.checkpoint import Checkpoints, read_state
-from tests.unit.engine.standins import TinyLoader, build_model, run, weights_of
+from tests.unit.engine.standins import Gated, TinyLoader, build_model, run, weights_of
 from tests.unit.engine.test_checkpoint import replace_file
 
 
@@ -44,6 +45,14 @@ METHODS: dict[str, dict[str, Any]] = {
     "pcgrad": {"balancer": "pcgrad"},
     "pcgrad-parameters": {"balancer": {"name": "pcgrad", "gradients_at": "parameters"}, "encoder": "stitched"},
     "stitched": {"encoder": "stitched", "balancer": "uncertainty", "evaluate_every": 1, "evaluate": noise},
+    "gated": {
+        "encoder": "gated",
+        "balancer": "uncertainty",
+        "optimizer": {"name": "adam", "lr": 0.01},
+        "schedule": {"name": "cosine"},
+        "warmup_steps": 2,
+        "clip_norm": 1.0,
+    },
     "bfloat16": {"precision": "bf16-mixed", "clip_norm": 1.0},
 }
 
@@ -73,7 +82,7 @@ STOPS = {
 CASES = [
     pytest.param(method, *STOPS[stop], id=f"{method}-{stop}")
     for method in METHODS
-    for stop in (STOPS if method == "stitched" else ("mid-epoch", "stage-end", "per-epoch"))
+    for stop in (STOPS if method in ("stitched", "gated") else ("mid-epoch", "stage-end", "per-epoch"))
 ]
 
 
@@ -177,6 +186,7 @@ def test_another_config_is_not_continued(change: dict[str, Any], message: str, t
         {"steps": None},
         {"optimizer": {}},
         {"optimizer": {"state": {}, "param_groups": []}},
+        {"optimizer": {"members": 3}},
         {"random": []},
         {"random": [{"python": [3, [1], None]}]},
         {"sums": 4},
@@ -196,6 +206,32 @@ def test_a_state_that_does_not_fit_is_refused_in_one_line(change: dict[str, Any]
         run(tmp_path, checkpoint_every=1)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 500
+
+
+def test_another_number_of_optimisers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        run(tmp_path, **METHODS["gated"], checkpoint_every=1, on_step=stop_after(7))
+    folder = Checkpoints(tmp_path / "checkpoints").latest()
+    assert folder is not None
+    state = read_state(folder, set())
+    assert len(state["optimizer"]["members"]) == 2
+    buffer = io.BytesIO()
+    torch.save({**state, "optimizer": state["optimizer"]["members"][0]}, buffer)
+    replace_file(folder, "state.pt", buffer.getvalue())
+    with pytest.raises(UserError, match="saved with 1 optimisers, but this stage has 2") as error:
+        run(tmp_path, **METHODS["gated"], checkpoint_every=1)
+    assert "\n" not in str(error.value)
+
+
+def test_a_changed_optimiser_of_a_group_is_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Interrupted):
+        run(tmp_path, **METHODS["gated"], checkpoint_every=1, on_step=stop_after(2))
+    section = {**dict(Gated.GATES.optimizer or {}), "lr": 0.2}
+    monkeypatch.setattr(Gated, "GATES", replace(Gated.GATES, optimizer=section))
+    with pytest.raises(
+        UserError, match=r"stages\.1\.groups\.0\.optimizer\.lr was 0\.1 when it started and is 0\.2 now"
+    ):
+        run(tmp_path, **METHODS["gated"], checkpoint_every=1)
 
 
 def test_free_settings_may_change(tmp_path: Path, uninterrupted: Any) -> None:

@@ -1,0 +1,58 @@
+"""Several optimisers that act as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from frugalmtl.core.checks import UserError
+
+
+class OptimizerSet(torch.optim.Optimizer):
+    """Optimisers of disjoint parameters that take every step together.
+
+    To the loss scaler, to clipping and to the strategy this is one optimiser: gradients are unscaled and checked once,
+    the norm is that of all parameters, the scale is updated once a step, and an overflow anywhere skips the step of
+    all members (ours: with an optimiser each, the others would step on).
+
+    Args:
+        members: the optimisers; ``param_groups`` are theirs, the same objects in the same order.
+
+    Raises:
+        ValueError: no member, or a parameter in two of them.
+    """
+
+    def __init__(self, members: Sequence[torch.optim.Optimizer]) -> None:
+        self.members = list(members)
+        super().__init__([group for member in self.members for group in member.param_groups], {})
+
+    def step(self, closure: Any = None) -> Any:
+        """One step of every member.
+
+        Args:
+            closure: must be None: a closure would run once for every member.
+        """
+        if closure is not None:
+            raise TypeError("a set of optimisers takes no closure")
+        for member in self.members:
+            member.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The only member's state, as torch gives it; of several, ``{"members": [state, ...]}``."""
+        states = [member.state_dict() for member in self.members]
+        return states[0] if len(states) == 1 else {"members": states}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave.
+
+        Raises:
+            UserError: it is the state of another number of optimisers.
+        """
+        states = state_dict.get("members", [state_dict])
+        if len(states) != len(self.members):
+            raise UserError(f"it was saved with {len(states)} optimisers, but this stage has {len(self.members)}")
+        for member, state in zip(self.members, states, strict=True):
+            member.load_state_dict(state)
+        self.param_groups = [group for member in self.members for group in member.param_groups]  # torch made new ones
