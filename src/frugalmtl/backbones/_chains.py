@@ -35,8 +35,12 @@ class Chain:
     neck: nn.Module | None = None
 
 
-def chain_of(model: nn.Module) -> Chain:
+def chain_of(model: nn.Module, pyramid: str = "simple") -> Chain:
     """Cut a timm model (with or without its head) into a chain; what no feature needs is left behind.
+
+    Args:
+        model: of one of the families.
+        pyramid: levels of a vision transformer, see :class:`~frugalmtl.backbones.timm.Timm`.
 
     Raises:
         UserError: a vision transformer whose patches are not 8, 16 or 32 pixels wide.
@@ -44,7 +48,7 @@ def chain_of(model: nn.Module) -> Chain:
     if isinstance(model, HighResolutionNet):
         return _hrnet(model)
     if isinstance(model, VisionTransformer):
-        return _vit(model)
+        return _vit(model, pyramid)
     return _features(model, channel_axis=-1 if isinstance(model, SwinTransformer) else 1)
 
 
@@ -225,7 +229,7 @@ class SimplePyramid(nn.Module):
         return [level(features) for level in self.levels]
 
 
-def _vit(model: VisionTransformer) -> Chain:
+def _vit(model: VisionTransformer, pyramid: str) -> Chain:
     patch = model.patch_embed.patch_size
     if patch not in ((8, 8), (16, 16), (32, 32)):
         raise UserError(
@@ -236,5 +240,7 @@ def _vit(model: VisionTransformer) -> Chain:
     cuts = [round(len(blocks) * index / count) for index in range(count + 1)]
     stages: list[list[nn.Module]] = [list(blocks[start:stop]) for start, stop in pairwise(cuts)]
     stages[0].insert(0, PatchGrid(model))
+    if pyramid == "stages":
+        return Chain(stages, [(stage, 0) for stage in range(count)], channel_axis=-1)
     neck = SimplePyramid(model.norm, model.embed_dim, patch[0])
     return Chain(stages, [(len(stages) - 1, 0)], channel_axis=-1, neck=neck)

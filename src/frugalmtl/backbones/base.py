@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.types import Pyramid
 
 State = Tensor | list[Tensor]
 """What flows along the chain: one tensor, or one per resolution (HRNet)."""
+
+
+_PROBE = 64
+"""Side of the image that block shapes are found with: divisible by all strides."""
 
 
 def tensors_of(state: State) -> list[Tensor]:
@@ -43,7 +48,8 @@ class BlockInfo:
 class Backbone(nn.Module):
     """A chain of stages: ``state = stage(state)`` from the image on, then :meth:`pyramid` over the states.
 
-    Subclasses set the attributes below in their constructor. A state is spatial: ``[B, C, h, w]``, or ``[B, h, w, C]``
+    Subclasses set ``stages``, ``pyramid_stages``, ``channel_axis``, ``mean`` and ``std`` in their constructor and then
+    call :meth:`_probe`, which finds the other attributes. A state is spatial: ``[B, C, h, w]``, or ``[B, h, w, C]``
     if ``channel_axis`` is -1. Blocks and stages leave the state that they are given unchanged.
 
     Attributes:
@@ -82,3 +88,30 @@ class Backbone(nn.Module):
             state = stage(state)
             states[index] = state
         return self.pyramid(states)
+
+    @torch.no_grad()
+    def _probe(self) -> None:
+        """Find channels and strides of all states by running a small image through."""
+        training = self.training
+        self.eval()
+        self.blocks, self.stage_channels = [], []
+        states: dict[int, State] = {}
+        state: State = torch.zeros(1, 3, _PROBE, _PROBE)
+        for index, stage in enumerate(self.stages):
+            for position, block in enumerate(stage.children()):
+                state = block(state)
+                shapes = [self._facts(tensor) for tensor in tensors_of(state)]
+                channels, strides = zip(*shapes, strict=True)
+                self.blocks.append(BlockInfo(f"stages.{index}.{position}", index, channels, strides))
+            states[index] = state
+            self.stage_channels.append(self.blocks[-1].channels)
+        levels = self.pyramid(states)
+        self.channels = [level.shape[1] for level in levels]
+        self.strides = [_PROBE // level.shape[2] for level in levels]
+        self.size_divisor = max(self.strides)
+        self.train(training)
+
+    def _facts(self, tensor: Tensor) -> tuple[int, int]:
+        """Channels and stride of one tensor of a state."""
+        height = tensor.shape[1] if self.channel_axis == -1 else tensor.shape[2]
+        return tensor.shape[self.channel_axis], _PROBE // height

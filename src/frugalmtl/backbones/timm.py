@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
 from timm import create_model, list_models
 from torch import Tensor, nn
 
 from frugalmtl.backbones._chains import Chain, chain_of
 from frugalmtl.backbones._packaged_weights import packaged_weights, read_packaged_weights
 from frugalmtl.backbones._weights import fill, read_weights
-from frugalmtl.backbones.base import Backbone, BlockInfo, State, tensors_of
-from frugalmtl.core.checks import UserError
+from frugalmtl.backbones.base import Backbone, State, tensors_of
+from frugalmtl.core.checks import UserError, known, positive
 from frugalmtl.core.types import Pyramid
 
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -36,8 +35,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 """Families of timm models that can be cut into a chain, with what their constructors need for images of any size."""
 
-_PROBE = 64
-"""Side of the image that block shapes are found with: divisible by all strides."""
+STAGES = (64, 128, 256, 512)
+"""Widths that timm gives the four stages of a ResNet (a bottleneck's output has 4 times as many channels)."""
 
 
 class Timm(Backbone):
@@ -47,14 +46,21 @@ class Timm(Backbone):
     stride 4 on. HRNets give the four branches of the last stage as they are (``hrnet_w18``: 18, 36, 72 and 144
     channels), without the modules that widen them for classification. Swin Transformers give the output of each stage
     without a norm, and take images of any size: windows are padded; whether a stage shifts its windows stays as at the
-    size of the pre-training. Vision Transformers give a pyramid made of their last block, see
-    :class:`~frugalmtl.backbones._chains.SimplePyramid`; class and register tokens are left out, as in that paper, and
-    positions are resampled to the image, so that their state is a grid. Their four stages of equally many blocks are
-    our choice.
+    size of the pre-training. Vision Transformers have four stages of equally many blocks (our choice); class and
+    register tokens are left out, and positions are resampled to the image, so that their state is a grid.
+
+    ``pyramid`` of Vision Transformers: ``"simple"`` makes four levels of the last block (Li et al. 2022, see
+    :class:`~frugalmtl.backbones._chains.SimplePyramid`); ``"stages"`` gives the four grids after each quarter of the
+    blocks as they are, without the final norm, all at the stride of a patch, for the head ``dpt``. With 12 blocks these
+    are blocks 3, 6, 9 and 12, which DPT reads too (Ranftl et al., ICCV 2021, section 4); with 24 blocks they are 6, 12,
+    18 and 24, where DPT reads 5, 12, 18 and 24.
 
     ``output_stride`` of ResNets: stages that would go beyond it keep stride 1 and dilate instead. At 8, layer3 has
     dilation 2 and layer4 dilation 4, and the 3x3 convolution that lost its stride has half of that (1 and 2), as in
     Vandenhende et al., "Multi-Task Learning for Dense Prediction Tasks: A Survey" (TPAMI 2021).
+
+    ``width`` of ResNets multiplies the channels of the four stages; the stem keeps its 64, which timm's constructor
+    does not change.
 
     Args:
         model: name of a timm model, e.g. ``"resnet50"``. A tag behind a dot (``"resnet50.a1_in1k"``) only decides the
@@ -63,13 +69,23 @@ class Timm(Backbone):
             (``tf_efficientnet_lite0``, ``mobilenetv2_100``); or a local .safetensors or .pth file under timm's names.
             Nothing is ever downloaded.
         output_stride: 8 or 16 for ResNets; None keeps 32.
+        width: multiplier of a ResNet's stages; published weights fit 1 only.
+        pyramid: levels of a Vision Transformer; None for the family's own pyramid, which is ``"simple"`` there.
 
     Raises:
-        UserError: unknown or unsupported model, weights that are not there or do not fit, an output stride that the
-            model does not have.
+        UserError: unknown or unsupported model, weights that are not there or do not fit, an output stride, width or
+            pyramid that the model does not have.
     """
 
-    def __init__(self, *, model: str, weights: str | None = None, output_stride: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        model: str,
+        weights: str | None = None,
+        output_stride: int | None = None,
+        width: float = 1.0,
+        pyramid: Literal["simple", "stages"] | None = None,
+    ) -> None:
         super().__init__()
         name = model.partition(".")[0]
         family = _family(name)
@@ -80,13 +96,20 @@ class Timm(Backbone):
                     f"output_stride must be 8 or 16 and needs a ResNet, but got {output_stride} for {model!r}"
                 )
             arguments["output_stride"] = output_stride
+        if width != 1.0:
+            if family != "resnet":
+                raise UserError(f"width needs a ResNet, but got {width} for {model!r}: leave it out")
+            positive("width", width)
+            arguments["channels"] = tuple(max(1, round(channels * width)) for channels in STAGES)
+        if pyramid is not None and family != "vision_transformer":
+            raise UserError(f"pyramid needs a vision transformer, but got {pyramid!r} for {model!r}: leave it out")
         packaged = packaged_weights(name) if weights == "package" else None
         local = read_weights(Path(weights)) if weights is not None and packaged is None else {}
         try:
             network = create_model(model, pretrained=False, **arguments)
         except RuntimeError as error:  # timm's word for a tag that it does not know
             raise UserError(f"cannot build timm model {model!r}: {error}") from None
-        chain = chain_of(network)
+        chain = chain_of(network, known("pyramid", pyramid or "simple", ("simple", "stages")))
         expects = packaged or network.pretrained_cfg
         self.mean, self.std = _triple(expects, "mean"), _triple(expects, "std")
         if weights is not None:
@@ -107,33 +130,6 @@ class Timm(Backbone):
             made: Pyramid = self.neck(*tensors)
             return made
         return [tensor.permute(0, 3, 1, 2) for tensor in tensors] if self.channel_axis == -1 else tensors
-
-    @torch.no_grad()
-    def _probe(self) -> None:
-        """Find channels and strides of all states by running a small image through."""
-        training = self.training
-        self.eval()
-        self.blocks, self.stage_channels = [], []
-        states: dict[int, State] = {}
-        state: State = torch.zeros(1, 3, _PROBE, _PROBE)
-        for index, stage in enumerate(self.stages):
-            for position, block in enumerate(stage.children()):
-                state = block(state)
-                shapes = [self._facts(tensor) for tensor in tensors_of(state)]
-                channels, strides = zip(*shapes, strict=True)
-                self.blocks.append(BlockInfo(f"stages.{index}.{position}", index, channels, strides))
-            states[index] = state
-            self.stage_channels.append(self.blocks[-1].channels)
-        levels = self.pyramid(states)
-        self.channels = [level.shape[1] for level in levels]
-        self.strides = [_PROBE // level.shape[2] for level in levels]
-        self.size_divisor = max(self.strides)
-        self.train(training)
-
-    def _facts(self, tensor: Tensor) -> tuple[int, int]:
-        """Channels and stride of one tensor of a state."""
-        height = tensor.shape[1] if self.channel_axis == -1 else tensor.shape[2]
-        return tensor.shape[self.channel_axis], _PROBE // height
 
 
 def _family(name: str) -> str:

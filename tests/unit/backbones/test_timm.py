@@ -132,6 +132,49 @@ def test_published_size_and_cost(model: str, size: tuple[int, int], stride: int,
     assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, abs=0.05)
 
 
+@pytest.mark.parametrize(("model", "expansion"), [("resnet18", 1), ("resnet50", 4)])
+def test_width_of_resnets(model: str, expansion: int) -> None:
+    with torch.device("meta"):
+        full, half = build(model), build(model, width=0.5)
+        assert half.channels == [32 * expansion, 64 * expansion, 128 * expansion, 256 * expansion]
+        assert half.channels == [channels // 2 for channels in full.channels]
+        operations = []
+        for stages in zip(full.stages, half.stages, strict=True):
+            for stage, width in zip(stages, (1.0, 0.5), strict=True):
+                first = next(stage.children())
+                inputs = first.conv1.in_channels if hasattr(first, "conv1") else 3
+                with FlopCounterMode(display=False) as counter:
+                    stage(torch.empty(1, inputs, 32, 32))
+                operations.append((counter.get_total_flops(), width))
+    for (whole, _), (narrow, _) in zip(operations[2::2], operations[3::2], strict=True):
+        assert narrow * 4 == whole
+
+
+def test_stages_of_a_vision_transformer_are_its_grids_as_they_are() -> None:
+    backbone = build("test_vit", pyramid="stages").eval()
+    image = torch.randn(2, 3, 64, 96)
+    grids, state = [], image
+    for stage in backbone.stages:
+        state = stage(state)
+        grids.append(state)
+    levels = backbone(image)
+    assert backbone.strides == [16] * len(grids)
+    assert backbone.pyramid_stages == tuple(range(len(grids)))
+    assert backbone.channels == [width for (width,) in backbone.stage_channels]
+    for level, grid in zip(levels, grids, strict=True):
+        assert torch.equal(level, grid.permute(0, 3, 1, 2))
+    assert backbone.neck is None
+    sum(level.square().mean() for level in levels).backward()
+    assert [name for name, parameter in backbone.named_parameters() if parameter.grad is None] == []
+
+
+def test_stages_end_after_each_quarter_of_the_blocks() -> None:
+    """Blocks 3, 6, 9 and 12, which DPT reads (Ranftl et al. 2021, section 4)."""
+    with torch.device("meta"):
+        backbone = build("vit_tiny_patch16_384", pyramid="stages")
+    assert [len(list(stage)) for stage in backbone.stages] == [4, 3, 3, 3]  # the first begins with the patches
+
+
 def test_hrnet_gives_its_branches_as_they_are() -> None:
     backbone = build("hrnet_w18")
     assert backbone.channels == [18, 36, 72, 144]
@@ -149,6 +192,10 @@ def test_hrnet_gives_its_branches_as_they_are() -> None:
         ({"model": "vit_small_patch14_dinov2"}, "patches of 8, 16 or 32"),
         ({"model": "resnet18", "output_stride": 4}, "output_stride must be 8 or 16"),
         ({"model": "hrnet_w18", "output_stride": 8}, "output_stride must be 8 or 16"),
+        ({"model": "hrnet_w18", "width": 0.5}, "width needs a ResNet, but got 0.5"),
+        ({"model": "resnet18", "width": 0.0}, "width must be above 0"),
+        ({"model": "resnet18", "pyramid": "stages"}, "pyramid needs a vision transformer, but got 'stages'"),
+        ({"model": "swin_tiny_patch4_window7_224", "pyramid": "simple"}, "pyramid needs a vision transformer"),
     ],
 )
 def test_refusals(config: dict[str, object], message: str) -> None:
