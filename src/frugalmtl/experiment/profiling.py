@@ -41,7 +41,7 @@ def measure(
         rounds: rounds of latency; ``None`` takes as many as a minute allows, within limits.
 
     Returns:
-        ``{name: {macs, flops, params, bytes, peak_memory, latency_ms: {median, p95, rounds}}}``.
+        ``{name: {macs, flops, products, params, bytes, peak_memory, latency_ms: {median, p95, rounds}}}``.
     """
     image = torch.rand(1, 3, *image_size, generator=torch.Generator().manual_seed(0))
     times = latency(modules, image, rounds=rounds or _fitting_rounds(modules, image), warmup=1)
@@ -51,6 +51,7 @@ def measure(
         result[name] = {
             "macs": counts.macs,
             "flops": counts.flops,
+            "products": counts.products,
             "params": counts.params,
             "bytes": counts.bytes,
             "peak_memory": peak_memory(module, image),
@@ -118,7 +119,7 @@ def published_beside_measured(config: Experiment, measured: Mapping[str, Any]) -
     for row in published_rows(config):
         compared = dict(row)
         if "flops" in row and "convention" in row:
-            own = in_convention(measured["macs"], row["convention"])
+            own = in_convention(measured["macs"], row["convention"], measured["products"])
             compared["measured_flops"] = own
             compared["flops_ratio"] = own / float(row["flops"])
         if "params" in row:

@@ -6,7 +6,7 @@ by their shape. FLOPs are two per multiply-add, as everywhere in torch's counter
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import torch
@@ -36,6 +36,39 @@ def _added_product(_added: Tensor, left: Tensor, right: Tensor, *_: Any, **__: A
     return 2 * _products(left, right)
 
 
+class Attention:
+    """Tallies the batched products that hold no weight, as attention's two do (``Q K^T`` and ``A V``).
+
+    A linear layer on a tensor that is not contiguous is a batched product as well, with its weight on one side.
+
+    Args:
+        weights: :func:`memory_of` of every parameter and buffer.
+
+    Attributes:
+        macs: multiply-adds so far.
+    """
+
+    def __init__(self, weights: Container[int]) -> None:
+        self.weights = weights
+        self.macs = 0
+
+    def product(self, left: Tensor, right: Tensor, *_: Any, **__: Any) -> int:
+        """FLOPs of ``left @ right``, each ``[batch, rows, columns]``."""
+        macs = _products(left, right)
+        if memory_of(left) not in self.weights and memory_of(right) not in self.weights:
+            self.macs += macs
+        return 2 * macs
+
+    def added_product(self, _added: Tensor, left: Tensor, right: Tensor, *_: Any, **__: Any) -> int:
+        """FLOPs of ``added + left @ right``."""
+        return self.product(left, right)
+
+
+def memory_of(tensor: Tensor) -> int:
+    """What tells the memory of one tensor from that of another, views being one with their base."""
+    return int(tensor.untyped_storage()._cdata) if tensor.layout is torch.strided else id(tensor)
+
+
 def _raw(formula: Formula) -> Formula:
     def raw(*args: Any, **kwargs: Any) -> int:
         return formula(*args, **kwargs)
@@ -44,12 +77,13 @@ def _raw(formula: Formula) -> Formula:
     return raw
 
 
-def formulas() -> dict[Any, Formula]:
-    """``{operation: formula}`` for the counter's ``custom_mapping``."""
+def formulas(attention: Attention) -> dict[Any, Formula]:
+    """``{operation: formula}`` for the counter's ``custom_mapping``; ``attention`` tallies on the way."""
     aten = torch.ops.aten
     product, added = _raw(_product), _raw(_added_product)
     return {
         **dict.fromkeys((aten.mm, aten.mv, aten.dot, aten.vdot, aten._sparse_mm), product),
         **dict.fromkeys((aten.addmm, aten.addmm_, aten.addmv, aten.addmv_, aten._sparse_addmm), added),
-        **dict.fromkeys((aten.baddbmm, aten.baddbmm_, aten.addbmm, aten.addbmm_), added),
+        aten.bmm: _raw(attention.product),
+        **dict.fromkeys((aten.baddbmm, aten.baddbmm_, aten.addbmm, aten.addbmm_), _raw(attention.added_product)),
     }

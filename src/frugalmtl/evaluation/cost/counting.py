@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from frugalmtl.core.checks import UserError, positive
-from frugalmtl.evaluation.cost._formulas import formulas
+from frugalmtl.evaluation.cost._formulas import Attention, formulas, memory_of
 from frugalmtl.evaluation.cost.conventions import CONVENTION
 from frugalmtl.evaluation.modes import device_of, dtype_of, evaluating
 
@@ -28,6 +28,8 @@ class Counts:
 
     Attributes:
         macs: multiply-adds of the convolutions and matrix products (attention included) in one pass of the batch.
+        products: those among them that hold no weight: the products of batches of matrices inside attention (``Q K^T``
+            and ``A V``).
         flops: 2 x ``macs``; normalisation, activations, interpolation and additions are not counted, as is usual.
         params: numbers in parameters, shared ones once.
         bytes: bytes of parameters and buffers in their own number formats, shared storage once.
@@ -42,6 +44,7 @@ class Counts:
     flops: int
     params: int
     bytes: int
+    products: int = 0
     by_module: dict[str, int] = field(default_factory=dict)
     image_size: tuple[int, int] = (0, 0)
     batch: int = 1
@@ -91,15 +94,15 @@ def count(module: nn.Module, image_size: tuple[int, int], batch: int = 1) -> Cou
     params, stored = storage(module)
     counted_on: Literal["meta", "values"] = "meta"
     try:
-        by_module = _macs(_on_meta(module), torch.empty(shape, dtype=dtype_of(module), device="meta"))
+        by_module, products = _macs(_on_meta(module), torch.empty(shape, dtype=dtype_of(module), device="meta"))
     except (RuntimeError, NotImplementedError, TypeError, ValueError):
         # Reading a value (a mask, a gate) or a tensor kept outside parameters and buffers cannot work on meta. An error
         # of the module itself comes up again right here, on values.
         counted_on = "values"
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(NOISE_SEED))
-        by_module = _macs(module, noise.to(device_of(module), dtype_of(module)))
+        by_module, products = _macs(module, noise.to(device_of(module), dtype_of(module)))
     macs = by_module.pop("")
-    return Counts(macs, 2 * macs, params, stored, by_module, (height, width), batch, counted_on)
+    return Counts(macs, 2 * macs, params, stored, products, by_module, (height, width), batch, counted_on)
 
 
 def distribution(module: nn.Module, images: Iterable[Tensor]) -> CostDistribution:
@@ -109,7 +112,7 @@ def distribution(module: nn.Module, images: Iterable[Tensor]) -> CostDistributio
         UserError: no image.
     """
     device, dtype = device_of(module), dtype_of(module)
-    macs = [_macs(module, image.reshape(1, *image.shape[-3:]).to(device, dtype))[""] for image in images]
+    macs = [_macs(module, image.reshape(1, *image.shape[-3:]).to(device, dtype))[0][""] for image in images]
     if not macs:
         raise UserError("the cost distribution needs at least one image, but got none")
     p5, p50, p95 = (float(value) for value in np.percentile(macs, [5, 50, 95]))
@@ -163,15 +166,16 @@ def _plain_operations() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
-def _macs(module: nn.Module, image: Tensor) -> dict[str, int]:
-    """``{dotted name: MACs}``; the whole under ``""``."""
-    counter = FlopCounterMode(display=False, custom_mapping=formulas())
+def _macs(module: nn.Module, image: Tensor) -> tuple[dict[str, int], int]:
+    """``{dotted name: MACs}``, the whole under ``""``; and the MACs of attention's products."""
+    attention = Attention({memory_of(tensor) for tensor in (*module.parameters(), *module.buffers())})
+    counter = FlopCounterMode(display=False, custom_mapping=formulas(attention))
     with evaluating(module), torch.inference_mode(), _plain_operations(), counter:
         module(image)
     root = type(module).__name__
     direct = {name: sum(per_operation.values()) // 2 for name, per_operation in counter.get_flop_counts().items()}
     names = {name.removeprefix(f"{root}."): macs for name, macs in direct.items() if name.startswith(f"{root}.")}
-    return {"": direct.get("Global", 0), **_with_parents(names)}
+    return {"": direct.get("Global", 0), **_with_parents(names)}, attention.macs
 
 
 def _with_parents(direct: dict[str, int]) -> dict[str, int]:

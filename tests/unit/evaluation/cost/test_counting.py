@@ -42,7 +42,8 @@ def test_grouped_and_transposed_convolution():
 
 def test_linear_on_pixels():
     module = Function(lambda self, image: self.linear(image.permute(0, 2, 3, 1)), linear=nn.Linear(3, 7))
-    assert count(module, (4, 5)).macs == 4 * 5 * 3 * 7
+    counts = count(module, (4, 5))
+    assert (counts.macs, counts.products) == (4 * 5 * 3 * 7, 0)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_attention_counts_whatever_the_kernel():
 
     tokens = 6 * 8
     counts = count(Function(attend), (6, 8), batch=2)
-    assert counts.macs == 2 * 2 * tokens * tokens * 3
+    assert counts.macs == counts.products == 2 * 2 * tokens * tokens * 3
     assert counts.counted_on == "meta"
     assert distribution(Function(attend), [torch.rand(3, 6, 8)]).mean == 2 * tokens * tokens * 3
 
@@ -163,5 +164,7 @@ def test_errors_of_the_module_come_through():
 def test_conventions():
     assert in_convention(10, "2 macs") == 20
     assert in_convention(10, "macs / 2") == 5
+    assert in_convention(10, "2 macs, products 1", 4) == 2 * 6 + 4
+    assert in_convention(10, "2 macs", 4) == 20
     with pytest.raises(UserError, match="unknown FLOP convention 'flops'"):
         in_convention(10, "flops")
