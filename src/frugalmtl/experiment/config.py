@@ -131,7 +131,8 @@ def parse(kind: type[Config], content: Mapping[str, Any], source: str = "config"
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind)
     try:
-        values = vars(parser.instantiate(parser.parse_object(dict(content))))
+        made = parser.instantiate(parser.parse_object(dict(content)))
+        values = {key: made[key] for key in get_type_hints(kind)}  # vars() would mangle a field called "values"
         return kind(**{**values, **{key: copy.deepcopy(content[key]) for key in free_fields(kind) if key in content}})
     except UserError:
         raise

@@ -86,7 +86,7 @@ class Run:
                     f"{folder} holds a run whose config differs in {', '.join(changed)}: give the same config "
                     "to continue it, or another folder to begin anew"
                 )
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        elif folder.exists() and (not folder.is_dir() or any(not _begun(path) for path in folder.iterdir())):
             raise UserError(f"{folder} exists and holds no run: choose another folder")
 
     @classmethod
@@ -207,6 +207,11 @@ class Run:
         """On what the run was trained."""
         facts: dict[str, Any] = json.loads((self.folder / ENVIRONMENT).read_text(encoding="utf-8"))
         return facts
+
+
+def _begun(path: Path) -> bool:
+    """Whether a file is one that a run's beginning writes before its config; a killed process may have left it."""
+    return path.name in (ENVIRONMENT, NETWORK) or (path.name.startswith(".") and path.suffix == ".tmp")
 
 
 def _network(built: Built) -> dict[str, Any]:

@@ -18,6 +18,15 @@ def test_a_run_is_found_again_however_its_config_is_written(tmp_path: Path) -> N
     assert Run.create(tmp_path / "run", listed).folder == tmp_path / "run"
 
 
+def test_a_run_that_was_killed_before_its_config_was_written_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "environment.json").write_text("{}")
+    (tmp_path / ".config.yaml.k2j4.tmp").touch()
+    Run.check(tmp_path, Experiment())
+    (tmp_path / "letter.txt").touch()
+    with pytest.raises(UserError, match="holds no run"):
+        Run.check(tmp_path, Experiment())
+
+
 def test_what_does_not_change_what_is_learned_is_taken_over(tmp_path: Path) -> None:
     Run.create(tmp_path / "run", CONFIG)
     changed = replace(CONFIG, test_split="shifted", train=replace(CONFIG.train, workers=2))
