@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from frugalmtl.core.checks import UserError
     from frugalmtl.deploy import DeployedModel
+    from frugalmtl.experiment.axis import Sweep
     from frugalmtl.experiment.build import build
     from frugalmtl.experiment.comparison import compare
     from frugalmtl.experiment.config import Comparison, Experiment
     from frugalmtl.experiment.profiling import profile
     from frugalmtl.experiment.runs import Run
+    from frugalmtl.experiment.sweep import sweep
     from frugalmtl.experiment.training import train_run
     from frugalmtl.model import MultiTaskModel
     from frugalmtl.tasks import Task
@@ -30,11 +32,13 @@ _HOMES = {
     "Experiment": "frugalmtl.experiment.config",
     "MultiTaskModel": "frugalmtl.model",
     "Run": "frugalmtl.experiment.runs",
+    "Sweep": "frugalmtl.experiment.axis",
     "Task": "frugalmtl.tasks",
     "UserError": "frugalmtl.core.checks",
     "build": "frugalmtl.experiment.build",
     "compare": "frugalmtl.experiment.comparison",
     "profile": "frugalmtl.experiment.profiling",
+    "sweep": "frugalmtl.experiment.sweep",
     "train_run": "frugalmtl.experiment.training",
 }
 
@@ -44,12 +48,14 @@ __all__ = [
     "Experiment",
     "MultiTaskModel",
     "Run",
+    "Sweep",
     "Task",
     "UserError",
     "__version__",
     "build",
     "compare",
     "profile",
+    "sweep",
     "train_run",
 ]
 

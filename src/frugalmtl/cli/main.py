@@ -14,6 +14,7 @@ from frugalmtl.core.checks import UserError
 COMMANDS = {
     "train": "train one experiment",
     "compare": "train several experiments, evaluate, deploy, measure and report them side by side",
+    "sweep": "train a whole accuracy/cost curve beside fixed rows, by several processes if wanted, and report it",
     "evaluate": "score a trained run on a split",
     "deploy": "turn a trained run into a plain module and write it to a file",
     "profile": "measure what a config or a trained run costs",

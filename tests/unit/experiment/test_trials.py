@@ -1,0 +1,136 @@
+"""Which values a sweep tries: each once, the same ones after an interruption, whatever was killed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from frugalmtl.experiment.axis import Axis, Value
+from frugalmtl.experiment.claims import Claims
+from frugalmtl.experiment.trials import JOURNAL, Trials
+
+optuna = pytest.importorskip("optuna")
+
+GRID = Axis(key="encoder.budget", values=["0.4x", "0.6x", "0.8x"])
+RANGE = Axis(key="encoder.own", low=0.1, high=0.9, trials=6, seed=3)
+
+
+def trials(axis: Axis, folder: Path) -> Trials:
+    return Trials(axis, folder, Claims(folder / "claims"))
+
+
+def score(value: Value) -> tuple[float, float]:
+    number = float(str(value).rstrip("x"))
+    return -((number - 0.5) ** 2), number
+
+
+def run(axis: Axis, folder: Path, count: int) -> list[Value]:
+    for _ in range(count):
+        search = trials(axis, folder)
+        search.tell(score)
+        search.draw()
+    return trials(axis, folder).values()
+
+
+def test_a_list_is_drawn_whole_each_value_once(tmp_path: Path) -> None:
+    for number in range(1, 4):
+        assert trials(GRID, tmp_path).draw()
+        assert len(trials(GRID, tmp_path).values()) == number
+    assert not trials(GRID, tmp_path).draw()
+    assert trials(GRID, tmp_path).values() == GRID.values
+
+
+def test_a_range_is_searched_with_a_fixed_seed(tmp_path: Path) -> None:
+    values = run(RANGE, tmp_path / "one", 6)
+    assert len(set(values)) == 6
+    assert all(0.1 <= float(str(value)) <= 0.9 for value in values)
+    assert run(RANGE, tmp_path / "two", 6) == values, "made anew for every draw, as after an interruption"
+    assert run(Axis(key="encoder.own", low=0.1, high=0.9, trials=6, seed=4), tmp_path / "three", 6) != values
+    assert not trials(RANGE, tmp_path / "one").draw()
+
+
+def test_a_range_is_searched_by_tpe_with_both_objectives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+
+    class Recorded(optuna.samplers.TPESampler):  # type: ignore[misc,name-defined]
+        def __init__(self, **arguments: Any) -> None:
+            made.extend([arguments] if arguments else [])  # a study makes one of its own
+            super().__init__(**arguments)
+
+    monkeypatch.setattr(optuna.samplers, "TPESampler", Recorded)
+    run(RANGE, tmp_path, 4)
+    assert len({arguments["seed"] for arguments in made}) == 4, "no two draws share their random numbers"
+    assert {arguments["n_startup_trials"] for arguments in made} == {2}
+    with trials(RANGE, tmp_path)._study() as study:
+        assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+        told = [trial for trial in study.trials if trial.state.is_finished()]
+        assert len(told) == 3
+        assert tuple(told[0].values) == score(told[0].params["encoder.own"])
+
+
+def test_whole_numbers_are_drawn_from_a_range_of_them(tmp_path: Path) -> None:
+    values = run(Axis(key="decoder.width", low=2, high=4, trials=5), tmp_path, 5)
+    assert values
+    assert all(isinstance(value, int) for value in values)
+    assert len(set(values)) == len(values), "a value that is drawn twice is one point"
+
+
+@pytest.mark.parametrize("axis", [GRID, RANGE], ids=["list", "range"])
+@pytest.mark.parametrize("moment", ["before the sampler", "before the value"])
+def test_a_process_killed_while_drawing_costs_no_value(
+    axis: Axis, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials(axis, tmp_path).draw()
+
+    def killed(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if moment == "before the sampler":
+            patch.setattr(optuna.samplers.GridSampler, "before_trial", killed)
+            patch.setattr(optuna.samplers.TPESampler, "before_trial", killed)
+        else:
+            patch.setattr(optuna.trial.Trial, "suggest_categorical", killed)
+            patch.setattr(optuna.trial.Trial, "suggest_float", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trials(axis, tmp_path).draw()
+    values = run(axis, tmp_path, axis.count - 1)
+    assert len(values) == axis.count
+    assert not trials(axis, tmp_path).draw()
+    assert axis.values is None or values == axis.values
+
+
+def test_half_a_line_and_a_left_lock_are_mended(tmp_path: Path) -> None:
+    trials(GRID, tmp_path).draw()
+    before = trials(GRID, tmp_path).values()
+    with (tmp_path / JOURNAL).open("a") as file:
+        file.write('{"op_code":4,"worker')
+    (tmp_path / f"{JOURNAL}.lock").touch()
+    assert trials(GRID, tmp_path).values() == before
+    assert trials(GRID, tmp_path).draw()
+
+
+def test_a_longer_list_goes_on_in_the_same_folder(tmp_path: Path) -> None:
+    run(GRID, tmp_path, 3)
+    longer = Axis(key=GRID.key, values=[*(GRID.values or []), "1.0x"])
+    assert run(longer, tmp_path, 4) == longer.values
+
+
+def test_no_gain_is_no_lesson(tmp_path: Path) -> None:
+    search = trials(RANGE, tmp_path)
+    search.draw()
+    search.tell(lambda value: (math.nan, 1.0))
+    assert len(search.values()) == 1
+    with search._study() as study:
+        assert study.trials[0].state.name == "FAIL"
+
+
+def test_looking_does_not_grow_the_journal(tmp_path: Path) -> None:
+    trials(GRID, tmp_path).draw()
+    size = (tmp_path / JOURNAL).stat().st_size
+    trials(GRID, tmp_path).values()
+    trials(GRID, tmp_path).tell(lambda value: None)
+    assert (tmp_path / JOURNAL).stat().st_size == size
