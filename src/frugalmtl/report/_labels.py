@@ -16,8 +16,9 @@ _ANGLES = tuple(
 )
 _MARK = 5.5
 """Half the size of a marker."""
-_HARD, _OUTSIDE, _DISTANCE = 50.0, 200.0, 4.0
-"""Price of covering a square point of a label or marker, of leaving the frame, and of a point of distance."""
+_HARD, _OUTSIDE, _LINE, _DISTANCE = 50.0, 200.0, 4.0, 4.0
+"""Price of covering a square point of a label or marker, of leaving the frame, of covering a line, and of a point of
+distance."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _price(distance: float, box: Box, frame: Box, blocked: list[Box], soft: list
     covered = sum(grown.overlap(other) for other in blocked)
     outside = grown.area - grown.overlap(frame)
     crossed = sum(grown.overlap(line) for line in soft)
-    return _HARD * covered + _OUTSIDE * outside + crossed * 2 + _DISTANCE * distance
+    return _HARD * covered + _OUTSIDE * outside + _LINE * crossed + _DISTANCE * distance
 
 
 class Paper:

@@ -9,7 +9,7 @@ from pathlib import Path
 from frugalmtl.report._embedding import data_uri, embed
 from frugalmtl.report._gallery import gallery
 from frugalmtl.report._html import Markup, join, prose, tag
-from frugalmtl.report._tables import conditions, configurations, cost_table, metrics_table, results_table
+from frugalmtl.report._tables import conditions, configurations, cost_table, metrics_table, results_table, row_name
 from frugalmtl.report.columns import answer
 from frugalmtl.report.figures import Drawing, Look, drawings, recolour
 from frugalmtl.report.palette import DARK, LIGHT, Theme, row_styles
@@ -38,10 +38,11 @@ def render_page(results: Results, folder: Path) -> str:
     figures = drawings(results)
     sections = [
         ("results", "Results", _results(results)),
-        ("tradeoff", "Accuracy against compute", _tradeoff(figures)),
+        ("tradeoff", "Accuracy against compute", _tradeoff(results, figures)),
         ("panels", "Image by image", _gallery(results, pictures, "panels") if results.panels else None),
         ("photos", "Photographs", _gallery(results, pictures, "photos") if results.photos else None),
-        ("training", "Training", _figures(f for f in figures if f.name.startswith("curves"))),
+        ("decisions", "What the networks decided", _decisions(results, figures)),
+        ("training", "Training", _figures(f for f in figures if f.section == "training")),
         ("cost", "Cost", _cost(results)),
         ("runs", "Configuration and environment", configurations(results)),
         ("method", "How the numbers were measured", conditions(results)),
@@ -115,19 +116,37 @@ def _results(results: Results) -> Markup:
     return join([tag("p", note, class_="note"), results_table(results), folded])
 
 
-def _tradeoff(figures: list[Drawing]) -> Markup | None:
+def _tradeoff(results: Results, figures: list[Drawing]) -> Markup | None:
     note = (
         "Cost of the deployed model for one image; further up is better, further left is cheaper. The dashed "
         "line is the reference, the grey band joins the models that no other beats in both (Pareto front, "
         "outlined), bars are ± one standard deviation over seeds."
     )
-    charts = _figures(f for f in figures if not f.name.startswith("curves"))
+    if any(row.curve for row in results.rows):
+        note += " Points on a coloured line are operating points of one method, in order of cost."
+    charts = _figures(f for f in figures if f.section == "tradeoff")
     return join([tag("p", note, class_="note"), charts]) if charts else None
 
 
 def _figures(chosen: Iterable[Drawing]) -> Markup | None:
     made = [_figure(drawing) for drawing in chosen]
     return tag("div", *made, class_="charts") if made else None
+
+
+def _decisions(results: Results, figures: list[Drawing]) -> Markup | None:
+    """What the encoders show of themselves, a row of the comparison each; the first one is open."""
+    folds: list[Markup] = []
+    for row in results.rows:
+        charts = _figures(f for f in figures if f.section == "decisions" and f.row == row.name)
+        if charts:
+            folds.append(tag("details", tag("summary", row_name(results, row)), charts, open=not folds))
+    if not folds:
+        return None
+    note = (
+        "What the encoder of a row shows of itself after training, taken from its first seed: a line per task, a "
+        "column per layer in the order of execution."
+    )
+    return join([tag("p", note, class_="note"), *folds])
 
 
 def _figure(drawing: Drawing) -> Markup:
@@ -144,9 +163,9 @@ def _figure(drawing: Drawing) -> Markup:
         tag("source", media=_DARK, srcset=address(recolour(wide))),
         tag("img", src=address(wide), alt=drawing.text),
     )
-    return tag(
-        "figure", tag("figcaption", prose(drawing.title)), picture, class_="chart wide" if drawing.wide else "chart"
-    )
+    caption = tag("p", drawing.caption, class_="note") if drawing.caption else None
+    title = tag("figcaption", prose(drawing.title))
+    return tag("figure", title, caption, picture, class_="chart wide" if drawing.wide else "chart")
 
 
 def _gallery(results: Results, pictures: dict[str, str], which: str) -> Markup:

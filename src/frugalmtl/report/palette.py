@@ -6,6 +6,7 @@ every colour stands out at 3:1 or more from its background. Marker and dash repe
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,8 +15,18 @@ from frugalmtl.report.results import Results
 _LIGHT = ("#0a6ab0", "#c24e00", "#00805c", "#a8408a", "#8a6500", "#0b8aa8")
 _DARK = ("#56a8ec", "#f28a48", "#35c795", "#e08cc8", "#dcbc3c", "#6fd3e6")
 _MARKERS = (("o", "●"), ("^", "▲"), ("s", "■"), ("v", "▼"), ("P", "✚"), ("X", "✖"), ("*", "★"))
-Dash = Literal["-", "--", "-.", ":"]
-_DASHES: tuple[Dash, ...] = ("-", "--", "-.", ":")
+Dash = Literal["-", "--", "-.", ":"] | tuple[int, tuple[float, ...]]
+"""A line's pattern as matplotlib takes it: a name, or lengths of strokes and gaps."""
+_DASHES: tuple[Dash, ...] = (
+    "-",
+    "--",
+    ":",
+    "-.",
+    (0, (3, 1, 1, 1, 1, 1)),
+    (0, (1.5, 1)),
+    (0, (1, 3)),
+    (0, (5, 4)),
+)
 
 
 @dataclass(frozen=True)
@@ -51,12 +62,20 @@ class RowStyle:
 
 
 def row_styles(results: Results) -> dict[str, RowStyle]:
-    """A style per row; the reference is a diamond in the colour of the text."""
-    styles = {results.reference: RowStyle(LIGHT.ink, DARK.ink, "D", "◆", "-")}
-    others = [row.name for row in results.rows if row.name != results.reference]
-    for index, name in enumerate(others):
-        colour, (marker, glyph) = index % len(_LIGHT), _MARKERS[index % len(_MARKERS)]
-        styles[name] = RowStyle(
-            _LIGHT[colour], _DARK[colour], marker, glyph, _DASHES[index // len(_LIGHT) % len(_DASHES)]
-        )
-    return {row.name: styles[row.name] for row in results.rows}
+    """A style per row; the reference is a diamond in the colour of the text.
+
+    Rows of one curve share colour and marker; lines of the same colour differ in their dash.
+    """
+    styles: dict[str, RowStyle] = {}
+    places: dict[tuple[bool, str], int] = {}
+    lines: Counter[int] = Counter()
+    for row in results.rows:
+        if row.name == results.reference:
+            styles[row.name] = RowStyle(LIGHT.ink, DARK.ink, "D", "◆", "-")
+            continue
+        place = places.setdefault((bool(row.curve), row.curve or row.name), len(places))
+        colour, (marker, glyph) = place % len(_LIGHT), _MARKERS[place % len(_MARKERS)]
+        dash = _DASHES[lines[colour] % len(_DASHES)]
+        lines[colour] += 1
+        styles[row.name] = RowStyle(_LIGHT[colour], _DARK[colour], marker, glyph, dash)
+    return styles

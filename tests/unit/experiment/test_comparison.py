@@ -42,7 +42,11 @@ class ChancePruner(Encoder):
         self.network = backbone
         self.gates = nn.Parameter(torch.randn(8), requires_grad=False)
         self.side = nn.Conv2d(3, 8, 1)
-        self.budget, self.target_macs = budget, 1.0e6
+        self.budget = budget
+
+    @property
+    def target_macs(self) -> float:
+        return 1.0e6
 
     def encode(self, image: Tensor) -> list[Tensor]:
         return self.network(image)

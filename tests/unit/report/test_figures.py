@@ -6,6 +6,7 @@ import io
 import math
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from frugalmtl.report import Results, figures
+from frugalmtl.core.types import Heatmap
+from frugalmtl.report import Results, _canvas, figures
 from frugalmtl.report._labels import Box, place
 from frugalmtl.report.figures import Look, drawings, recolour
 from frugalmtl.report.palette import DARK, LIGHT, row_styles
+from tests.unit.report.conftest import add_curve
 
 Make = Callable[..., Results]
 
@@ -26,13 +29,13 @@ Make = Callable[..., Results]
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every matplotlib figure that is drawn."""
     kept: list[Any] = []
-    original = figures._figure
+    original = _canvas.new_figure
 
     def keep(size: tuple[float, float]) -> Any:
         kept.append(original(size))
         return kept[-1]
 
-    monkeypatch.setattr(figures, "_figure", keep)
+    monkeypatch.setattr(_canvas, "new_figure", keep)
     return kept
 
 
@@ -66,7 +69,9 @@ def test_labels_name_every_row_and_axes_name_units(make_results: Make, drawn: li
     assert [panel.get_title(loc="left") for panel in panels] == [task.name for task in results.tasks]
     assert panels[1].get_ylabel() == "rmse [m], lower is better"
     assert [panel.yaxis_inverted() for panel in panels] == [not task.higher_is_better for task in results.tasks]
-    assert {text.get_text() for text in drawn[-1].legends[0].get_texts()} == {row.label for row in results.rows}
+    legend = [text.get_text() for text in drawn[-1].legends[0].get_texts()]
+    assert set(legend[:-1]) == {row.label for row in results.rows}
+    assert "Pareto front" in legend[-1]
 
 
 def test_curves_hold_the_history_without_gaps_for_nan(make_results: Make, drawn: list[Any]) -> None:
@@ -163,3 +168,142 @@ def test_rows_look_different_from_each_other(make_results: Make) -> None:
     styles = list(row_styles(results).values())
     assert len({(style.light, style.marker) for style in styles}) == len(styles)
     assert len({(style.light, style.dash) for style in styles}) == len(styles)
+
+
+def test_points_of_a_curve_are_joined_in_order_of_cost(make_results: Make, drawn: list[Any]) -> None:
+    results = make_results(pictures=False)
+    names = add_curve(results)
+    add_curve(results, "Lonely", points=1)
+    figures.delta_tradeoff(results, "macs")
+    axes = drawn[-1].axes[0]
+    colour = row_styles(results)[names[0]].light
+    (line,) = [line for line in axes.get_lines() if len(line.get_xdata()) == 6 and line.get_color() == colour]
+    np.testing.assert_allclose(line.get_xdata(), [results.row(name).cost.deployed.macs / 1e9 for name in names])
+    np.testing.assert_allclose(line.get_ydata(), [results.row(name).delta_mtl_mean for name in names])
+    words = [text.get_text() for text in axes.texts]
+    assert words.count("Gates") == 1, "the curve is named once"
+    assert {"0.20x", "0.80x"} <= set(words), "its points by what tells them apart"
+    assert "Lonely 0.20x" in words, "a single point is no curve"
+    assert "MTI-Net" in words
+    assert ["Pareto front" in text.get_text() for text in drawn[-1].legends[0].get_texts()] == [True]
+    figures.metric_tradeoff(results, "macs")
+    legend = [text.get_text() for text in drawn[-1].legends[0].get_texts()]
+    assert legend.count("Gates") == 1
+    assert not any(word.startswith("Gates ") for word in legend)
+    for panel in drawn[-1].axes:
+        assert any(line.get_color() == colour and len(line.get_xdata()) == 6 for line in panel.get_lines())
+
+
+def test_rows_of_a_curve_share_colour_and_marker_but_not_the_dash(make_results: Make) -> None:
+    results = make_results(pictures=False)
+    names = add_curve(results)
+    styles = row_styles(results)
+    mine = [styles[name] for name in names]
+    assert len({(style.light, style.dark, style.marker) for style in mine}) == 1
+    assert len({style.dash for style in mine}) == len(mine)
+    others = [style for name, style in styles.items() if name not in names]
+    assert mine[0].light not in {style.light for style in others}
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("cost", ["macs", "latency_ms"])
+def test_labels_keep_apart_with_a_curve_among_single_points(
+    make_results: Make, drawn: list[Any], narrow: bool, cost: Any
+) -> None:
+    results = make_results(pictures=False)
+    add_curve(results)
+    figures.delta_tradeoff(results, cost, Look(narrow=narrow))
+    renderer = drawn[-1].canvas.get_renderer()
+    axes = drawn[-1].axes[0]
+    boxes = [text.get_window_extent(renderer) for text in axes.texts]
+    assert len(boxes) == 5 + 6 + 1 + 1
+    for index, first in enumerate(boxes):
+        assert not any(first.overlaps(second) for second in boxes[index + 1 :])
+
+
+def test_costs_that_differ_between_seeds_have_bars(make_results: Make, drawn: list[Any]) -> None:
+    results = make_results(pictures=False)
+    figures.delta_tradeoff(results, "macs")
+    before = len(drawn[-1].axes[0].containers)
+    for seed, macs in zip(results.row("gated").seeds, (26e9, 27e9, 28e9), strict=True):
+        seed.macs = macs
+    figures.delta_tradeoff(results, "macs")
+    assert len(drawn[-1].axes[0].containers) == before + 1
+    (bar,) = [bar for bar in drawn[-1].axes[0].containers if bar.has_xerr]
+    ends = bar.lines[2][0].get_segments()[0]
+    np.testing.assert_allclose(ends[:, 0], [26.5, 28.5])
+
+
+def _map(columns: int, rows: int = 3) -> Heatmap:
+    generator = np.random.default_rng(columns)
+    values = generator.random((rows, columns)).tolist()
+    values[1][2] = values[1][3] = math.nan
+    names = [f"stage{4 * index // columns}.{index}.branches.conv" for index in range(columns)]
+    return Heatmap("own", "Own channels", [f"task {row}" for row in range(rows)], names, values, "One is all.")
+
+
+def _lines(figure: Any) -> list[Any]:
+    """The lines of a heat map, the bar left out."""
+    return [axes for axes in figure.axes if axes.get_images()]
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("columns", [5, 20, 60, 300])
+def test_heat_maps_hold_every_value_and_names_that_can_be_read(drawn: list[Any], columns: int, narrow: bool) -> None:
+    picture = _map(columns)
+    content = figures.heat_map("A model", picture, Look(narrow=narrow))
+    assert Image.open(io.BytesIO(content)).format == "PNG"
+    figure = drawn[-1]
+    figure.canvas.draw()
+    lines = _lines(figure)
+    shown = np.concatenate([line.get_images()[0].get_array().filled(np.nan) for line in lines], axis=1)
+    np.testing.assert_array_equal(shown, np.array(picture.values))
+    assert len(lines) == {False: {300: 4}, True: {60: 2, 300: 7}}[narrow].get(columns, 1)
+    for line in lines:
+        boxes = [label.get_window_extent() for label in line.get_xticklabels()]
+        assert len(boxes) > 2
+        for first, second in pairwise(boxes):
+            assert first.x1 <= second.x0 + 1
+        assert all(figure.bbox.x0 <= label.get_window_extent().x0 for label in line.get_yticklabels())
+    hatched = [patch for line in lines for patch in line.patches if patch.get_hatch()]
+    assert [patch.get_width() for patch in hatched] == [2]
+    numbers = {text.get_text() for line in lines for text in line.texts} - {""}
+    assert bool(numbers) == (columns == 5 or (columns == 20 and not narrow))
+    if numbers:
+        assert f"{picture.values[2][4]:.2f}" in numbers
+
+
+def test_heat_maps_mark_values_beyond_their_scale_and_explain_hatching_only_where_it_is(drawn: list[Any]) -> None:
+    picture = _map(5)
+    figures.heat_map("A model", picture)
+    assert [text.get_text() for text in drawn[-1].legends[0].get_texts()] == ["nothing to show"]
+    assert drawn[-1].axes[-1].get_xlabel() == "Own channels"
+    picture.values = [[0.5, 2.0, 0.1, 0.2, 0.3]] * 3
+    figures.heat_map("A model", picture)
+    assert not drawn[-1].legends
+    assert drawn[-1]._suptitle.get_text() == "A model"
+    figures.heat_map("A model", picture, Look(form="svg"))
+    assert drawn[-1]._suptitle is None, "on the page the name stands above"
+
+
+def test_heat_maps_become_drawings_with_the_main_facts_in_words(make_results: Make) -> None:
+    results = make_results(pictures=False)
+    results.rows[1].name = results.curves["../x"] = "../x"  # type: ignore[assignment]
+    results.curves = {}
+    values = [[0.0, 0.5, math.nan], [math.nan] * 3]
+    results.rows[1].pictures = [Heatmap("own", "Own channels", ["a", "b"], ["x", "y", "z"], values, "How to read.")]
+    (made,) = [each for each in drawings(results) if each.section == "decisions"]
+    assert made.name == "decisions__x_1_own"
+    assert made.text == "Own channels: mean over 3 columns: a 0.25 (0.00 to 0.50), b –."
+    assert (made.row, made.caption, made.wide) == ("../x", "How to read.", False)
+
+
+def test_heat_maps_follow_the_theme_and_hold_no_markup() -> None:
+    picture = _map(20)
+    picture.rows[0] = "<script>a & $b_c$</script>"
+    light = figures.heat_map("", picture, Look(form="svg"))
+    dark = figures.heat_map("", picture, Look(DARK, form="svg"))
+    names = re.compile(rb"\b[mph][0-9a-f]{10}\b")
+    assert names.sub(b"", recolour(light)) == names.sub(b"", dark)
+    assert b"<script" not in light
+    assert b"&lt;script&gt;a &amp; $b_c$&lt;/script&gt;" in light

@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.types import Heatmap
 from frugalmtl.report import Results, write_report
 from frugalmtl.report import page as page_module
 from frugalmtl.report._embedding import embed
 from frugalmtl.report._html import join, tag
-from frugalmtl.report.figures import Drawing
+from frugalmtl.report.figures import Drawing, Look
 
 Make = Callable[..., Results]
 EMPTY = {"img", "meta", "link", "br", "source", "hr"}
@@ -60,7 +61,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are tested on their own; here a tiny stand-in is enough."""
 
     def stand_in(_results: Results) -> list[Drawing]:
-        return [Drawing(name, name, "words", lambda look: b"<svg/>") for name in ("delta_macs", "curves_loss")]
+        def draw(_look: Look) -> bytes:
+            return b"<svg/>"
+
+        return [
+            Drawing("delta_macs", "delta", "words", draw),
+            Drawing("curves_loss", "loss", "words", draw, section="training"),
+        ]
 
     monkeypatch.setattr(page_module, "drawings", stand_in)
     monkeypatch.setattr("frugalmtl.report.write.drawings", stand_in)
@@ -216,6 +223,7 @@ def test_the_cost_table_says_what_deploying_saved_and_only_where_it_did(make_res
     assert text.count("of the reference") >= len(results.rows)
 
 
+@pytest.mark.usefixtures("quick")
 def test_colours_are_explained_and_cannot_smuggle_style(make_results: Make, tmp_path: Path) -> None:
     results = make_results()
     first, second = results.tasks[:2]
@@ -241,3 +249,25 @@ def test_budgets_and_spread_of_costs_stand_in_the_tables(make_results: Make, tmp
     assert "<b>0.4x</b>off by −3.3 %" in text
     assert text.count("± 0.59") == 2, "results and cost"
     assert "What the whole deployed model was asked to cost" in text
+
+
+def test_decisions_stand_in_a_section_of_their_own_without_markup(make_results: Make, tmp_path: Path) -> None:
+    results = make_results(pictures=False)
+    results.curves = {}
+    for row in results.rows:
+        row.cost.deployed = type(row.cost.deployed)()
+    evil = '"><script>alert(1)</script>'
+    for row in results.rows[1:3]:
+        row.pictures = [Heatmap("own", evil, [evil], [evil, "b"], [[0.25, 0.75]], evil)]
+    reader = _read(results, tmp_path)
+    assert "decisions" in reader.ids()
+    assert [name for name, _ in reader.elements].count("script") == 1
+    assert "".join(reader.words).count(evil) == 4, "title and caption, twice"
+    images = [attributes["alt"] or "" for name, attributes in reader.elements if name == "img"]
+    assert [f"{evil} 0.50 (0.25 to 0.75)" in alt for alt in images] == [True, True]
+    assert {path.name for path in (tmp_path / "figures").glob("*.png")} == {
+        "decisions_hard_own.png",
+        "decisions_mtinet_own.png",
+    }
+    results.rows[1].pictures = results.rows[2].pictures = []
+    assert "decisions" not in _read(results, tmp_path).ids()
