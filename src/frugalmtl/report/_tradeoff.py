@@ -94,7 +94,7 @@ def delta_tradeoff(results: Results, cost: CostKey, look: Look | None = None) ->
         axes.set_ylabel(r"$\Delta_\mathrm{MTL}$ in % (higher is better)", parse_math=True)
         axes.set_xlabel(_cost_title(results, cost))
         _margins(axes, found, sideways=0.25)
-        if len(front) > 1:
+        if front:
             handle = _front_handle(look.theme)
             figure.legend(handles=[handle], loc="outside lower right", frameon=False, labelcolor=look.theme.quiet)
         names = [_words(results.row(name), curves, look) for name in found]
