@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.recipe import Stage
-from frugalmtl.core.types import Predictions
+from frugalmtl.core.types import Predictions, Pyramid
 from frugalmtl.decoders import Decoder
 from frugalmtl.encoders import Encoder
 from frugalmtl.tasks import Task
@@ -60,3 +62,29 @@ class MultiTaskModel(nn.Module):
     def enter_epoch(self, epoch: int, epochs: int) -> None:
         """Tell the encoder that an epoch of the current stage begins."""
         self.encoder.enter_epoch(epoch, epochs)
+
+    def enter_step(self, share: float) -> None:
+        """Tell the encoder how much of the current stage is done."""
+        self.encoder.enter_step(share)
+
+    def read_levels(self) -> dict[str, tuple[int, ...]]:
+        """``{task: levels of its pyramid that final predictions depend on}``, found by a pass through the decoder."""
+        decoder = copy.deepcopy(self.decoder).eval().requires_grad_(False)
+        weight = next(self.parameters())
+        side = max(self.encoder.strides) * 2
+        features: dict[str, Pyramid] = {
+            task: [
+                torch.randn(1, channels, side // stride, side // stride, dtype=weight.dtype, generator=generator)
+                .to(weight.device)
+                .requires_grad_()
+                for channels, stride in zip(self.encoder.channels, self.encoder.strides, strict=True)
+            ]
+            for task, generator in ((name, torch.Generator().manual_seed(0)) for name in self.encoder.task_names)
+        }
+        with torch.enable_grad():
+            final = decoder(features, (side, side)).by_task
+            torch.autograd.backward([prediction.sum() for prediction in final.values()])
+        return {
+            task: tuple(index for index, level in enumerate(pyramid) if level.grad is not None)
+            for task, pyramid in features.items()
+        }

@@ -86,6 +86,7 @@ def deploy(
     image = _example(trained, divisor) if example is None else _checked(example)
     with torch.no_grad():
         expected = trained(image).by_task
+        trained.encoder.read_levels = trained.read_levels()
         plain = DeployedModel(
             trained.encoder.deploy(),
             trained.decoder.deploy(),

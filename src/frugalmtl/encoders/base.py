@@ -44,7 +44,6 @@ class Encoder(nn.Module):
         read_levels: ``{task: indices of its levels that final predictions depend on}``, told by whoever knows the
             decoder before :meth:`deploy` or :meth:`plan`; None stands for all.
         budget: what the whole deployed model was asked to cost, as the config says it; None if nothing was asked.
-        target_macs: the same in multiply-adds per image, once :meth:`plan` has been called.
         target_latency_ms: the same in milliseconds per image, for a budget of time; None for any other.
     """
 
@@ -53,8 +52,12 @@ class Encoder(nn.Module):
     strides: list[int]
     read_levels: Mapping[str, Sequence[int]] | None = None
     budget: str | None = None
-    target_macs: float | None = None
     target_latency_ms: float | None = None
+
+    @property
+    def target_macs(self) -> float | None:
+        """The budget in multiply-adds per image, once :meth:`plan` has been called; None without a budget."""
+        return None
 
     def plan(self, surroundings: Surroundings) -> None:
         """Called once before a training begins; a method that keeps a budget learns here what the rest costs.
@@ -84,6 +87,9 @@ class Encoder(nn.Module):
 
     def enter_epoch(self, epoch: int, epochs: int) -> None:
         """Called by the engine before each epoch of a stage (0-based, of that stage)."""
+
+    def enter_step(self, share: float) -> None:
+        """Called by the engine before each optimiser step with the share of the stage that is done, in [0, 1)."""
 
     def pictures(self) -> list[Heatmap]:
         """What a trained encoder shows of itself in a report."""

@@ -209,6 +209,7 @@ class Run:
         for step, batches in enumerate(self._batches(number, start), start=start):
             position = Progress(epoch * self.steps_per_epoch + step, epochs * self.steps_per_epoch, epoch, epochs)
             factor = self.rates.apply(stepper.raw_optimizer, position)
+            self.model.enter_step(position.step / position.steps)
             report = stepper(batches, self.steps)
             self.steps += 1
             self._count(report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,18 @@ def single_task_sibling(config: Experiment) -> Experiment:
     """
     decoder = config.decoder if config.decoder["name"] == "independent" else {"name": "independent"}
     return replace(config, encoder={"name": "single_task"}, decoder=decoder, balancer={"name": "uniform"})
+
+
+def stopwatch(built: Built) -> Callable[[], float]:
+    """Measures the model of an experiment as it would be deployed now: milliseconds per image, batch 1."""
+    image = torch.rand(1, 3, *built.image_size, generator=torch.Generator().manual_seed(0))
+
+    def milliseconds() -> float:
+        modules = {"deployed": deploy(built.model)}
+        rounds = _fitting_rounds(modules, image, seconds=4.0)
+        return latency(modules, image, rounds=rounds, warmup=1)["deployed"].median_ms
+
+    return milliseconds
 
 
 def measure(
@@ -64,10 +76,10 @@ def measure(
     return result
 
 
-def _fitting_rounds(modules: Mapping[str, nn.Module], image: Tensor) -> int:
+def _fitting_rounds(modules: Mapping[str, nn.Module], image: Tensor, seconds: float = SECONDS) -> int:
     once = sum(item.median_ms for item in latency(modules, image, rounds=1, warmup=1).values()) / 1000
     fewest, most = ROUNDS
-    return max(fewest, min(most, int(SECONDS / max(once, 1e-6))))
+    return max(fewest, min(most, int(seconds / max(once, 1e-6))))
 
 
 def ratios(cost: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset, Loader, Transform, augmentation
+from frugalmtl.deploy import plan_encoder
 from frugalmtl.engine import make_fabric, train
 from frugalmtl.engine.checkpoint import load_matching_weights
 from frugalmtl.engine.logging import require_tensorboard
@@ -21,6 +22,7 @@ from frugalmtl.evaluation.evaluator import evaluate
 from frugalmtl.experiment import processes
 from frugalmtl.experiment.build import Built, build, build_dataset
 from frugalmtl.experiment.config import Experiment, as_plain
+from frugalmtl.experiment.profiling import stopwatch
 from frugalmtl.experiment.runs import FREE, Run
 
 
@@ -72,6 +74,7 @@ def train_run(
         loaded = load_matching_weights(built.model, weights)
         if fabric.is_global_zero:
             console.print(f"start from {weights.parent.parent}: {loaded}")
+    plan_encoder(built.model, built.image_size, stopwatch(built) if fabric.world_size == 1 else None)
     train(
         built.model,
         built.balancer,
@@ -91,12 +94,14 @@ def check_training(config: Experiment, built: Built, dataset: Dataset) -> None:
     """Refuse what would otherwise come up only when the training has begun.
 
     Raises:
-        UserError: an unknown split or augmentation, fewer epochs than stages, fewer samples than a batch, or
-            TensorBoard wanted but not installed.
+        UserError: an unknown split or augmentation, fewer epochs than stages, fewer samples than a batch, a budget that
+            cannot be kept, or TensorBoard wanted but not installed.
     """
     known("split as evaluate_split:", config.evaluate_split, dataset.splits)
     known("split as test_split:", config.test_split, dataset.splits)
     stage_epochs(built.model.recipe(), config.train.epochs)
+    if built.model.encoder.target_latency_ms is None:  # else found out by measuring, when the training begins
+        plan_encoder(built.model, built.image_size)
     if config.train.tensorboard:
         require_tensorboard()
     make_loader(built, dataset, "train", config)

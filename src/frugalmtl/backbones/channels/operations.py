@@ -1,0 +1,354 @@
+"""What one operation does to channels, and the operation for some channels only."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Mask = NDArray[np.bool_]
+"""``[branches, C]``: channels that somebody needs."""
+
+Channels = tuple[int, ...]
+"""Indices of channels, in the order in which a tensor holds them."""
+
+
+class Operation:
+    """One step of a network, and what it does to channels.
+
+    An operation with weights names the module that holds them, so that copies of a network run the same graph, each
+    with its own weights.
+
+    Args:
+        target: dotted name of the module inside the network; None for operations without weights.
+
+    Attributes:
+        unit: this many neighbouring output channels exist together or not at all.
+    """
+
+    unit: int = 1
+
+    def __init__(self, target: str | None = None) -> None:
+        self.target = target
+
+    def run(self, module: nn.Module | None, *inputs: Tensor) -> Tensor:
+        """Inputs -> output, all channels."""
+        if module is None:
+            raise TypeError(f"{type(self).__name__} needs a module")
+        output: Tensor = module(*inputs)
+        return output
+
+    def demand(self, needed: Mask, widths: Sequence[int]) -> list[Mask]:
+        """Output channels that are needed -> channels of every input that are needed for them."""
+        raise NotImplementedError
+
+    def take(self, module: nn.Module, outputs: Channels, inputs: Channels) -> nn.Module:
+        """The operation that gives the channels ``outputs`` of inputs that hold the channels ``inputs``, in that order.
+
+        A module of its own, with copies of the weights it needs.
+        """
+        raise NotImplementedError
+
+
+class Image(Operation):
+    """The network's input."""
+
+    def demand(self, needed: Mask, widths: Sequence[int]) -> list[Mask]:
+        """Needs nothing."""
+        return []
+
+
+class Each(Operation):
+    """Works on every channel alone: activations, pooling, dropout, scales, batch normalisation, depthwise convolution.
+
+    ``[.., C, ..]`` -> ``[.., C, ..]``.
+    """
+
+    def demand(self, needed: Mask, widths: Sequence[int]) -> list[Mask]:
+        """A channel needs that channel."""
+        return [needed]
+
+    def take(self, module: nn.Module, outputs: Channels, inputs: Channels) -> nn.Module:
+        """With the vectors and filters of these channels."""
+        if outputs != inputs:
+            raise ValueError("an operation on every channel alone gives what it is given")
+        taken = copy.deepcopy(module)
+        index = torch.tensor(outputs)
+        for part in taken.modules():
+            for name, tensor in [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]:
+                if tensor.ndim > 0:
+                    _put(part, name, tensor.detach()[index.to(tensor.device)])
+        for name in ("num_features", "in_channels", "out_channels", "groups"):
+            if hasattr(taken, name):
+                setattr(taken, name, len(outputs))
+        return taken
+
+
+class Sum(Operation):
+    """Adds its inputs, channel by channel."""
+
+    def run(self, module: nn.Module | None, *inputs: Tensor) -> Tensor:
+        """Two tensors of one shape -> their sum."""
+        first, second = inputs
+        return first + second
+
+    def demand(self, needed: Mask, widths: Sequence[int]) -> list[Mask]:
+        """A channel needs that channel of every input."""
+        return [needed for _ in widths]
+
+
+class Permute(Operation):
+    """Moves the channels to another axis.
+
+    Args:
+        dims: as ``Tensor.permute`` takes them.
+    """
+
+    def __init__(self, dims: Sequence[int]) -> None:
+        super().__init__()
+        self.dims = tuple(dims)
+
+    def run(self, module: nn.Module | None, *inputs: Tensor) -> Tensor:
+        """``[B, C, h, w]`` <-> ``[B, h, w, C]``."""
+        return inputs[0].permute(self.dims)
+
+    def demand(self, needed: Mask, widths: Sequence[int]) -> list[Mask]:
+        """A channel needs that channel."""
+        return [needed]
+
+
+class Part(Operation):
+    """A stretch of the channels: queries, keys or values out of one projection.
+
+    Args:
+        start: first channel.
+        width: number of channels.
+    """
+
+    def __init__(self, start: int, width: int) -> None:
+        super().__init__()
+        self.start, self.width = start, width
+
+    def run(self, module: nn.Module | None, *inputs: Tensor) -> Tensor:
+        """``[B, h, w, C]`` -> ``[B, h, w, width]``."""
+        return inputs[0].narrow(-1, self.start, self.width)
+
+    def demand(self, needed: Mask, widths: Sequence[int]) -> list[Mask]:
+        """A channel needs the one that it is cut from."""
+        whole = np.zeros((len(needed), widths[0]), dtype=bool)
+        whole[:, self.start : self.start + self.width] = needed
+        return [whole]
+
+
+class Dense(Operation):
+    """Every output channel reads all input channels: convolutions, linear layers.
+
+    ``[.., C_in, ..]`` -> ``[.., C_out, ..]``.
+    """
+
+    def demand(self, needed: Mask, widths: Sequence[int]) -> list[Mask]:
+        """Any channel needs all."""
+        return [np.repeat(needed.any(1, keepdims=True), width, axis=1) for width in widths]
+
+    def take(self, module: nn.Module, outputs: Channels, inputs: Channels) -> nn.Module:
+        """With the filters of these outputs, each reading its inputs in the order given."""
+        taken = copy.deepcopy(module)
+        layer: Any = taken
+        rows, columns = torch.tensor(outputs), torch.tensor(inputs)
+        if isinstance(layer, nn.ConvTranspose2d):
+            rows, columns = columns, rows
+        weight = layer.weight.detach()
+        layer.weight = nn.Parameter(weight[rows.to(weight.device)][:, columns.to(weight.device)].contiguous())
+        if layer.bias is not None:
+            layer.bias = nn.Parameter(layer.bias.detach()[torch.tensor(outputs).to(weight.device)])
+        for name, value in (
+            ("in_channels", len(inputs)),
+            ("out_channels", len(outputs)),
+            ("in_features", len(inputs)),
+            ("out_features", len(outputs)),
+        ):
+            if hasattr(layer, name):
+                setattr(layer, name, value)
+        return taken
+
+
+class Grouped(Operation):
+    """A convolution in groups: an output channel reads the input channels of its group.
+
+    Args:
+        target: see :class:`Operation`.
+        groups: number of groups.
+        unit: output channels of a group.
+    """
+
+    def __init__(self, target: str, groups: int, unit: int) -> None:
+        super().__init__(target)
+        self.groups, self.unit = groups, unit
+
+    def demand(self, needed: Mask, widths: Sequence[int]) -> list[Mask]:
+        """Any channel of a group needs all inputs of that group."""
+        alive = needed.reshape(len(needed), self.groups, self.unit).any(2)
+        return [np.repeat(alive, width // self.groups, axis=1) for width in widths]
+
+    def inputs_of(self, outputs: Channels, width: int) -> Channels:
+        """The input channels that whole groups of outputs read, group by group.
+
+        Args:
+            outputs: whole groups, each in its natural order.
+            width: input channels of all groups together.
+        """
+        size = width // self.groups
+        return tuple(
+            group * size + offset
+            for group in (channel // self.unit for channel in outputs[:: self.unit])
+            for offset in range(size)
+        )
+
+    def take(self, module: nn.Module, outputs: Channels, inputs: Channels) -> nn.Module:
+        """With the filters of these groups."""
+        layer: Any = copy.deepcopy(module)
+        rows = torch.tensor(outputs).to(layer.weight.device)
+        layer.weight = nn.Parameter(layer.weight.detach()[rows])
+        if layer.bias is not None:
+            layer.bias = nn.Parameter(layer.bias.detach()[rows])
+        layer.in_channels, layer.out_channels, layer.groups = len(inputs), len(outputs), len(outputs) // self.unit
+        taken: nn.Module = layer
+        return taken
+
+
+class Whole(Operation):
+    """Every output channel depends on all input channels, and all are computed at once.
+
+    Layer normalisation, squeeze-and-excitation. Their weights follow the order in which channels come.
+
+    """
+
+    def demand(self, needed: Mask, widths: Sequence[int]) -> list[Mask]:
+        """Any channel needs all."""
+        return [np.repeat(needed.any(1, keepdims=True), width, axis=1) for width in widths]
+
+    def take(self, module: nn.Module, outputs: Channels, inputs: Channels) -> nn.Module:
+        """With its weights in the order of the channels."""
+        if outputs != inputs or sorted(outputs) != list(range(len(outputs))):
+            raise ValueError("an operation over all channels takes and gives all of them in one order")
+        taken: Any = copy.deepcopy(module)
+        order = torch.tensor(outputs)
+        with torch.no_grad():
+            if isinstance(taken, nn.LayerNorm):
+                for tensor in (taken.weight, taken.bias):
+                    if tensor is not None:
+                        tensor.copy_(tensor[order.to(tensor.device)])
+            else:
+                squeeze, expand = excitation(taken)
+                squeeze.weight.copy_(squeeze.weight[:, order.to(squeeze.weight.device)])
+                expand.weight.copy_(expand.weight[order.to(expand.weight.device)])
+                if expand.bias is not None:
+                    expand.bias.copy_(expand.bias[order.to(expand.bias.device)])
+        module_taken: nn.Module = taken
+        return module_taken
+
+
+def excitation(module: nn.Module) -> tuple[nn.Conv2d, nn.Conv2d]:
+    """First and last convolution of a squeeze-and-excitation module of timm."""
+    for names in (("conv_reduce", "conv_expand"), ("fc1", "fc2")):
+        first, last = (getattr(module, name, None) for name in names)
+        if isinstance(first, nn.Conv2d) and isinstance(last, nn.Conv2d):
+            return first, last
+    raise TypeError(f"{type(module).__name__} is no squeeze-and-excitation module")
+
+
+class Attention(Operation):
+    """Softmax attention of queries, keys and values, head by head; the projections around it are operations apart.
+
+    Args:
+        target: see :class:`Operation`; the timm attention module.
+        heads: number of heads.
+        width: channels of a head.
+    """
+
+    def __init__(self, target: str, heads: int, width: int) -> None:
+        super().__init__(target)
+        self.heads, self.unit = heads, width
+
+    def run(self, module: nn.Module | None, *inputs: Tensor) -> Tensor:
+        """Queries, keys, values ``[B, h, w, C]`` -> ``[B, h, w, C]``."""
+        source: Any = module
+        dropout = float(source.attn_drop.p) if source.training else 0.0
+        return attend(inputs, (source.q_norm, source.k_norm), self.unit, dropout)
+
+    def demand(self, needed: Mask, widths: Sequence[int]) -> list[Mask]:
+        """Any channel of a head needs that head's queries, keys and values."""
+        alive = np.repeat(self.heads_of(needed), self.unit, axis=1)
+        return [alive for _ in widths]
+
+    def heads_of(self, needed: Mask) -> Mask:
+        """Channels ``[branches, C]`` -> heads ``[branches, heads]`` with any of them."""
+        return np.asarray(needed.reshape(len(needed), self.heads, self.unit).any(2))
+
+    def take(self, module: nn.Module, outputs: Channels, inputs: Channels) -> nn.Module:
+        """The same for any number of heads, without dropout."""
+        return HeadAttention(module, self.unit)
+
+
+class HeadAttention(nn.Module):
+    """Attention over a grid of positions, for however many heads the channels hold.
+
+    Args:
+        attention: timm's module; the normalisations of queries and keys are copied from it.
+        width: channels of a head.
+    """
+
+    def __init__(self, attention: nn.Module, width: int) -> None:
+        super().__init__()
+        source: Any = attention
+        self.width = width
+        self.norms = nn.ModuleList(copy.deepcopy(norm) for norm in (source.q_norm, source.k_norm))
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Three ``[B, h, w, C]`` -> ``[B, h, w, C]``."""
+        return attend((queries, keys, values), list(self.norms), self.width, 0.0)
+
+
+def attend(inputs: Sequence[Tensor], norms: Sequence[nn.Module], width: int, dropout: float) -> Tensor:
+    """Softmax attention over the positions of a grid.
+
+    Args:
+        inputs: queries, keys, values ``[B, h, w, heads * width]``.
+        norms: of queries and keys, over the channels of a head.
+        width: channels of a head.
+        dropout: probability that an attention weight is dropped.
+    """
+    batch, height, across, channels = inputs[0].shape
+    queries, keys, values = (
+        tensor.reshape(batch, height * across, channels // width, width).transpose(1, 2) for tensor in inputs
+    )
+    mixed = F.scaled_dot_product_attention(norms[0](queries), norms[1](keys), values, dropout_p=dropout)
+    return mixed.transpose(1, 2).reshape(batch, height, across, channels)
+
+
+class PatchEmbedding(Dense):
+    """Patches of the image to channels, with the embeddings of their positions."""
+
+    def take(self, module: nn.Module, outputs: Channels, inputs: Channels) -> nn.Module:
+        """With the filters and position embeddings of these channels."""
+        taken: Any = copy.deepcopy(module)
+        taken.patch_embed.proj = super().take(taken.patch_embed.proj, outputs, inputs)
+        if taken.pos_embed is not None:
+            index = torch.tensor(outputs).to(taken.pos_embed.device)
+            taken.pos_embed = nn.Parameter(taken.pos_embed.detach()[..., index])
+        embedding: nn.Module = taken
+        return embedding
+
+
+def _put(module: nn.Module, name: str, tensor: Tensor) -> None:
+    """Exchange a parameter or buffer."""
+    if name in module._parameters:
+        setattr(module, name, nn.Parameter(tensor))
+    else:
+        setattr(module, name, tensor)

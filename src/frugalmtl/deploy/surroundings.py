@@ -1,0 +1,49 @@
+"""What an encoder may know of the model around it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from frugalmtl.core.types import Pyramid
+from frugalmtl.encoders.base import Surroundings
+from frugalmtl.evaluation.cost import count
+from frugalmtl.model import MultiTaskModel
+
+
+def plan_encoder(
+    model: MultiTaskModel, image_size: tuple[int, int], latency: Callable[[], float] | None = None
+) -> None:
+    """Tell the encoder of a model which levels are read and what the deployed decoder costs, before a training begins.
+
+    Args:
+        model: its encoder is told.
+        image_size: height and width that the network sees.
+        latency: see :class:`~frugalmtl.encoders.base.Surroundings`.
+
+    Raises:
+        UserError: the encoder has a budget that cannot be kept.
+    """
+    model.encoder.read_levels = model.read_levels()
+    decoder = _FromImage(model, copy.deepcopy(model.decoder).eval().deploy())
+    model.encoder.plan(Surroundings(image_size, float(count(decoder, image_size).macs), latency))
+
+
+class _FromImage(nn.Module):
+    """A deployed decoder fed with features of the right sizes, so that it can be counted like a network."""
+
+    def __init__(self, model: MultiTaskModel, decoder: nn.Module) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.tasks = model.encoder.task_names
+        self.levels = list(zip(model.encoder.channels, model.encoder.strides, strict=True))
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Image ``[B, 3, H, W]`` -> predictions of features that hold nothing."""
+        batch, _, height, width = image.shape
+        sizes = [(batch, channels, height // stride, width // stride) for channels, stride in self.levels]
+        features: dict[str, Pyramid] = {task: [image.new_empty(size) for size in sizes] for task in self.tasks}
+        predictions: dict[str, Tensor] = self.decoder(features, (height, width))
+        return predictions

@@ -1,0 +1,395 @@
+"""The encoder: T task branches and a shared one in step, with a gate at every site."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from frugalmtl.backbones import Backbone
+from frugalmtl.backbones.channels import Graph, Mask, graph_of, units
+from frugalmtl.backbones.channels.operations import Attention
+from frugalmtl.core.checks import UserError, fraction, known, positive
+from frugalmtl.core.recipe import ParameterGroup, Stage
+from frugalmtl.core.types import Features, Heatmap, Pyramid
+from frugalmtl.encoders.base import Encoder, SeparateNetworks, Surroundings
+from frugalmtl.encoders.interrogate.budget import Budget
+from frugalmtl.encoders.interrogate.gates import Gates, Places, merge
+from frugalmtl.encoders.interrogate.keeper import Keeper
+from frugalmtl.encoders.interrogate.pictures import pictures
+from frugalmtl.encoders.interrogate.plan import Plan, gate_macs, node_macs, plan
+from frugalmtl.encoders.interrogate.program import build_program
+from frugalmtl.encoders.interrogate.settle import Block
+
+_PROBE = (64, 64)
+
+
+class InterroGate(Encoder):
+    r"""InterroGate: each task picks, channel by channel, its own features or shared ones; the rest is deleted.
+
+    T + 1 copies of the backbone run in step. At every site (see :class:`~frugalmtl.backbones.channels.Graph`)
+
+        phi'_t = G_t phi_t + (1 - G_t) psi               (2)   what task t goes on with; G_t in {0, 1} per channel
+        psi'   = sum_t softmax_t(beta)_t phi'_t          (3)   what the shared branch goes on with
+
+    The gates do not depend on the image, so a deployed network holds and computes only the filters whose channels
+    somebody picked; if all gates are open it is T single-task networks, if all are closed one shared network.
+
+    What drives gates to close is either the paper's sparsity loss (4), ``lambda_s / T sum_t max(0, mean_l mean_c
+    sigmoid(alpha) - tau_t)``, or a **budget** for the deployed model, which the paper cannot guarantee: then a channel
+    stays a task's own if it is worth its price, ``alpha > price * cost``, and the price is set before every step so
+    that the cost falls from that of the single-task networks to the budget over the first ``ramp`` of the learning
+    epochs and stays there. At the beginning of the last epochs (``frozen_share``) the gates are settled: widths are
+    rounded to multiples of ``multiple``, the exact cost is brought to the budget, and the network adapts with the gates
+    as they are.
+
+    Training starts with the single-task networks (``pretrain_share``, or ``init_from`` a single-task run and 0), from
+    which the task branches go on; the shared branch starts from the backbone's weights. Gates and mixing weights are
+    trained by SGD without momentum, weight decay or schedule.
+
+    Source: Ehteshami Bejnordi et al., "InterroGate: Learning to Share, Specialize, and Prune Representations for
+    Multi-task Learning" (2024), section 3, algorithm 1, appendices A and C. Choices of ours, where the paper is silent:
+    the first alpha, a small positive constant (the first network equals the single-task ones); beta zero; the mean over
+    channels in (4); the gradient of beta by the gates' optimiser; sites after residual additions and not before, also
+    in transformers; depthwise convolutions follow the gate behind them; squeeze-and-excitation and normalisation over
+    channels run whole in every branch that goes on. Budgets, widths and whole heads are not in the paper.
+
+    The cut holds the features of all levels; at levels that nothing but the heads read, before their gates, so that
+    :meth:`branch` picks.
+
+    Args:
+        backbone: copied T + 1 times.
+        tasks: names of the tasks.
+        lambda_s: weight of the sparsity loss; None for 0.05, or 0 if there is a budget.
+        penalty: ``"hinge"`` as in (4), or ``"l1"``, the same without targets.
+        weighting: ``"layers"`` takes the mean over the channels of every layer, then over layers, as in (4);
+            ``"macs"`` weighs every channel with the multiply-adds that it costs.
+        tau: share that a task may keep for itself without penalty: for all tasks, or by task.
+        budget: of the deployed model per image: ``"0.6x"`` the multiply-adds of the single-task networks, multiply-adds
+            (``"1.2G"``), or milliseconds on this machine (``"35ms"``); None keeps none.
+        ramp: share of the learning epochs over which the budget is approached.
+        multiple: kept channels of every layer are rounded to multiples of this (or all, or none); odd widths are slow.
+        attention: transformers: gates per channel of queries, keys and values (the paper), or ``"heads"``: one gate per
+            head for all three, so that attention itself gets cheaper.
+        projection: transformers: the shared branch hears the mix at the end of a block through a linear projection,
+            which starts as the identity (the paper's appendix C; costs C^2 operations per position and block).
+        initial: first alpha.
+        gate_lr: learning rate of the gates.
+        pretrain_share: share of the epochs in which the single-task networks train alone.
+        frozen_share: share of the remaining epochs, at their end, in which gates do not move.
+
+    Raises:
+        UserError: a value out of its range, or a backbone with operations whose effect on channels is not known.
+    """
+
+    gates: Gates
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        tasks: Sequence[str],
+        *,
+        lambda_s: float | None = None,
+        penalty: Literal["hinge", "l1"] = "hinge",
+        weighting: Literal["layers", "macs"] = "layers",
+        tau: float | dict[str, float] = 0.0,
+        budget: str | None = None,
+        ramp: float = 0.5,
+        multiple: int = 1,
+        attention: Literal["channels", "heads"] = "channels",
+        projection: bool = False,
+        initial: float = 0.01,
+        gate_lr: float = 0.1,
+        pretrain_share: float = 0.5,
+        frozen_share: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.task_names = tuple(tasks)
+        self.budget = budget
+        asked = Budget.parse(budget) if budget is not None else None
+        self._check(pretrain_share, frozen_share, ramp, multiple)
+        self.target_latency_ms = asked.value if asked is not None and asked.kind == "ms" else None
+        self.lambda_s = (0.0 if asked else 0.05) if lambda_s is None else lambda_s
+        if self.lambda_s < 0:
+            raise UserError(f"lambda_s must be 0 or more, but got {lambda_s!r}")
+        self.penalty, self.gate_lr = penalty, positive("gate_lr", gate_lr)
+        self.tau = _targets(tau, self.task_names)
+        self.pretrain_share, self.frozen_share, self.ramp = pretrain_share, frozen_share, ramp
+        self.channels, self.strides = list(backbone.channels), list(backbone.strides)
+        self.graph = graph_of(backbone)
+        self.users = self.graph.users()
+        places, blocks = _places(self.graph, attention == "heads", multiple)
+        self.networks = nn.ModuleDict({task: _safe(backbone, self.graph) for task in self.task_names})
+        self.shared = _safe(backbone, self.graph)
+        self.gates = Gates(len(self.task_names), places, positive("initial", initial))
+        ends = _block_ends(self.graph, backbone) if projection else []
+        self.projections = nn.ModuleDict(
+            {str(site): _identity(self.graph.nodes[self.graph.sites[site]].channels) for site in ends}
+        )
+        macs = gate_macs(self.graph, node_macs(self.graph, backbone, _PROBE), places)
+        self.gates.cost.copy_(macs / macs.mean())
+        by_channel = self.gates.cost[self.gates.columns] if weighting == "macs" else _per_layer(places)
+        self.register_buffer("weighting", by_channel / by_channel.sum(), persistent=False)
+        self.register_buffer("goal", torch.zeros((), dtype=torch.float64))
+        self.keeper = Keeper(self.gates, asked, blocks) if asked or multiple > 1 else None
+        self.node_macs: list[float] = []
+        self.decoder_macs = 0.0
+        self.joined, self.frozen = True, False
+
+    weighting: Tensor
+    goal: Tensor
+
+    @property
+    def target_macs(self) -> float | None:
+        """Multiply-adds that the deployed model is to have; None without a budget."""
+        return float(self.goal) or None
+
+    def _check(self, pretrain_share: float, frozen_share: float, ramp: float, multiple: int) -> None:
+        if fraction("pretrain_share", pretrain_share) == 1.0:
+            raise UserError("pretrain_share must be below 1: some epochs must train the gates; or choose single_task")
+        if fraction("frozen_share", frozen_share) == 1.0:
+            raise UserError("frozen_share must be below 1: some epochs must train the gates")
+        fraction("ramp", ramp)
+        positive("multiple", multiple)
+        if (self.budget is not None or multiple > 1) and frozen_share == 0.0:
+            raise UserError(
+                "a budget, or widths that are multiples, needs epochs with settled gates: give frozen_share, e.g. 0.25"
+            )
+
+    # --- forward
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Image ``[B, 3, H, W]`` -> by level the tasks' features; at levels that only heads read, all branches'."""
+        if not self.joined:
+            return [level for network in self.networks.values() for level in network(image)]
+        choices, mixes = self._gates()
+        branches = [*self.networks.values(), self.shared]
+        modules = [self.graph.modules(branch) for branch in branches]
+        last = {source: index for index, node in enumerate(self.graph.nodes) for source in node.inputs}
+        values: dict[int, list[Tensor]] = {0: [image] * len(branches)}
+        for index, node in enumerate(self.graph.nodes[1:], start=1):
+            inputs = list(zip(*(values[source] for source in node.inputs), strict=True))
+            made = [node.operation.run(own[index], *given) for own, given in zip(modules, inputs, strict=True)]
+            if node.site is not None and self.users[index]:
+                *own, shared = made
+                picked, mixed = merge(choices[node.site], mixes[node.site], node.axis, shared, own, heard=True)
+                made = [*picked, self._heard(node.site, mixed)]
+            values[index] = made
+            for source in node.inputs:
+                if last[source] == index and source not in self.graph.outputs:
+                    del values[source]
+        tasks = len(self.task_names)
+        return [
+            tensor
+            for index in self.graph.outputs
+            for tensor in (values[index][:tasks] if self.users[index] else values[index])
+        ]
+
+    def branch(self, shared: list[Tensor]) -> Features:
+        """The tensors of the cut -> pyramids, penalty and statistics."""
+        tasks, tensors = len(self.task_names), iter(shared)
+        if not self.joined:
+            return Features({task: [next(tensors) for _ in self.channels] for task in self.task_names})
+        choices, mixes = self._gates()
+        pyramids: dict[str, Pyramid] = {task: [] for task in self.task_names}
+        for index in self.graph.outputs:
+            node, levels = self.graph.nodes[index], [next(tensors) for _ in range(tasks)]
+            if not self.users[index] and node.site is not None:
+                levels, _ = merge(choices[node.site], mixes[node.site], node.axis, next(tensors), levels, heard=False)
+            for pyramid, level in zip(pyramids.values(), levels, strict=True):
+                pyramid.append(level)
+        return Features(pyramids, {"sparsity": self._sparsity()}, self._statistics())
+
+    def _gates(self) -> tuple[list[Tensor], list[Tensor]]:
+        return self.gates.choices(learn=self.training and not self.frozen), self.gates.mixes()
+
+    def _heard(self, site: int, mixed: Tensor | None) -> Tensor:
+        if mixed is None:
+            raise ValueError("the mix was not asked for")
+        if str(site) in self.projections:
+            projected: Tensor = self.projections[str(site)](mixed)
+            return projected
+        return mixed
+
+    def _sparsity(self) -> Tensor:
+        """Eq. (4): the mean over tasks of what a task keeps beyond its target."""
+        soft = self.gates.soft() if not self.frozen else self.gates.soft().detach()
+        kept = (soft * self.weighting).sum(1)
+        if self.penalty == "hinge":
+            kept = (kept - kept.new_tensor(self.tau)).clamp(min=0.0)
+        return kept.mean()
+
+    def _statistics(self) -> dict[str, Tensor]:
+        """Own channels per task, as the loss (soft) and as the deployed network (hard) sees them."""
+        scores = self.gates.scores().detach()[:, self.gates.columns]
+        hard, soft = ((scores > 0) * self.weighting).sum(1), (scores.sigmoid() * self.weighting).sum(1)
+        found = {f"own.{task}": value for task, value in zip(self.task_names, hard, strict=True)}
+        found |= {f"own_soft.{task}": value for task, value in zip(self.task_names, soft, strict=True)}
+        return found | {"price": self.gates.price.detach().clone()}
+
+    # --- recipe
+
+    def recipe(self) -> tuple[Stage, ...]:
+        """Single-task networks, then all together; gates with SGD of their own."""
+        sgd = {"name": "sgd", "lr": self.gate_lr, "momentum": 0.0, "weight_decay": 0.0}
+        joint = Stage(
+            "joint",
+            1.0 - self.pretrain_share,
+            groups=(ParameterGroup("encoder.gates.*", optimizer=sgd, weight_decay=0.0, scheduled=False),),
+            penalties={"sparsity": self.lambda_s} if self.lambda_s > 0 else {},
+        )
+        if self.pretrain_share == 0.0:
+            return (joint,)
+        alone = ("encoder.gates.*", "encoder.shared.*", "encoder.projections.*")
+        return Stage("single_task", self.pretrain_share, frozen=alone), joint
+
+    def enter_stage(self, stage: str) -> None:
+        """Single-task networks know nothing of each other.
+
+        Raises:
+            UserError: a budget, but nobody has called :meth:`plan`.
+        """
+        self.joined, self.frozen = stage != "single_task", False
+
+    def enter_epoch(self, epoch: int, epochs: int) -> None:
+        """Settle the gates at the first of the last epochs."""
+        if not self.joined or self.frozen_share == 0.0:
+            return
+        first = epochs - max(1, round(self.frozen_share * epochs))
+        self.frozen = epoch >= first
+        if epoch == max(first, 0) and self.keeper is not None:
+            self.keeper.settle(self.macs_of, float(self.goal))
+
+    def enter_step(self, share: float) -> None:
+        """Set the price so that the cost is where it should be after this share of the stage."""
+        if self.joined and not self.frozen and self.keeper is not None:
+            learning = share / (1.0 - self.frozen_share)
+            way = min(1.0, learning / self.ramp) if self.ramp > 0 else 1.0
+            self.keeper.steer(self.macs_of, float(self.goal), way)
+
+    def plan(self, surroundings: Surroundings) -> None:
+        """Learn what the rest of the model costs, and whether the budget can be kept.
+
+        Raises:
+            UserError: the budget is below one shared network, or above T single-task networks.
+        """
+        if self.keeper is None:
+            return
+        self.node_macs = node_macs(self.graph, self.shared, surroundings.image_size)
+        self.decoder_macs = surroundings.decoder_macs
+        macs = gate_macs(self.graph, self.node_macs, self.gates.places)
+        self.goal.fill_(self.keeper.plan(self.macs_of, macs, surroundings.latency))
+
+    def macs_of(self, own: Sequence[Mask] | None = None) -> float:
+        """Multiply-adds per image of the whole model deployed now, or with other gates (per site ``[T, C]``).
+
+        Raises:
+            UserError: :meth:`plan` has not been called.
+        """
+        if not self.node_macs:
+            raise UserError("a budget needs to know the rest of the model: call plan(...) before training")
+        projections = {int(site): self._projection_macs(int(site)) for site in self.projections}
+        return self.plan_of(own).macs(self.node_macs, projections) + self.decoder_macs
+
+    # --- after training
+
+    def deploy(self) -> nn.Module:
+        """A static network of smaller layers; while the branches train alone, single-task networks."""
+        if not self.joined:
+            return SeparateNetworks(self.networks)
+        projections = {int(site): module for site, module in self.projections.items()}
+        networks = [*self.networks.values(), self.shared]
+        return build_program(self.plan_of(), networks, self.gates.mixes(), self.task_names, self.levels(), projections)
+
+    def levels(self) -> list[tuple[int, ...]]:
+        """Per task the levels of its pyramid that are read."""
+        told = self.read_levels or {}
+        return [tuple(told.get(task, range(len(self.channels)))) for task in self.task_names]
+
+    def plan_of(self, own: Sequence[Mask] | None = None) -> Plan:
+        """What a network deployed now computes, or with other gates (per site ``[T, C]``)."""
+        return plan(
+            self.graph,
+            self.gates.own() if own is None else own,
+            self.levels(),
+            [int(site) for site in self.projections],
+        )
+
+    def pictures(self) -> list[Heatmap]:
+        """Own channels per layer and task, and what the shared branch hears of each (the paper's figures 3 and 4)."""
+        return pictures(self.graph, self.gates, self.task_names) if self.joined else []
+
+    def _projection_macs(self, site: int) -> float:
+        """Of a linear layer on the channels of a site: positions are counted on the layer before it."""
+        node = self.graph.nodes[self.graph.sites[site]]
+        layer = next(index for index, other in enumerate(self.graph.nodes) if other.name == node.layer)
+        before = self.graph.nodes[self.graph.nodes[layer].inputs[0]].channels
+        return self.node_macs[layer] / before * node.channels
+
+
+def _block_ends(graph: Graph, backbone: Backbone) -> list[int]:
+    """The last site of every transformer block."""
+    ends: list[int] = []
+    for block in backbone.blocks:
+        inside = [node for node in graph.nodes if node.layer.startswith(f"{block.name}.")]
+        if any(isinstance(node.operation, Attention) for node in inside):
+            ends.append(max(node.site for node in inside if node.site is not None))
+    return ends
+
+
+def _targets(tau: float | dict[str, float], tasks: Sequence[str]) -> list[float]:
+    if not isinstance(tau, dict):
+        return [fraction("tau", tau)] * len(tasks)
+    for task in tau:
+        known("task in tau:", task, tasks)
+    if missing := [task for task in tasks if task not in tau]:
+        raise UserError(f"tau lacks {', '.join(missing)}: give one number for all tasks, or one per task")
+    return [fraction(f"tau of {task!r}", tau[task]) for task in tasks]
+
+
+def _places(graph: Graph, whole_heads: bool, multiple: int) -> tuple[Places, list[Block]]:
+    """Gates of all sites, and which of them are rounded together."""
+    unit, tied = units(graph.nodes), []
+    if whole_heads:
+        for node in graph.nodes:
+            if isinstance(node.operation, Attention):
+                for source in node.inputs:
+                    unit[source] = node.operation.unit
+                tied.append([site for site in (graph.nodes[source].site for source in node.inputs) if site is not None])
+    widths = [graph.nodes[index].channels for index in graph.sites]
+    sizes = [unit[index] for index in graph.sites]
+    places = Places.of(widths, sizes, tied)
+    followers = {site for group in tied for site in group if site != min(group)}
+    blocks, start = [], 0
+    for site, (width, size) in enumerate(zip(widths, sizes, strict=True)):
+        if site not in followers:
+            blocks.append(Block(start, width // size, max(1, -(-multiple // size))))
+            start += width // size
+    return places, blocks
+
+
+def _per_layer(places: Places) -> Tensor:
+    """Weight of every channel so that all layers count alike."""
+    return torch.cat([torch.full((width,), 1.0 / width) for width in places.widths])
+
+
+def _safe(backbone: Backbone, graph: Graph) -> Backbone:
+    """A copy whose activations overwrite nothing that somebody else reads."""
+    network, users = deepcopy(backbone), graph.users()
+    for node, module in zip(graph.nodes, graph.modules(network), strict=True):
+        source = node.inputs[0] if node.inputs else 0
+        read_by_others = len(users[source]) > 1 or graph.nodes[source].site is not None or source == 0
+        if getattr(module, "inplace", False) and read_by_others:
+            setattr(module, "inplace", False)  # noqa: B010  # modules type their attributes as tensors
+    return network
+
+
+def _identity(channels: int) -> nn.Linear:
+    layer = nn.Linear(channels, channels)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(channels))
+        layer.bias.zero_()
+    return layer

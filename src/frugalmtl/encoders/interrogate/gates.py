@@ -1,0 +1,205 @@
+"""Which channels a task keeps for itself, and how the shared branch hears the tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from frugalmtl.backbones.channels import Mask
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the channels of all sites, one after the other, find their gate.
+
+    Attributes:
+        widths: channels of every site.
+        columns: for every channel the gate that decides over it; channels of one head or group share a gate.
+        gates: number of gates of one task.
+    """
+
+    widths: tuple[int, ...]
+    columns: tuple[int, ...]
+    gates: int
+
+    @classmethod
+    def of(cls, widths: Sequence[int], units: Sequence[int], tied: Sequence[Sequence[int]] = ()) -> Places:
+        """Gates of all sites.
+
+        Args:
+            widths: channels of every site.
+            units: neighbouring channels of a site that share one gate.
+            tied: groups of sites of equal width and unit whose gates are the same.
+        """
+        first: dict[int, int] = {site: min(group) for group in tied for site in group}
+        start: dict[int, int] = {}
+        columns: list[int] = []
+        count = 0
+        for site, (width, unit) in enumerate(zip(widths, units, strict=True)):
+            master = first.get(site, site)
+            if master == site:
+                start[site] = count
+                count += width // unit
+            columns += [start[master] + channel // unit for channel in range(width)]
+        return cls(tuple(widths), tuple(columns), count)
+
+    def split(self, open_gates: Mask) -> list[Mask]:
+        """Gates ``[T, U]`` -> the channels of every site ``[T, C]``."""
+        edges = list(accumulate(self.widths, initial=0))
+        channels = open_gates[:, self.columns]
+        return [channels[:, start:stop] for start, stop in pairwise(edges)]
+
+
+class Gates(nn.Module):
+    r"""Gates and mixing weights of all sites.
+
+    ``G = [alpha > price * cost]`` decides per gate whether a task takes its own channels; ``price`` is 0 unless a
+    budget asks for more. Backwards, the threshold counts as the identity (straight-through), so the gradient is that of
+    ``sigmoid(alpha - price * cost)``. The shared branch hears ``sum_t softmax_t(beta)_t phi'_t``, per channel.
+
+    Args:
+        tasks: number of tasks T.
+        places: of the gates.
+        initial: first value of every alpha; positive: all channels are the tasks' own.
+
+    Attributes:
+        alpha: ``[T, U]``, one per gate.
+        beta: ``[T, C]`` over the channels of all sites.
+        price: what a unit of cost must be worth; moves all thresholds.
+        cost: ``[U]``, what a gate costs, relative to the mean.
+    """
+
+    price: Tensor
+    cost: Tensor
+    columns: Tensor
+
+    def __init__(self, tasks: int, places: Places, initial: float) -> None:
+        super().__init__()
+        self.places = places
+        self.alpha = nn.Parameter(torch.full((tasks, places.gates), initial))
+        self.beta = nn.Parameter(torch.zeros(tasks, len(places.columns)))
+        self.register_buffer("price", torch.zeros(()))
+        self.register_buffer("cost", torch.ones(places.gates))
+        self.register_buffer("columns", torch.tensor(places.columns), persistent=False)
+
+    def scores(self) -> Tensor:
+        """``alpha - price * cost``, ``[T, U]``: positive for gates that are open (the task's own channels)."""
+        return self.alpha - self.price * self.cost
+
+    def soft(self) -> Tensor:
+        """``sigmoid`` of the scores for every channel ``[T, C]``."""
+        return self.scores().sigmoid()[:, self.columns]
+
+    def choices(self, *, learn: bool) -> list[Tensor]:
+        """For every site ``[T, C]``: 1 where a task takes its own channel, 0 where the shared one.
+
+        Args:
+            learn: with the gradient of the sigmoid.
+        """
+        scores = self.scores()
+        choice = (scores > 0).to(scores.dtype)
+        if learn:
+            soft = scores.sigmoid()
+            choice = choice + (soft - soft.detach())
+        return list(torch.split(choice[:, self.columns], list(self.places.widths), dim=1))
+
+    def mixes(self) -> list[Tensor]:
+        """For every site ``[T, C]``: the share of each task in what the shared branch hears."""
+        return list(torch.split(self.beta.softmax(0), list(self.places.widths), dim=1))
+
+    def own(self) -> list[Mask]:
+        """For every site ``[T, C]``: whether a task takes its own channel."""
+        return self.places.split((self.scores().detach() > 0).cpu().numpy())
+
+
+def merge(
+    choice: Tensor, mix: Tensor, axis: int, shared: Tensor, own: Sequence[Tensor], *, heard: bool
+) -> tuple[list[Tensor], Tensor | None]:
+    """A site: every task picks channel by channel, the shared branch hears a mix of what they picked.
+
+    ``phi'_t = G_t phi_t + (1 - G_t) psi`` and ``psi' = sum_t mix_t phi'_t`` (eq. 2 and 3).
+
+    Args:
+        choice: G ``[T, C]``, of zeros and ones.
+        mix: ``[T, C]``.
+        axis: of the channels in the tensors.
+        shared: psi.
+        own: phi of every task, of psi's shape.
+        heard: whether psi' is wanted.
+
+    Returns:
+        phi' of every task, and psi' or None.
+    """
+    if torch.is_grad_enabled():
+        outputs = _Merge.apply(choice, mix, axis, heard, shared, *own)
+        return list(outputs[: len(own)]), outputs[len(own)] if heard else None
+    picked, mixed = _forward(choice, mix, axis, heard, shared, own)
+    return picked, mixed
+
+
+class _Merge(torch.autograd.Function):
+    """:func:`merge`, keeping nothing for the backward pass but its inputs, with one pass over memory per term."""
+
+    @staticmethod
+    def forward(ctx: Any, choice: Tensor, mix: Tensor, axis: int, heard: bool, shared: Tensor, *own: Tensor) -> Any:
+        ctx.axis, ctx.heard = axis, heard
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(choice, mix, shared, *own)
+        picked, mixed = _forward(choice, mix, axis, heard, shared, own)
+        return (*picked, mixed) if mixed is not None else tuple(picked)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        choice, mix, shared, *own = ctx.saved_tensors
+        along = _along(ctx.axis, shared.ndim)
+        rest = [dim for dim in range(shared.ndim) if dim != ctx.axis % shared.ndim]
+        of_mixed = gradients[len(own)] if ctx.heard else None
+        needs_choice, needs_mix = ctx.needs_input_grad[0], ctx.needs_input_grad[1] and of_mixed is not None
+        to_choice, to_mix = torch.zeros_like(choice), torch.zeros_like(mix)
+        to_own: list[Tensor | None] = []
+        to_shared: Tensor | None = None
+        for task, (phi, given) in enumerate(zip(own, gradients, strict=False)):
+            gate, weight = choice[task].to(shared.dtype).view(along), mix[task].to(shared.dtype).view(along)
+            if of_mixed is None:
+                total = given
+            elif given is None:
+                total = of_mixed * weight
+            else:
+                total = torch.addcmul(given, of_mixed, weight)
+            if total is None:
+                to_own.append(None)
+                continue
+            if needs_mix and of_mixed is not None:
+                picked = torch.where(gate > 0.5, phi, shared)
+                to_mix[task] = (of_mixed * picked).sum(rest)
+            if needs_choice:
+                to_choice[task] = torch.sub(phi, shared).mul_(total).sum(rest)
+            kept = total * gate
+            to_own.append(kept)
+            to_shared = total - kept if to_shared is None else to_shared.add_(total).sub_(kept)
+        return to_choice, to_mix if needs_mix else None, None, None, to_shared, *to_own
+
+
+def _along(axis: int, ndim: int) -> tuple[int, ...]:
+    return tuple(-1 if dim == axis % ndim else 1 for dim in range(ndim))
+
+
+def _forward(
+    choice: Tensor, mix: Tensor, axis: int, heard: bool, shared: Tensor, own: Sequence[Tensor]
+) -> tuple[list[Tensor], Tensor | None]:
+    along = _along(axis, shared.ndim)
+    picked = [torch.where(gate.view(along) > 0.5, phi, shared) for gate, phi in zip(choice, own, strict=True)]
+    if not heard:
+        return picked, None
+    weights = mix.to(shared.dtype)
+    mixed = picked[0] * weights[0].view(along)
+    for phi, weight in zip(picked[1:], weights[1:], strict=True):
+        mixed.addcmul_(phi, weight.view(along))
+    return picked, mixed

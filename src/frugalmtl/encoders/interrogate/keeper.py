@@ -1,0 +1,140 @@
+"""Keeps the cost of the deployed network where it was asked to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from frugalmtl.backbones.channels import Mask
+from frugalmtl.core.checks import UserError
+from frugalmtl.encoders.interrogate.budget import Budget, price_for, smooth_cost
+from frugalmtl.encoders.interrogate.gates import Gates
+from frugalmtl.encoders.interrogate.settle import Block, rounded, settle
+
+CostOf = Callable[[Sequence[Mask]], float]
+"""Gates per site ``[T, C]`` -> multiply-adds of the whole deployed model."""
+
+_ROUNDS = 8
+_CLOSE_ENOUGH = 0.01
+
+
+class Keeper:
+    """Sets the price while gates learn, and the gates when they are settled.
+
+    Args:
+        gates: they are set in place.
+        budget: what to keep; None only rounds widths.
+        blocks: gates that are rounded together.
+
+    Attributes:
+        full: multiply-adds of the single-task networks, once :meth:`plan` was called.
+    """
+
+    def __init__(self, gates: Gates, budget: Budget | None, blocks: Sequence[Block]) -> None:
+        self.gates, self.budget, self.blocks = gates, budget, list(blocks)
+        self.macs = torch.zeros(0)
+        self.full = float("nan")
+        self.latency: Callable[[], float] | None = None
+
+    def plan(self, cost_of: CostOf, macs: Tensor, latency: Callable[[], float] | None) -> float:
+        """Find the multiply-adds to aim at; 0 without a budget.
+
+        Args:
+            cost_of: see :data:`CostOf`.
+            macs: ``[U]``, multiply-adds of every gate's own channels.
+            latency: measures the model as it would be deployed now, in milliseconds per image.
+
+        Raises:
+            UserError: the budget cannot be kept.
+        """
+        self.macs, self.latency = macs, latency
+        shape = tuple(self.gates.alpha.shape)
+        least = cost_of(self.gates.places.split(np.zeros(shape, dtype=bool)))
+        self.full = cost_of(self.gates.places.split(np.ones(shape, dtype=bool)))
+        if self.budget is None:
+            return 0.0
+        if self.budget.kind == "ms":
+            return self._plan_latency(least)
+        goal = self.budget.value * (self.full if self.budget.kind == "share" else 1.0)
+        if not 0.999 * least <= goal <= 1.001 * self.full:
+            raise UserError(
+                f"a budget of {goal / 1e9:.4g} G multiply-adds ({goal / self.full:.2f}x of the single-task networks) "
+                f"cannot be kept: one shared network with all heads costs {least / 1e9:.4g} G "
+                f"({least / self.full:.2f}x), single-task networks {self.full / 1e9:.4g} G; ask for something between"
+            )
+        return goal
+
+    def _plan_latency(self, least: float) -> float:
+        if self.budget is None or self.latency is None:
+            raise UserError("a budget in milliseconds needs a model that can be measured, in a single process")
+        wanted, kept = self.budget.value, self.gates.alpha.detach().clone()
+        times = []
+        for sign in (-1.0, 1.0):
+            self._put(kept.abs().clamp(min=1e-6) * sign)
+            times.append(self.latency())
+        self._put(kept)
+        fast, slow = times
+        if not fast <= wanted <= slow:
+            raise UserError(
+                f"a budget of {wanted:.4g} ms cannot be kept: on this machine one shared network with all heads takes "
+                f"{fast:.4g} ms, single-task networks {slow:.4g} ms; ask for something between"
+            )
+        return least + (self.full - least) * (wanted - fast) / (slow - fast)
+
+    def steer(self, cost_of: CostOf, goal: float, share: float) -> None:
+        """Set the price so that the cost lies ``share`` of the way from the single-task networks' to the goal.
+
+        The price is found on a smooth formula of the cost; what that leaves out (dead layers, attention) is taken from
+        the exact cost of the gates as they stand.
+        """
+        if self.budget is None:
+            return
+        alpha, device = self.gates.alpha.detach(), self.gates.alpha.device
+        macs = self.macs.to(device)
+        now = float(smooth_cost((self.gates.scores().detach() > 0).to(macs.dtype), macs))
+        beside = cost_of(self.gates.own()) - now
+        target = self.full + (goal - self.full) * share
+        self.gates.price.fill_(price_for(alpha, macs, self.gates.cost, target - beside))
+
+    def settle(self, cost_of: CostOf, goal: float) -> None:
+        """Decide all gates: good widths at the goal; the price is 0 from here on."""
+        alpha = self.gates.alpha.detach().double().cpu().numpy()
+        cost = self.gates.cost.double().cpu().numpy()
+        if self.budget is None:
+            self._decide(rounded(alpha, self.blocks))
+            return
+
+        def exact(open_gates: Mask) -> float:
+            return cost_of(self.gates.places.split(open_gates))
+
+        def decided(target: float) -> Mask:
+            return settle(alpha, cost, self.blocks, exact, target)
+
+        if self.budget.kind != "ms" or self.latency is None:
+            self._decide(decided(goal))
+            return
+        tried: list[tuple[float, Mask]] = []
+        target, wanted = goal, self.budget.value
+        for _ in range(_ROUNDS):
+            chosen = decided(target)
+            self._decide(chosen)
+            taken = self.latency()
+            tried.append((abs(taken - wanted), chosen))
+            if abs(taken - wanted) <= _CLOSE_ENOUGH * wanted:
+                break
+            target *= wanted / taken
+        self._decide(min(tried, key=lambda pair: pair[0])[1])
+
+    def _decide(self, open_gates: Mask) -> None:
+        """Alphas whose sign says what was decided, as far from zero as the scores were."""
+        sure = self.gates.scores().detach().abs().clamp(min=1e-6)
+        sign = torch.from_numpy(np.where(open_gates, 1.0, -1.0)).to(sure)
+        self._put(sure * sign)
+        self.gates.price.zero_()
+
+    @torch.no_grad()
+    def _put(self, alpha: Tensor) -> None:
+        self.gates.alpha.copy_(alpha)

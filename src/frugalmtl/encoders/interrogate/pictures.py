@@ -1,0 +1,49 @@
+"""What gates and mixing weights look like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from frugalmtl.backbones.channels import Graph
+from frugalmtl.core.types import Heatmap
+from frugalmtl.encoders.interrogate.gates import Gates
+
+
+@torch.no_grad()
+def pictures(graph: Graph, gates: Gates, tasks: Sequence[str]) -> list[Heatmap]:
+    """Two heat maps, a column per site and a row per task: shares of own channels, and contributions to the mix."""
+    columns = _names(graph)
+    own = [mask.mean(1) for mask in gates.own()]
+    heard = [mix.mean(1) for mix in gates.mixes()]
+    return [
+        Heatmap(
+            "own_channels",
+            "Channels that each task keeps for itself, layer by layer",
+            list(tasks),
+            columns,
+            [[float(layer[row]) for layer in own] for row in range(len(tasks))],
+            "1: all channels behind the layer are the task's own; 0: all come from the shared branch.",
+        ),
+        Heatmap(
+            "heard_by_shared",
+            "What the shared branch hears of each task, layer by layer",
+            list(tasks),
+            columns,
+            [[float(layer[row]) for layer in heard] for row in range(len(tasks))],
+            f"Mean over channels of the softmax of beta; equal shares are {1 / len(tasks):.2f}.",
+            limits=(0.0, max(float(layer.max()) for layer in heard)),
+        ),
+    ]
+
+
+def _names(graph: Graph) -> list[str]:
+    """Names of the layers before the sites; a layer with several sites gets them numbered."""
+    layers = [graph.nodes[index].layer for index in graph.sites]
+    seen: dict[str, int] = {}
+    names = []
+    for layer in layers:
+        seen[layer] = seen.get(layer, 0) + 1
+        names.append(f"{layer} #{seen[layer]}" if layers.count(layer) > 1 else layer)
+    return names
