@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from frugalmtl.cli.main import main
+from frugalmtl.core.checks import UserError
 from frugalmtl.experiment.axis import Sweep
 from frugalmtl.experiment.config import parse
 from frugalmtl.experiment.plan import Plan
@@ -121,6 +122,13 @@ def test_mistakes_come_before_the_first_file(
     assert message in error
     assert "\n" not in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_training_that_fails_is_named(tmp_path: Path, config: Config) -> None:
+    config["base"]["train"]["optimizer"] = {"name": "sgd", "lr": 1.0e30}
+    config["sweep"].update(key="train.optimizer.lr", values=[1.0e29])
+    with pytest.raises(UserError, match="single_task-seed0: training stopped"):
+        sweep(parse(Sweep, config), tmp_path, progress=False)
 
 
 def test_workers_are_counted_from_one(tmp_path: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,7 +133,10 @@ class Worker:
                 continue
             with self.claims.attempt(run.folder.name) as free:
                 if free and not _done(run):
-                    plan.train(row, seed, progress=self.progress)
+                    try:
+                        plan.train(row, seed, progress=self.progress)
+                    except UserError as error:  # several processes tell of their runs: say which one this was
+                        raise UserError(f"{run.folder}: {error}") from error
                     return True
         return False
 
