@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,33 @@ class Operation:
         """Output channels that are needed -> channels of every input that are needed for them."""
         raise NotImplementedError
 
+    def weights(self, module: nn.Module, outputs: Channels, inputs: Channels) -> dict[str, Tensor]:
+        """The parameters and buffers of :meth:`take`, by name, as differentiable pieces of the module's own.
+
+        A tensor of which all is kept as it stands is the module's own tensor.
+        """
+        raise NotImplementedError
+
+    def shell(self, module: nn.Module) -> nn.Module:
+        """A module that can run with other numbers of channels once its tensors are exchanged."""
+        return copy.deepcopy(module)
+
+    def resize(self, module: nn.Module, outputs: Channels, inputs: Channels) -> None:
+        """Tell a shell how many channels its tensors have."""
+
     def take(self, module: nn.Module, outputs: Channels, inputs: Channels) -> nn.Module:
         """The operation that gives the channels ``outputs`` of inputs that hold the channels ``inputs``, in that order.
 
         A module of its own, with copies of the weights it needs.
         """
-        raise NotImplementedError
+        taken = self.shell(module)
+        for name, tensor in self.weights(module, outputs, inputs).items():
+            path, _, attribute = name.rpartition(".")
+            owner = taken.get_submodule(path)
+            piece = tensor.detach().clone()
+            setattr(owner, attribute, nn.Parameter(piece) if attribute in owner._parameters else piece)
+        self.resize(taken, outputs, inputs)
+        return taken
 
 
 class Image(Operation):
@@ -74,20 +96,17 @@ class Each(Operation):
         """A channel needs that channel."""
         return [needed]
 
-    def take(self, module: nn.Module, outputs: Channels, inputs: Channels) -> nn.Module:
-        """With the vectors and filters of these channels."""
+    def weights(self, module: nn.Module, outputs: Channels, inputs: Channels) -> dict[str, Tensor]:
+        """The vectors and filters of these channels."""
         if outputs != inputs:
             raise ValueError("an operation on every channel alone gives what it is given")
-        taken = copy.deepcopy(module)
-        index = torch.tensor(outputs)
-        for part in taken.modules():
-            for name, tensor in [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]:
-                if tensor.ndim > 0:
-                    _put(part, name, tensor.detach()[index.to(tensor.device)])
+        return {name: _rows(tensor, outputs) if tensor.ndim else tensor for name, tensor in _tensors(module)}
+
+    def resize(self, module: nn.Module, outputs: Channels, inputs: Channels) -> None:
+        """Convolutions are depthwise."""
         for name in ("num_features", "in_channels", "out_channels", "groups"):
-            if hasattr(taken, name):
-                setattr(taken, name, len(outputs))
-        return taken
+            if hasattr(module, name):
+                setattr(module, name, len(outputs))
 
 
 class Sum(Operation):
@@ -156,26 +175,23 @@ class Dense(Operation):
         """Any channel needs all."""
         return [np.repeat(needed.any(1, keepdims=True), width, axis=1) for width in widths]
 
-    def take(self, module: nn.Module, outputs: Channels, inputs: Channels) -> nn.Module:
-        """With the filters of these outputs, each reading its inputs in the order given."""
-        taken = copy.deepcopy(module)
-        layer: Any = taken
-        rows, columns = torch.tensor(outputs), torch.tensor(inputs)
-        if isinstance(layer, nn.ConvTranspose2d):
-            rows, columns = columns, rows
-        weight = layer.weight.detach()
-        layer.weight = nn.Parameter(weight[rows.to(weight.device)][:, columns.to(weight.device)].contiguous())
-        if layer.bias is not None:
-            layer.bias = nn.Parameter(layer.bias.detach()[torch.tensor(outputs).to(weight.device)])
+    def weights(self, module: nn.Module, outputs: Channels, inputs: Channels) -> dict[str, Tensor]:
+        """The filters of these outputs, each reading its inputs in the order given."""
+        layer: Any = module
+        first, second = (inputs, outputs) if isinstance(module, nn.ConvTranspose2d) else (outputs, inputs)
+        found = {"weight": _rows(_rows(layer.weight, first), second, dim=1)}
+        return found if layer.bias is None else {**found, "bias": _rows(layer.bias, outputs)}
+
+    def resize(self, module: nn.Module, outputs: Channels, inputs: Channels) -> None:
+        """Channels of convolutions, features of linear layers."""
         for name, value in (
             ("in_channels", len(inputs)),
             ("out_channels", len(outputs)),
             ("in_features", len(inputs)),
             ("out_features", len(outputs)),
         ):
-            if hasattr(layer, name):
-                setattr(layer, name, value)
-        return taken
+            if hasattr(module, name):
+                setattr(module, name, value)
 
 
 class Grouped(Operation):
@@ -210,16 +226,14 @@ class Grouped(Operation):
             for offset in range(size)
         )
 
-    def take(self, module: nn.Module, outputs: Channels, inputs: Channels) -> nn.Module:
-        """With the filters of these groups."""
-        layer: Any = copy.deepcopy(module)
-        rows = torch.tensor(outputs).to(layer.weight.device)
-        layer.weight = nn.Parameter(layer.weight.detach()[rows])
-        if layer.bias is not None:
-            layer.bias = nn.Parameter(layer.bias.detach()[rows])
+    def weights(self, module: nn.Module, outputs: Channels, inputs: Channels) -> dict[str, Tensor]:
+        """The filters of these groups."""
+        return {name: _rows(tensor, outputs) for name, tensor in _tensors(module)}
+
+    def resize(self, module: nn.Module, outputs: Channels, inputs: Channels) -> None:
+        """As many groups as there are."""
+        layer: Any = module
         layer.in_channels, layer.out_channels, layer.groups = len(inputs), len(outputs), len(outputs) // self.unit
-        taken: nn.Module = layer
-        return taken
 
 
 class Whole(Operation):
@@ -233,25 +247,20 @@ class Whole(Operation):
         """Any channel needs all."""
         return [np.repeat(needed.any(1, keepdims=True), width, axis=1) for width in widths]
 
-    def take(self, module: nn.Module, outputs: Channels, inputs: Channels) -> nn.Module:
-        """With its weights in the order of the channels."""
+    def weights(self, module: nn.Module, outputs: Channels, inputs: Channels) -> dict[str, Tensor]:
+        """Its weights in the order of the channels."""
         if outputs != inputs or sorted(outputs) != list(range(len(outputs))):
             raise ValueError("an operation over all channels takes and gives all of them in one order")
-        taken: Any = copy.deepcopy(module)
-        order = torch.tensor(outputs)
-        with torch.no_grad():
-            if isinstance(taken, nn.LayerNorm):
-                for tensor in (taken.weight, taken.bias):
-                    if tensor is not None:
-                        tensor.copy_(tensor[order.to(tensor.device)])
-            else:
-                squeeze, expand = excitation(taken)
-                squeeze.weight.copy_(squeeze.weight[:, order.to(squeeze.weight.device)])
-                expand.weight.copy_(expand.weight[order.to(expand.weight.device)])
-                if expand.bias is not None:
-                    expand.bias.copy_(expand.bias[order.to(expand.bias.device)])
-        module_taken: nn.Module = taken
-        return module_taken
+        found = dict(_tensors(module))
+        if isinstance(module, nn.LayerNorm):
+            return {name: _rows(tensor, outputs) for name, tensor in found.items()}
+        squeeze, expand = excitation(module)
+        for name, tensor in found.items():
+            if tensor is squeeze.weight:
+                found[name] = _rows(tensor, outputs, dim=1)
+            elif tensor is expand.weight or tensor is expand.bias:
+                found[name] = _rows(tensor, outputs)
+        return found
 
 
 def excitation(module: nn.Module) -> tuple[nn.Conv2d, nn.Conv2d]:
@@ -291,8 +300,14 @@ class Attention(Operation):
         """Channels ``[branches, C]`` -> heads ``[branches, heads]`` with any of them."""
         return np.asarray(needed.reshape(len(needed), self.heads, self.unit).any(2))
 
-    def take(self, module: nn.Module, outputs: Channels, inputs: Channels) -> nn.Module:
-        """The same for any number of heads, without dropout."""
+    def weights(self, module: nn.Module, outputs: Channels, inputs: Channels) -> dict[str, Tensor]:
+        """The normalisations of queries and keys, which all heads share."""
+        source: Any = module
+        norms = enumerate((source.q_norm, source.k_norm))
+        return {f"norms.{number}.{name}": tensor for number, norm in norms for name, tensor in _tensors(norm)}
+
+    def shell(self, module: nn.Module) -> nn.Module:
+        """The same for any number of heads."""
         return HeadAttention(module, self.unit)
 
 
@@ -300,19 +315,20 @@ class HeadAttention(nn.Module):
     """Attention over a grid of positions, for however many heads the channels hold.
 
     Args:
-        attention: timm's module; the normalisations of queries and keys are copied from it.
+        attention: timm's module; dropout and the normalisations of queries and keys are as there.
         width: channels of a head.
     """
 
     def __init__(self, attention: nn.Module, width: int) -> None:
         super().__init__()
         source: Any = attention
-        self.width = width
+        self.width, self.dropout = width, float(source.attn_drop.p)
         self.norms = nn.ModuleList(copy.deepcopy(norm) for norm in (source.q_norm, source.k_norm))
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Three ``[B, h, w, C]`` -> ``[B, h, w, C]``."""
-        return attend((queries, keys, values), list(self.norms), self.width, 0.0)
+        dropout = self.dropout if self.training else 0.0
+        return attend((queries, keys, values), list(self.norms), self.width, dropout)
 
 
 def attend(inputs: Sequence[Tensor], norms: Sequence[nn.Module], width: int, dropout: float) -> Tensor:
@@ -335,20 +351,32 @@ def attend(inputs: Sequence[Tensor], norms: Sequence[nn.Module], width: int, dro
 class PatchEmbedding(Dense):
     """Patches of the image to channels, with the embeddings of their positions."""
 
-    def take(self, module: nn.Module, outputs: Channels, inputs: Channels) -> nn.Module:
-        """With the filters and position embeddings of these channels."""
-        taken: Any = copy.deepcopy(module)
-        taken.patch_embed.proj = super().take(taken.patch_embed.proj, outputs, inputs)
-        if taken.pos_embed is not None:
-            index = torch.tensor(outputs).to(taken.pos_embed.device)
-            taken.pos_embed = nn.Parameter(taken.pos_embed.detach()[..., index])
-        embedding: nn.Module = taken
-        return embedding
+    def weights(self, module: nn.Module, outputs: Channels, inputs: Channels) -> dict[str, Tensor]:
+        """The filters and position embeddings of these channels."""
+        source: Any = module
+        projection = super().weights(source.patch_embed.proj, outputs, inputs)
+        found = {f"patch_embed.proj.{name}": tensor for name, tensor in projection.items()}
+        if source.pos_embed is None:
+            return found
+        return {**found, "pos_embed": _rows(source.pos_embed, outputs, dim=-1)}
+
+    def resize(self, module: nn.Module, outputs: Channels, inputs: Channels) -> None:
+        """Channels of the convolution over patches."""
+        source: Any = module
+        super().resize(source.patch_embed.proj, outputs, inputs)
 
 
-def _put(module: nn.Module, name: str, tensor: Tensor) -> None:
-    """Exchange a parameter or buffer."""
-    if name in module._parameters:
-        setattr(module, name, nn.Parameter(tensor))
-    else:
-        setattr(module, name, tensor)
+def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*module.named_parameters(), *module.named_buffers()]
+
+
+def _rows(tensor: Tensor, index: Channels, dim: int = 0) -> Tensor:
+    """``tensor`` at these places along an axis; the tensor itself if these are all in order."""
+    if index == tuple(range(tensor.shape[dim])):
+        return tensor
+    return tensor.index_select(dim, _index(index, tensor.device))
+
+
+@lru_cache(maxsize=4096)
+def _index(places: Channels, device: torch.device) -> Tensor:
+    return torch.tensor(places, device=device)

@@ -19,9 +19,10 @@ from frugalmtl.encoders.base import Encoder, SeparateNetworks, Surroundings
 from frugalmtl.encoders.interrogate.budget import Budget
 from frugalmtl.encoders.interrogate.gates import Gates, Places, merge
 from frugalmtl.encoders.interrogate.keeper import Keeper
+from frugalmtl.encoders.interrogate.live import LiveProgram
 from frugalmtl.encoders.interrogate.pictures import pictures
 from frugalmtl.encoders.interrogate.plan import Plan, gate_macs, node_macs, plan
-from frugalmtl.encoders.interrogate.program import build_program
+from frugalmtl.encoders.interrogate.program import static_network
 from frugalmtl.encoders.interrogate.settle import Block
 
 _PROBE = (64, 64)
@@ -138,6 +139,7 @@ class InterroGate(Encoder):
         self.node_macs: list[float] = []
         self.decoder_macs = 0.0
         self.joined, self.frozen = True, False
+        self.live: LiveProgram | None = None
 
     weighting: Tensor
     goal: Tensor
@@ -165,8 +167,10 @@ class InterroGate(Encoder):
         """Image ``[B, 3, H, W]`` -> by level the tasks' features; at levels that only heads read, all branches'."""
         if not self.joined:
             return [level for network in self.networks.values() for level in network(image)]
+        if self.live is not None:
+            return self.live(image, self.gates.mixes(), training=self.training)
         choices, mixes = self._gates()
-        branches = [*self.networks.values(), self.shared]
+        branches = self._branches()
         modules = [self.graph.modules(branch) for branch in branches]
         last = {source: index for index, node in enumerate(self.graph.nodes) for source in node.inputs}
         values: dict[int, list[Tensor]] = {0: [image] * len(branches)}
@@ -190,15 +194,22 @@ class InterroGate(Encoder):
 
     def branch(self, shared: list[Tensor]) -> Features:
         """The tensors of the cut -> pyramids, penalty and statistics."""
-        tasks, tensors = len(self.task_names), iter(shared)
+        tasks, tensors = len(self.task_names), list(shared)
         if not self.joined:
-            return Features({task: [next(tensors) for _ in self.channels] for task in self.task_names})
+            return Features({task: [tensors.pop(0) for _ in self.channels] for task in self.task_names})
         choices, mixes = self._gates()
         pyramids: dict[str, Pyramid] = {task: [] for task in self.task_names}
-        for index in self.graph.outputs:
-            node, levels = self.graph.nodes[index], [next(tensors) for _ in range(tasks)]
-            if not self.users[index] and node.site is not None:
-                levels, _ = merge(choices[node.site], mixes[node.site], node.axis, next(tensors), levels, heard=False)
+        for number, index in enumerate(self.graph.outputs):
+            node = self.graph.nodes[index]
+            if self.live is not None and self.live.ends[number] is not None:
+                levels = self.live.join(number, tensors, node.axis)
+            else:
+                levels = [tensors.pop(0) for _ in range(tasks)]
+                if not self.users[index] and node.site is not None:
+                    shared_level = tensors.pop(0)
+                    levels, _ = merge(
+                        choices[node.site], mixes[node.site], node.axis, shared_level, levels, heard=False
+                    )
             for pyramid, level in zip(pyramids.values(), levels, strict=True):
                 pyramid.append(level)
         return Features(pyramids, {"sparsity": self._sparsity()}, self._statistics())
@@ -252,20 +263,22 @@ class InterroGate(Encoder):
         Raises:
             UserError: a budget, but nobody has called :meth:`plan`.
         """
-        self.joined, self.frozen = stage != "single_task", False
+        self.joined, self.frozen, self.live = stage != "single_task", False, None
 
     def enter_epoch(self, epoch: int, epochs: int) -> None:
         """Settle the gates at the first of the last epochs."""
         if not self.joined or self.frozen_share == 0.0:
             return
         first = epochs - max(1, round(self.frozen_share * epochs))
-        self.frozen = epoch >= first
+        self.frozen, self.live = epoch >= first, None
         if epoch == max(first, 0) and self.keeper is not None:
             self.keeper.settle(self.macs_of, float(self.goal))
 
     def enter_step(self, share: float) -> None:
         """Set the price so that the cost is where it should be after this share of the stage."""
-        if self.joined and not self.frozen and self.keeper is not None:
+        if self.frozen and self.live is None:
+            self.live = LiveProgram(self._all_levels(), self._branches(), self._projections())
+        elif self.joined and not self.frozen and self.keeper is not None:
             learning = share / (1.0 - self.frozen_share)
             way = min(1.0, learning / self.ramp) if self.ramp > 0 else 1.0
             self.keeper.steer(self.macs_of, float(self.goal), way)
@@ -300,9 +313,9 @@ class InterroGate(Encoder):
         """A static network of smaller layers; while the branches train alone, single-task networks."""
         if not self.joined:
             return SeparateNetworks(self.networks)
-        projections = {int(site): module for site, module in self.projections.items()}
-        networks = [*self.networks.values(), self.shared]
-        return build_program(self.plan_of(), networks, self.gates.mixes(), self.task_names, self.levels(), projections)
+        return static_network(
+            self.plan_of(), self._branches(), self.gates.mixes(), self.task_names, self.levels(), self._projections()
+        )
 
     def levels(self) -> list[tuple[int, ...]]:
         """Per task the levels of its pyramid that are read."""
@@ -311,12 +324,18 @@ class InterroGate(Encoder):
 
     def plan_of(self, own: Sequence[Mask] | None = None) -> Plan:
         """What a network deployed now computes, or with other gates (per site ``[T, C]``)."""
-        return plan(
-            self.graph,
-            self.gates.own() if own is None else own,
-            self.levels(),
-            [int(site) for site in self.projections],
-        )
+        return plan(self.graph, self.gates.own() if own is None else own, self.levels(), self._projections())
+
+    def _all_levels(self) -> Plan:
+        """What is needed where heads may read every level, as auxiliary ones do in training."""
+        every = [tuple(range(len(self.channels))) for _ in self.task_names]
+        return plan(self.graph, self.gates.own(), every, self._projections())
+
+    def _branches(self) -> list[nn.Module]:
+        return [*self.networks.values(), self.shared]
+
+    def _projections(self) -> dict[int, nn.Module]:
+        return {int(site): module for site, module in self.projections.items()}
 
     def pictures(self) -> list[Heatmap]:
         """Own channels per layer and task, and what the shared branch hears of each (the paper's figures 3 and 4)."""

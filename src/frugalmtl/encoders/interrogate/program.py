@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -29,7 +30,70 @@ Held = tuple[fx.Node, Channels]
 """A tensor of the program, and the channels that it holds, in order."""
 
 
-def build_program(
+@dataclass(frozen=True)
+class Layer:
+    """Where a layer of a program takes its weights from.
+
+    Attributes:
+        node: index of the node; None for a projection.
+        branch: whose weights.
+        site: of a projection; else None.
+        outputs: channels that it gives.
+        inputs: channels that it reads.
+    """
+
+    node: int | None
+    branch: int
+    site: int | None
+    outputs: Channels
+    inputs: Channels
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Where a factor of a mix comes from: the shares of some tasks together.
+
+    Attributes:
+        site: of the mix.
+        tasks: whose shares are added.
+        channels: of the site, in order.
+        axis: of the channels in the tensors that it multiplies.
+    """
+
+    site: int
+    tasks: tuple[int, ...]
+    channels: Channels
+    axis: int
+
+    def value(self, mixes: Sequence[Tensor]) -> Tensor:
+        """The factor, with the shape that multiplies features."""
+        share = mixes[self.site][:, list(self.channels)][list(self.tasks)].sum(0)
+        return share.reshape(-1, 1, 1) if self.axis == 1 else share
+
+
+@dataclass
+class Program:
+    """Planned operations, written down.
+
+    Attributes:
+        root: holds the layers and constants, by name.
+        graph: what runs.
+        layers: of every layer.
+        mixes: of every factor of a mix.
+    """
+
+    root: nn.Module
+    graph: fx.Graph
+    layers: dict[str, Layer]
+    mixes: dict[str, Mix]
+
+    def module(self, name: str) -> fx.GraphModule:
+        """The program as a module."""
+        self.graph.lint()
+        return fx.GraphModule(self.root, self.graph, name)
+
+
+def static_network(
     plan: Plan,
     networks: Sequence[nn.Module],
     mixes: Sequence[Tensor],
@@ -37,7 +101,7 @@ def build_program(
     read_levels: Sequence[Sequence[int]],
     projections: Mapping[int, nn.Module] | None = None,
 ) -> fx.GraphModule:
-    """Write down the planned operations as a module of its own.
+    """The deployed form: image ``[B, 3, H, W]`` -> ``{task: pyramid}``.
 
     Layers hold the filters that are computed and nothing else. At every site channels are ordered once and for all by
     who takes them (all tasks shared first), so that a task's features are joined from a few stretches of its own and of
@@ -48,47 +112,45 @@ def build_program(
         networks: of the tasks in order, then the shared one; in eval mode.
         mixes: per site ``[T, C]``, shares of the tasks in the mix.
         tasks: names of the tasks.
-        read_levels: per task the levels of its pyramid that are read; the others are stood in for by the image.
+        read_levels: per task the levels of its pyramid that are read; the image stands in for the others.
         projections: linear layers that the shared branch hears the mix of a site through.
-
-    Returns:
-        Image ``[B, 3, H, W]`` -> ``{task: pyramid}``.
     """
-    writer = _Writer(plan, networks, mixes, projections or {})
+    writer = Writer(plan, networks, projections or {})
     outputs: dict[str, list[fx.Node]] = {}
     for task, (name, levels) in enumerate(zip(tasks, read_levels, strict=True)):
         outputs[name] = []
         for level, index in enumerate(plan.graph.outputs):
-            width = plan.graph.nodes[index].channels
-            outputs[name].append(
-                writer.exactly(index, task, tuple(range(width))) if level in levels else writer.tensors["image"]
-            )
-    writer.program.output(outputs)
-    writer.program.lint()
-    return fx.GraphModule(writer.root, writer.program, "StaticBranches")
+            every = tuple(range(plan.graph.nodes[index].channels))
+            outputs[name].append(writer.exactly(index, task, every) if level in levels else writer.image)
+    program = writer.finish(outputs)
+    for name, mix in program.mixes.items():
+        program.root.register_buffer(name, mix.value(mixes).detach().clone())
+    return program.module("StaticBranches")
 
 
-class _Writer:
+class Writer:
     """Writes operations from the outputs backwards, each once.
 
     Branches are counted as in the plan: the tasks, then the shared one.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        networks: Sequence[nn.Module],
-        mixes: Sequence[Tensor],
-        projections: Mapping[int, nn.Module],
-    ) -> None:
-        self.plan, self.graph, self.mixes, self.projections = plan, plan.graph, mixes, projections
+    def __init__(self, plan: Plan, networks: Sequence[nn.Module], projections: Mapping[int, nn.Module]) -> None:
+        self.plan, self.graph, self.projections = plan, plan.graph, projections
         self.modules = [plan.graph.modules(network) for network in networks]
         self.shared = len(networks) - 1
         self.root = nn.Module()
+        self.layers: dict[str, Layer] = {}
+        self.mixes: dict[str, Mix] = {}
         self.program = fx.Graph()
-        self.tensors: dict[Any, fx.Node] = {"image": self.program.placeholder("image")}
+        self.image = self.program.placeholder("image")
+        self.tensors: dict[Any, fx.Node] = {}
         self.held: dict[Any, Held] = {}
         self.order = [self._order(site) for site in range(len(plan.own))]
+
+    def finish(self, outputs: Any) -> Program:
+        """End with these tensors."""
+        self.program.output(outputs)
+        return Program(self.root, self.program, self.layers, self.mixes)
 
     # --- in which order channels stand
 
@@ -103,7 +165,8 @@ class _Writer:
             rank ^= rank >> shift
         return [int(channel) for channel in np.argsort(rank, kind="stable")]
 
-    def _sorted(self, site: int, mask: Any) -> Channels:
+    def sorted(self, site: int, mask: Any) -> Channels:
+        """The channels of a mask in the site's order."""
         return tuple(channel for channel in self.order[site] if mask[channel])
 
     # --- reading a node
@@ -128,7 +191,7 @@ class _Writer:
         if node.site is not None:
             return self._mixed(index) if branch == self.shared else self._joined(index, branch)
         if isinstance(node.operation, Image):
-            return self.tensors["image"], tuple(range(node.channels))
+            return self.image, tuple(range(node.channels))
         if isinstance(node.operation, Attention):
             return self._attention(index, branch)
         if isinstance(node.operation, Whole | Each | Permute):
@@ -179,9 +242,8 @@ class _Writer:
             if module is None:
                 raise TypeError(f"{node.name} has no module")
             name = f"{node.name.replace('.', '_')}_{'shared' if branch == self.shared else branch}"
-            while hasattr(self.root, name):
-                name += "_"
-            self.root.add_module(name, node.operation.take(module, outputs, inputs))
+            name = self._add(name, node.operation.take(module, outputs, inputs))
+            self.layers[name] = Layer(index, branch, None, outputs, inputs)
             self.tensors[key] = self.program.call_module(name, tuple(tensors))
         return self.tensors[key]
 
@@ -191,7 +253,7 @@ class _Writer:
         """What a task reads after a site: its own channels and the shared ones, stretch by stretch."""
         site = self._site(index)
         own, read = self.plan.own[site][task], self.plan.read[site][task]
-        channels = self._sorted(site, read)
+        channels = self.sorted(site, read)
         return self._stretches(index, channels, [task if own[channel] else self.shared for channel in channels])
 
     def _stretches(self, index: int, channels: Channels, branches: Sequence[int]) -> Held:
@@ -199,7 +261,7 @@ class _Writer:
         site, axis = self._site(index), self.graph.nodes[index].axis
         pieces: list[fx.Node] = []
         for branch, run in groupby(zip(branches, channels, strict=True), key=lambda pair: pair[0]):
-            there = self._sorted(site, self.plan.computed[index][branch])
+            there = self.sorted(site, self.plan.computed[index][branch])
             wanted = tuple(channel for _, channel in run)
             pieces.append(self._picked(self.raw(index, branch, there), there, wanted, axis))
         return self._concatenated(pieces, axis), channels
@@ -207,7 +269,7 @@ class _Writer:
     def _mixed(self, index: int) -> Held:
         """What the shared branch reads after a site."""
         site, axis = self._site(index), self.graph.nodes[index].axis
-        channels = self._sorted(site, self.plan.read[site][self.shared])
+        channels = self.sorted(site, self.plan.read[site][self.shared])
         kept: Mask = np.asarray(self.plan.own[site].any(0))
         plain = tuple(channel for channel in channels if not kept[channel])
         rest = tuple(channel for channel in channels if kept[channel])
@@ -217,22 +279,24 @@ class _Writer:
         mixed = self._concatenated(pieces, axis)
         if site in self.projections:
             every = tuple(range(len(channels)))
-            name = f"{self.graph.nodes[index].name.replace('.', '_')}_projection"
-            self.root.add_module(name, Dense().take(self.projections[site], every, channels))
+            name = self._add(f"projection_{site}", Dense().take(self.projections[site], every, channels))
+            self.layers[name] = Layer(None, self.shared, site, every, channels)
             return self.program.call_module(name, (mixed,)), every
         return mixed, channels
 
     def _weighted(self, index: int, channels: Channels) -> fx.Node:
         """``sum_t mix_t phi'_t`` over the channels; tasks that read the same tensor count together."""
         site, axis = self._site(index), self.graph.nodes[index].axis
-        mix = self.mixes[site].detach()[:, list(channels)]
-        terms: dict[fx.Node, Tensor] = {}
+        terms: dict[fx.Node, tuple[int, ...]] = {}
         for task in range(self.shared):
             tensor = self.exactly(index, task, channels)
-            terms[tensor] = terms[tensor] + mix[task] if tensor in terms else mix[task]
+            terms[tensor] = (*terms.get(tensor, ()), task)
         total: fx.Node | None = None
-        for tensor, weight in terms.items():
-            factor = self._constant("mix", weight.reshape(-1, 1, 1) if axis == 1 else weight)
+        for tensor, tasks in terms.items():
+            name = f"mix_{len(self.mixes)}"
+            self.mixes[name] = Mix(site, tasks, channels, axis)
+            self.root.register_buffer(name, None)
+            factor = self.program.get_attr(name)
             if total is None:
                 total = self.program.call_function(torch.mul, (tensor, factor))
             else:
@@ -292,7 +356,7 @@ class _Writer:
         return self.tensors[key]
 
     def _shared_raw(self, index: int) -> Held:
-        channels = self._sorted(self._site(index), self.plan.computed[index][self.shared])
+        channels = self.sorted(self._site(index), self.plan.computed[index][self.shared])
         return self.raw(index, self.shared, channels), channels
 
     # --- moving channels
@@ -308,18 +372,20 @@ class _Writer:
             if positions == list(range(positions[0], positions[0] + len(positions))):
                 made = self.program.call_function(torch.narrow, (tensor, axis, positions[0], len(positions)))
             else:
-                index = self._constant("index", torch.tensor(positions))
-                made = self.program.call_function(torch.index_select, (tensor, axis, index))
+                name = f"index_{sum(1 for _ in self.root.buffers())}"
+                self.root.register_buffer(name, torch.tensor(positions))
+                made = self.program.call_function(torch.index_select, (tensor, axis, self.program.get_attr(name)))
             self.tensors[key] = made
         return self.tensors[key]
 
     def _concatenated(self, pieces: Sequence[fx.Node], axis: int) -> fx.Node:
         return pieces[0] if len(pieces) == 1 else self.program.call_function(torch.cat, (list(pieces), axis))
 
-    def _constant(self, what: str, value: Tensor) -> fx.Node:
-        name = f"{what}_{sum(1 for _ in self.root.buffers())}"
-        self.root.register_buffer(name, value.clone())
-        return self.program.get_attr(name)
+    def _add(self, name: str, module: nn.Module) -> str:
+        while hasattr(self.root, name):
+            name += "_"
+        self.root.add_module(name, module)
+        return name
 
 
 def channels_of_heads(attention: Any, heads: Sequence[int]) -> Channels:

@@ -1,0 +1,132 @@
+"""Training with gates that do not move: only what they leave is computed, with the weights of the whole branches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+from torch.func import functional_call
+
+from frugalmtl.backbones.channels import Channels
+from frugalmtl.backbones.channels.operations import Dense
+from frugalmtl.encoders.interrogate.plan import Plan
+from frugalmtl.encoders.interrogate.program import Program, Writer
+
+
+@dataclass(frozen=True)
+class End:
+    """A level that only heads read, before its site: which of its tensors the program gives, holding which channels.
+
+    Attributes:
+        own: of every task; empty if it computes none.
+        shared: of the shared branch.
+        joined: for every task where each channel lies in its own and the shared tensor, one after the other.
+    """
+
+    own: tuple[Channels, ...]
+    shared: Channels
+    joined: tuple[tuple[int, ...], ...]
+
+
+class LiveProgram:
+    """The planned operations, run with pieces of the branches' weights that gradients flow through.
+
+    A closed channel of a task gets no gradient from any loss while gates do not move, so leaving it out changes neither
+    outputs nor gradients; running statistics of channels that are left out stay as they are.
+
+    Args:
+        plan: what is needed; all levels of all tasks must be.
+        networks: of the tasks in order, then the shared one.
+        projections: see :class:`~frugalmtl.encoders.interrogate.InterroGate`.
+    """
+
+    def __init__(self, plan: Plan, networks: Sequence[nn.Module], projections: Mapping[int, nn.Module]) -> None:
+        self.graph, self.networks, self.projections = plan.graph, list(networks), dict(projections)
+        shells = [deepcopy(network).to("meta") for network in networks]
+        writer = Writer(plan, shells, {site: deepcopy(module).to("meta") for site, module in projections.items()})
+        users = plan.graph.users()
+        self.ends: list[End | None] = []
+        outputs: list[fx.Node] = []
+        tasks = len(networks) - 1
+        for index in plan.graph.outputs:
+            node = plan.graph.nodes[index]
+            if users[index] or node.site is None:
+                every = tuple(range(node.channels))
+                outputs += [writer.exactly(index, task, every) for task in range(tasks)]
+                self.ends.append(None)
+                continue
+            held = [writer.sorted(node.site, mask) for mask in plan.computed[index]]
+            outputs += [writer.raw(index, branch, channels) for branch, channels in enumerate(held) if channels]
+            self.ends.append(End(tuple(held[:-1]), held[-1], tuple(_places(own, held[-1]) for own in held[:-1])))
+        program = writer.finish(outputs)
+        self.program: Program = program
+        self.module = program.module("LiveBranches")
+        self.sources = [plan.graph.modules(network) for network in self.networks]
+        self.constants = {name: buffer for name, buffer in self.module.named_buffers() if name.startswith("index_")}
+
+    def __call__(self, image: Tensor, mixes: Sequence[Tensor], *, training: bool) -> list[Tensor]:
+        """Image ``[B, 3, H, W]`` -> the tensors of the cut.
+
+        Args:
+            image: normalised image.
+            mixes: per site ``[T, C]``.
+            training: with batch statistics, which move the branches' running statistics, and dropout.
+        """
+        self.module.train(training)
+        self.constants = {name: value.to(image.device) for name, value in self.constants.items()}
+        tensors: dict[str, Tensor] = dict(self.constants)
+        pieces: list[tuple[Tensor, Channels, Tensor]] = []
+        for name, layer in self.program.layers.items():
+            if layer.node is None or layer.site is not None:
+                operation, source = Dense(), self.projections[layer.site or 0]
+            else:
+                module = self.sources[layer.branch][layer.node]
+                if module is None:
+                    raise TypeError(f"{name} has no module")
+                operation, source = self.graph.nodes[layer.node].operation, module  # type: ignore[assignment]
+            taken = operation.weights(source, layer.outputs, layer.inputs)
+            tensors.update((f"{name}.{key}", tensor) for key, tensor in taken.items())
+            if training:
+                buffers = dict(source.named_buffers())
+                pieces += [
+                    (buffers[key], layer.outputs, tensor)
+                    for key, tensor in taken.items()
+                    if key in buffers and tensor is not buffers[key]
+                ]
+        for name, mix in self.program.mixes.items():
+            tensors[name] = mix.value(mixes)
+        outputs: list[Tensor] = functional_call(self.module, tensors, (image,))
+        with torch.no_grad():
+            for whole, channels, piece in pieces:
+                whole.index_copy_(0, torch.tensor(channels, device=whole.device), piece)
+        return outputs
+
+    def join(self, level: int, tensors: list[Tensor], axis: int) -> list[Tensor]:
+        """What the tasks read of a level that only heads read.
+
+        Args:
+            level: of the pyramid.
+            tensors: what the program gave for it; those used are taken out.
+            axis: of the channels.
+        """
+        end = self.ends[level]
+        if end is None:
+            raise ValueError(f"level {level} is joined already")
+        own = [tensors.pop(0) if channels else None for channels in end.own]
+        shared = [tensors.pop(0)] if end.shared else []
+        joined = []
+        for mine, places in zip(own, end.joined, strict=True):
+            parts = shared if mine is None else [mine, *shared]
+            whole = parts[0] if len(parts) == 1 else torch.cat(parts, axis)
+            joined.append(whole.index_select(axis, torch.tensor(places, device=whole.device)))
+        return joined
+
+
+def _places(own: Channels, shared: Channels) -> tuple[int, ...]:
+    """For every channel of a task's level its place in ``own`` followed by ``shared``."""
+    place = {channel: len(own) + position for position, channel in enumerate(shared)}
+    place |= {channel: position for position, channel in enumerate(own)}
+    return tuple(place[channel] for channel in sorted(place) if channel in place)
