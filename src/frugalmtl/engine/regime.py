@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.recipe import Stage
+from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.engine.optimizer_set import OptimizerSet
 from frugalmtl.engine.optimizers import OPTIMIZERS, check_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
@@ -44,21 +44,37 @@ def set_modes(model: nn.Module, stage: Stage) -> None:
             module.eval()
 
 
-def check_groups(recipe: Sequence[Stage]) -> None:
-    """Check the optimisers that the parameter groups of a recipe ask for.
+def check_groups(model: nn.Module, recipe: Sequence[Stage], settings: TrainSettings) -> None:
+    """Check the optimisers that the parameter groups of a recipe ask for, and the patterns that the settings name.
+
+    Args:
+        model: its parameters' names.
+        recipe: its stages.
+        settings: their ``lr_factors``.
 
     Raises:
-        UserError: unknown optimiser or argument, or a value out of range; names the stage and the group.
+        UserError: unknown optimiser or argument, or a value out of range; names the stage and the group. Or a pattern
+            of the settings for which the model has no parameter that an earlier one does not match.
     """
     for stage in recipe:
         for group in stage.groups:
             if group.optimizer is not None:
                 check_optimizer(f"stage {stage.name!r}, parameters {group.pattern!r}", group.optimizer)
+    names = [name for name, _ in model.named_parameters()]
+    left = names
+    for pattern in settings.lr_factors:
+        matched = [name for name in names if fnmatchcase(name, pattern)]
+        if not matched:
+            raise UserError(f"lr_factors: {pattern!r} matches no parameter of the model; one of them is {names[0]!r}")
+        if not set(matched) & set(left):
+            raise UserError(f"lr_factors: all that {pattern!r} matches falls to patterns before it: put it before them")
+        left = [name for name in left if name not in matched]
 
 
 def build_optimizer(model: nn.Module, balancer: nn.Module, stage: Stage, settings: TrainSettings) -> OptimizerSet:
     """The stage's own optimisers: the run's, then one for each group that names its own.
 
+    The settings' ``lr_factors`` act on what no group of the stage matches.
     Every group remembers its base rate, ``lr * lr_factor``, and whether it is ``scheduled``. The balancer's parameters
     form a group of their own, with the run's optimiser at its plain rate and without weight decay. A group without
     parameters (all frozen, or matched before) is left out.
@@ -66,14 +82,15 @@ def build_optimizer(model: nn.Module, balancer: nn.Module, stage: Stage, setting
     Raises:
         UserError: an argument of an optimiser is out of range.
     """
-    buckets: list[list[nn.Parameter]] = [[] for _ in range(len(stage.groups) + 1)]
+    groups = (*stage.groups, *(ParameterGroup(pattern, factor) for pattern, factor in settings.lr_factors.items()))
+    buckets: list[list[nn.Parameter]] = [[] for _ in range(len(groups) + 1)]
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            matches = (i for i, group in enumerate(stage.groups) if fnmatchcase(name, group.pattern))
+            matches = (i for i, group in enumerate(groups) if fnmatchcase(name, group.pattern))
             buckets[next(matches, -1)].append(parameter)
     common: list[dict[str, Any]] = [{"params": buckets[-1], "lr_factor": 1.0, "scheduled": True}]
     sections: list[tuple[Mapping[str, Any], list[dict[str, Any]]]] = [(settings.optimizer, common)]
-    for group, parameters in zip(stage.groups, buckets, strict=False):
+    for group, parameters in zip(groups, buckets, strict=False):
         entry = {"params": parameters, "lr_factor": group.lr_factor, "scheduled": group.scheduled}
         if group.weight_decay is not None:
             entry["weight_decay"] = group.weight_decay

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any, Literal
 
 import torch
@@ -23,6 +24,9 @@ class TrainSettings:
         epochs: passes over the training split, all stages together.
         batch_size: images per batch over all processes together.
         optimizer: section of ``engine/optimizers``: name and arguments.
+        lr_factors: ``{pattern: factor}``: shell patterns over parameter names of the model (``"decoder.*"``) and what
+            multiplies the learning rate of the parameters they match, in all stages. The first matching pattern wins,
+            and what a stage of the method treats apart (its own parameter groups) keeps the method's rates.
         schedule: section of ``engine/schedules``; it runs over each stage anew.
         warmup_steps: optimiser steps at the start of each stage over which the rate grows linearly to its value.
         clip_norm: largest norm of the gradient of all parameters together; ``None`` does not clip.
@@ -50,6 +54,7 @@ class TrainSettings:
     epochs: int = 60
     batch_size: int = 8
     optimizer: dict[str, Any] = field(default_factory=lambda: {"name": "adam"})
+    lr_factors: dict[str, float] = field(default_factory=dict)
     schedule: dict[str, Any] = field(default_factory=lambda: {"name": "poly"})
     warmup_steps: int = 0
     clip_norm: float | None = None
@@ -75,6 +80,11 @@ class TrainSettings:
                 raise UserError(f"{name} must be 0 or more, but got {getattr(self, name)!r}")
         if self.clip_norm is not None:
             positive("clip_norm", self.clip_norm)
+        for pattern, factor in self.lr_factors.items():
+            if not isinstance(pattern, str) or isinstance(factor, bool) or not isinstance(factor, int | float):
+                raise UserError(f"lr_factors must be a mapping of patterns to numbers, but got {pattern!r}: {factor!r}")
+            if not isfinite(positive(f"the factor of {pattern!r} in lr_factors", factor)):
+                raise UserError(f"the factor of {pattern!r} in lr_factors must be finite, but got {factor!r}")
         schedule = SCHEDULES.check(self.schedule)
         SCHEDULES.get(schedule.name)(Progress(0, 1, 0, 1), **schedule.args)
         check_optimizer("optimizer", self.optimizer)
@@ -85,5 +95,6 @@ class TrainSettings:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def identity(self) -> dict[str, Any]:
-        """The settings that must not change while a run is under way."""
-        return {key: value for key, value in asdict(self).items() if key not in FREE}
+        """The settings that must not change while a run is under way; ``lr_factors`` as texts, since order counts."""
+        factors = [f"{pattern}: {float(factor)}" for pattern, factor in self.lr_factors.items()]
+        return {key: value for key, value in asdict(self).items() if key not in FREE} | {"lr_factors": factors}

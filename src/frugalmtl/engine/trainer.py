@@ -61,13 +61,13 @@ def train(
         on_step: called with the number of steps done after each step and what belongs to it.
 
     Raises:
-        UserError: settings do not fit the model; the recipe asks for an optimiser that cannot be made; the run cannot
-        be continued as asked; a loss is not finite; the disk is full.
+        UserError: settings do not fit the model; an entry of ``lr_factors`` acts on nothing; the recipe asks for an
+        optimiser that cannot be made; the run cannot be continued as asked; a loss is not finite; the disk is full.
     """
     if settings.tensorboard:
         require_tensorboard()
     recipe = model.recipe()
-    check_groups(recipe)
+    check_groups(model, recipe, settings)
     plan = _plan(recipe, settings.epochs)
     positive("the number of batches in an epoch", loader.batches_per_epoch)
     fabric = fabric or make_fabric(settings)

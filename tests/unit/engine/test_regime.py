@@ -12,6 +12,7 @@ from torch import nn
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import ParameterGroup, Stage
+from frugalmtl.engine.identity import flatten
 from frugalmtl.engine.regime import Rates, build_optimizer, freeze, set_modes
 from frugalmtl.engine.schedules import SCHEDULES, Progress
 from frugalmtl.engine.settings import TrainSettings
@@ -111,6 +112,90 @@ def test_groups_of_the_runs_optimiser_may_leave_the_schedule() -> None:
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.025, 0.3])
 
 
+def test_factors_of_the_settings_come_after_the_groups_of_the_stage() -> None:
+    """What the method treats apart keeps its optimiser and its rate; of the settings' patterns, the first wins."""
+    stage = Stage(
+        groups=(
+            ParameterGroup("encoder.trunk.0.0.*", optimizer=GATES, scheduled=False),
+            ParameterGroup("*.bias", 3.0, 0.0),
+        )
+    )
+    settings = TrainSettings(
+        optimizer={"name": "adam", "lr": 0.01, "weight_decay": 0.03},
+        lr_factors={"decoder.heads.depth.*": 5, "decoder.*": 10.0, "encoder.trunk.0.0.weight": 7.0},
+        warmup_steps=2,
+    )
+    model, balancer = build_model(), build_balancer("uncertainty")
+    optimizer = build_optimizer(model, balancer, stage, settings)
+    assert [type(member).__name__ for member in optimizer.members] == ["Adam", "SGD"]
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = [{names.get(id(p), "balancer") for p in group["params"]} for group in optimizer.param_groups]
+    gates = {"encoder.trunk.0.0.weight", "encoder.trunk.0.0.bias"}
+    biases = {name for name in names.values() if name.endswith("bias")} - gates
+    depth = {"decoder.heads.depth.weight"}
+    heads = {name for name in names.values() if name.startswith("decoder.") and name.endswith("weight")} - depth
+    trunk = set(names.values()) - gates - biases - depth - heads
+    assert heads
+    assert trunk
+    assert found == [trunk, biases, depth, heads, {"balancer"}, gates]
+    rates = [0.01, 0.03, 0.05, 0.1, 0.01, 0.1]
+    assert [group["base_lr"] for group in optimizer.param_groups] == pytest.approx(rates)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.03, 0.0, 0.03, 0.03, 0.0, 0.02]
+    assert Rates(settings).apply(optimizer, Progress(0, 10, 0, 1)) == 0.5
+    scheduled = [0.5, 0.5, 0.5, 0.5, 0.5, 1.0]
+    found_rates = [group["lr"] for group in optimizer.param_groups]
+    assert found_rates == pytest.approx([rate * factor for rate, factor in zip(rates, scheduled, strict=True)])
+
+
+def test_a_factor_trains_those_parameters_faster(tmp_path: Path) -> None:
+    """One step of plain SGD: the heads go ten times as far, the trunk as far as without factors."""
+    moved = {}
+    for name, factors in {"plain": {}, "factors": {"decoder.*": 10.0}}.items():
+        model, far = build_model(), {}
+        start = {key: value.detach().clone() for key, value in model.named_parameters()}
+
+        def look(step: int, model: nn.Module = model, far: dict[str, Any] = far, start: Any = start) -> None:
+            if step == 1:
+                far.update({key: value.detach() - start[key] for key, value in model.named_parameters()})
+
+        settings = TrainSettings(**{**DEFAULTS, "optimizer": {"name": "sgd", "lr": 0.01}, "lr_factors": factors})
+        train(model, build_balancer(), tasks(), settings, TinyLoader(), tmp_path / name, on_step=look)
+        moved[name] = far
+    for key, change in moved["factors"].items():
+        factor = 10.0 if key.startswith("decoder.") else 1.0
+        assert torch.allclose(change, factor * moved["plain"][key], rtol=1e-3, atol=1e-6), key
+    assert moved["plain"]["decoder.heads.depth.weight"].abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        ({"decoder.*": 2.0, "heads.*": 10.0}, "'heads.\\*' matches no parameter of the model; one of them is 'encoder"),
+        ({"decoder.*": 2.0, "decoder.heads.*": 10.0}, "'decoder.heads.\\*' matches falls to patterns before it"),
+    ],
+)
+def test_factors_that_act_on_nothing_are_refused_at_once(
+    factors: dict[str, float], message: str, tmp_path: Path
+) -> None:
+    settings = TrainSettings(**DEFAULTS, lr_factors=factors)
+    with pytest.raises(UserError, match=f"lr_factors: .*{message}") as error:
+        train(build_model(), build_balancer(), tasks(), settings, TinyLoader(), tmp_path / "run")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_factors_belong_to_the_identity_of_a_run() -> None:
+    """Their order too, since the first match wins; a run begun before there were factors has none."""
+
+    def identity(factors: dict[str, float]) -> dict[str, Any]:
+        return flatten(TrainSettings(lr_factors=factors).identity())
+
+    assert identity({"decoder.*": 10}) == identity({"decoder.*": 10.0})
+    assert identity({"decoder.*": 10.0}) != identity({"decoder.*": 5.0})
+    assert identity({"a*": 2.0, "*b": 3.0}) != identity({"*b": 3.0, "a*": 2.0})
+    assert not [key for key in identity({}) if key.startswith("lr_factors")]
+
+
 @pytest.mark.parametrize(
     ("section", "message"),
     [
@@ -162,6 +247,13 @@ def test_schedules_by_hand(section: dict[str, Any], expected: list[float]) -> No
         ({"batch_size": -1}, "batch_size"),
         ({"warmup_steps": -1}, "warmup_steps must be 0 or more"),
         ({"clip_norm": 0.0}, "clip_norm"),
+        ({"lr_factors": {"decoder.*": 0.0}}, "factor of 'decoder.\\*' in lr_factors must be above 0, but got 0.0"),
+        ({"lr_factors": {"decoder.*": -1}}, "lr_factors must be above 0"),
+        ({"lr_factors": {"decoder.*": math.nan}}, "lr_factors must be above 0"),
+        ({"lr_factors": {"decoder.*": math.inf}}, "lr_factors must be finite"),
+        ({"lr_factors": {"decoder.*": True}}, "lr_factors must be a mapping of patterns to numbers"),
+        ({"lr_factors": {"decoder.*": "fast"}}, "lr_factors must be a mapping of patterns to numbers"),
+        ({"lr_factors": {3: 1.0}}, "lr_factors must be a mapping of patterns to numbers"),
         ({"optimizer": {"name": "adm"}}, "Did you mean 'adam"),
         ({"optimizer": {"name": "adam", "momentum": 0.9}}, "argument of optimizer 'adam'"),
         ({"optimizer": {"name": "sgd", "lr": -0.1}}, "lr must be above 0"),
