@@ -1,0 +1,230 @@
+"""Are the multiply-adds that InterroGate saves saved on the clock?
+
+python benchmarks/interrogate_latency.py --out benchmarks/interrogate_latency.md
+
+Single-task networks, hard sharing and InterroGate at several shares of own channels, all deployed, are timed in one
+interleaved run per table; read the quotients. Gates and weights are random: time does not depend on what was learned,
+only on how many channels are left, and random gates scatter own channels over all layers, which is hard for the layout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from frugalmtl.core.files import write_text
+from frugalmtl.deploy import deploy
+from frugalmtl.encoders.interrogate import InterroGate
+from frugalmtl.encoders.interrogate.settle import rounded
+from frugalmtl.evaluation.cost import count, latency
+from frugalmtl.experiment.build import build
+from frugalmtl.experiment.config import Experiment
+from frugalmtl.experiment.environment import environment, hardware
+from frugalmtl.export import EXPORTERS
+from frugalmtl.model import MultiTaskModel
+
+HEAD: dict[str, object] = {"name": "independent", "head": {"name": "hrnet", "width": 64}}
+TASKS: list[dict[str, object] | str] = [{"kind": "segmentation", "classes": 16}, {"kind": "depth"}, {"kind": "normals"}]
+SINGLE, SHARED = "single-task networks", "hard sharing"
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+ODD = 0.5
+"""Share of own channels at the point whose widths are not rounded."""
+MULTIPLE = 8
+EXPECTED = 1.10
+"""Largest quotient that counts as saved on the clock."""
+TOLERANCE = 1e-3
+"""Random networks end in larger sums than trained ones; the files are checked, but are not what is measured here."""
+
+
+@dataclass
+class Point:
+    """One row: a deployed model and its multiply-adds per image."""
+
+    module: nn.Module
+    macs: int
+
+
+class Session(nn.Module):
+    """An ONNX file in onnxruntime as a module, so that one function times both runtimes.
+
+    Args:
+        path: of the file.
+        threads: of one operation.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        super().__init__()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        # Threads that go on waiting actively after a run would slow down whoever comes next in the round.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def forward(self, image: Tensor) -> list[np.ndarray]:
+        """Image ``[B, 3, H, W]`` -> raw predictions."""
+        outputs: list[np.ndarray] = self.session.run(None, {"image": image.numpy()})
+        return outputs
+
+
+def random_gates(encoder: InterroGate, share: float, *, even: bool = True, seed: int = 0) -> None:
+    """Open the given share of all gates, the same ones and more at a larger share.
+
+    Args:
+        encoder: its gates are set.
+        share: of own channels.
+        even: round own and shared widths to multiples, as settled gates are.
+        seed: of the gates.
+    """
+    alpha = encoder.gates.alpha
+    scores = share - torch.rand(alpha.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    if encoder.keeper is None:
+        raise ValueError("widths are rounded only by an encoder with multiple > 1")
+    chosen = rounded(scores.numpy(), encoder.keeper.blocks) if even else (scores > 0).numpy()
+    with torch.no_grad():
+        alpha.copy_(torch.from_numpy(np.where(chosen, 1.0, -1.0)))
+
+
+def model_of(backbone: str, encoder: dict[str, object], size: int) -> MultiTaskModel:
+    """Three dense tasks with one light head each."""
+    config = Experiment(
+        image_size=(size, size),
+        tasks=TASKS,
+        backbone={"name": "timm", "model": backbone},
+        encoder=encoder,
+        decoder=HEAD,
+    )
+    return build(config).model
+
+
+def points(backbone: str, size: int) -> dict[str, Point]:
+    """All rows of a backbone, deployed; the first one is the reference."""
+
+    def ready(model: MultiTaskModel) -> Point:
+        module = deploy(model, tolerance=TOLERANCE)
+        return Point(module, count(module, (size, size)).macs)
+
+    made = {
+        SINGLE: ready(model_of(backbone, {"name": "single_task"}, size)),
+        SHARED: ready(model_of(backbone, {"name": "hard_sharing"}, size)),
+    }
+    model = model_of(backbone, {"name": "interrogate", "multiple": MULTIPLE, "frozen_share": 0.5}, size)
+    encoder = model.encoder
+    if not isinstance(encoder, InterroGate):
+        raise TypeError("another encoder than was asked for")
+    encoder.enter_stage("joint")
+    for share in SHARES:
+        random_gates(encoder, share)
+        made[f"InterroGate, {share:.0%} own"] = ready(model)
+    random_gates(encoder, ODD, even=False)
+    made[f"InterroGate, {ODD:.0%} own, odd widths"] = ready(model)
+    return made
+
+
+def sessions(made: dict[str, Point], folder: Path, size: int, batches: Sequence[int], threads: int) -> dict[str, Point]:
+    """The same points in onnxruntime."""
+    write = EXPORTERS.get("onnx")
+    result = {}
+    for number, (name, point) in enumerate(made.items()):
+        path = folder / f"{number}.onnx"
+        # One file for all batch sizes.
+        write(point.module, path, (size, size), dynamic_batch=any(batch > 1 for batch in batches), tolerance=TOLERANCE)
+        result[name] = Point(Session(path, threads), point.macs)
+        path.unlink()
+    return result
+
+
+def table(made: dict[str, Point], batch: int, size: int, rounds: int, threads: int) -> list[str]:
+    """Markdown lines of one interleaved run."""
+    image = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
+    timed = latency({name: point.module for name, point in made.items()}, image, rounds=rounds, threads=threads)
+    lines = [
+        "| point | GMAC per image | ms | quartiles apart | MACs / single | time / single | quotient |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    quotients: dict[str, float] = {}
+    for name, point in made.items():
+        macs = point.macs / made[SINGLE].macs
+        time = timed[name].median_ms / timed[SINGLE].median_ms
+        quotients[name] = time / macs
+        lines.append(
+            f"| {name} | {point.macs / 1e9:.3f} | {timed[name].median_ms:.2f} | {timed[name].iqr_ms:.2f} "
+            f"| {macs:.3f} | {time:.3f} | {quotients[name]:.3f} |"
+        )
+    even = {name: value for name, value in quotients.items() if name.startswith("InterroGate") and "odd" not in name}
+    worst = max(even, key=lambda name: even[name])
+    verdict = "as" if even[worst] <= EXPECTED else "more than"
+    lines += [
+        "",
+        f"Largest quotient with rounded widths: {even[worst]:.3f} ({worst}), {verdict} expected ({EXPECTED:.2f}).",
+    ]
+    return lines
+
+
+def tables(backbone: str, options: argparse.Namespace) -> list[str]:
+    """All tables of a backbone."""
+    lines: list[str] = []
+    made = points(backbone, options.size)
+    for runtime in options.runtimes:
+        with tempfile.TemporaryDirectory() as folder:
+            timed = made
+            if runtime == "onnxruntime":
+                timed = sessions(made, Path(folder), options.size, options.batches, options.threads)
+            for batch in options.batches:
+                part = [f"## {backbone}, {runtime}, batch {batch}", ""]
+                part += [*table(timed, batch, options.size, options.rounds, options.threads), ""]
+                print("\n".join(part), flush=True)
+                lines += part
+        del timed
+        gc.collect()
+    return lines
+
+
+def main() -> None:
+    """Measure, print and optionally write the tables."""
+    parser = argparse.ArgumentParser(description="Saved operations and saved time of deployed InterroGate networks.")
+    parser.add_argument("--backbones", nargs="+", default=["resnet18", "hrnet_w18"], help="timm models")
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8], help="images at a time")
+    parser.add_argument("--rounds", type=int, default=25, help="interleaved rounds, of which the median is taken")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch and of onnxruntime")
+    parser.add_argument("--size", type=int, default=256, help="height and width of the image in pixels")
+    parser.add_argument(
+        "--runtimes", nargs="+", choices=["eager", "onnxruntime"], default=["eager", "onnxruntime"], help="what runs it"
+    )
+    parser.add_argument("--out", help="file for the markdown tables")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    facts = environment()
+    versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("torch", "timm"))
+    head = [
+        "# Time that InterroGate saves",
+        "",
+        f"{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start; {versions}, onnxruntime "
+        f"{onnxruntime.__version__}; float32; images {options.size} x {options.size}; medians of {options.rounds} "
+        "interleaved rounds over all rows of a table. Made by `benchmarks/interrogate_latency.py`.",
+        "",
+        "Three dense tasks, one head (hrnet, 64 channels) each, deployed (eager: channels-last). InterroGate: every "
+        f"gate is open with the given probability, then widths are rounded to multiples of {MULTIPLE}; the row with "
+        "odd widths has the same gates before rounding. Shared channels are those that any task picks, so 50 % own "
+        "channels at random cost far more than half. GMAC: 10^9 multiply-adds of the whole model, heads included. "
+        "Quotient: time / single over MACs / single; 1 means that all saved operations are saved on the clock, "
+        f"{EXPECTED:.2f} is what we ask for.",
+        "",
+    ]
+    print("\n".join(head))
+    lines = [line for backbone in options.backbones for line in tables(backbone, options)]
+    if options.out:
+        write_text(options.out, "\n".join([*head, *lines]).rstrip() + "\n")
+
+
+if __name__ == "__main__":
+    main()
