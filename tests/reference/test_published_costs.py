@@ -5,14 +5,19 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.data import augmentation
+from frugalmtl.deploy import deploy
+from frugalmtl.encoders.interrogate.plan import node_macs
 from frugalmtl.engine.optimizers import OPTIMIZERS
+from frugalmtl.engine.regime import build_optimizer, check_groups
 from frugalmtl.engine.schedules import SCHEDULES
 from frugalmtl.evaluation.cost import Counts, count, in_convention
-from frugalmtl.experiment.build import build
+from frugalmtl.experiment.build import Built, build
 from frugalmtl.experiment.config import Experiment, parse, read_yaml
 
 FOLDER = Path(__file__).parents[2] / "configs" / "paper"
@@ -31,6 +36,9 @@ COUNTED = {
     "interrogate_nyud_hrnet18_mtl": (24.52, 9.80),
 }
 
+GATED = [path for path in FILES if path.stem.endswith("_interrogate")]
+STATIC = [path for path in FILES if path not in GATED]
+
 WIDTHS = ("resnet20", "resnet20_half", "resnet20_quarter")
 
 
@@ -39,10 +47,14 @@ def load(name: str) -> Experiment:
 
 
 @cache
-def counts_of(name: str) -> Counts:
-    config = load(name)
+def built_of(name: str) -> Built:
     with torch.device("meta"):
-        built = build(config)
+        return build(load(name))
+
+
+@cache
+def counts_of(name: str) -> Counts:
+    built = built_of(name)
     return count(built.model, built.image_size)
 
 
@@ -70,7 +82,7 @@ def test_all_operating_points_are_there():
             "pascal_resnet18",
             *(f"celeba_{width}" for width in WIDTHS),
         )
-        for method in ("single_task", "mtl")
+        for method in ("single_task", "mtl", "interrogate")
     }
     assert {path.stem for path in FILES} == survey | interrogate
 
@@ -79,12 +91,15 @@ def test_all_operating_points_are_there():
 def test_training_sections_are_valid(path):
     config = load(path.stem)
     assert config.name == path.stem
+    model = built_of(path.stem).model
+    check_groups(model, model.recipe(), config.train)
+    stage_epochs(model.recipe(), config.train.epochs)
     OPTIMIZERS.check(config.train.optimizer)
     SCHEDULES.check(config.train.schedule)
     assert augmentation(config.augmentation) is not None
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STATIC, ids=lambda path: path.stem)
 def test_costs_are_the_published_ones(path):
     published = load(path.stem).published
     counts = counts_of(path.stem)
@@ -104,6 +119,65 @@ def test_costs_are_the_published_ones(path):
         macs, params = COUNTED[path.stem]
         assert counts.macs / 1e9 == pytest.approx(macs, abs=0.03)
         assert counts.params / 1e6 == pytest.approx(params, abs=0.006)
+
+
+@pytest.mark.parametrize("path", GATED, ids=lambda path: path.stem)
+def test_gates_lie_between_the_printed_ends(path):
+    """What trained gates cost is not known before training; what they cost all open and all closed is.
+
+    All open, the deployed network is the printed STL row; all closed, the printed MTL row, but for the projections of
+    the transformers' shared branch, which hard sharing does not have. The row of the config lies between the two.
+    """
+    config, built = load(path.stem), built_of(path.stem)
+    encoder = built.model.encoder
+    encoder.read_levels = built.model.read_levels()
+    per_node = node_macs(encoder.graph, encoder.shared, built.image_size)
+
+    def trunk(open_gates: bool, projection: float) -> float:
+        own = [np.full((len(built.tasks), width), open_gates) for width in encoder.gates.places.widths]
+        return encoder.plan_of(own).macs(per_node, {int(site): projection for site in encoder.projections})
+
+    reference = path.stem.removesuffix("interrogate")
+    for open_gates, method in ((True, "single_task"), (False, "mtl")):
+        counts = counts_of(reference + method)
+        assert trunk(open_gates, 0.0) == pytest.approx(counts.by_module["encoder"], rel=1e-9)
+        published = load(reference + method).published
+        if "convention" in published:
+            macs = trunk(open_gates, 0.0) + counts.by_module["decoder"]
+            flops = in_convention(macs, published["convention"], counts.products)
+            assert agrees(flops, published["flops"], 1e9), f"{method}: {flops / 1e9:.2f} G"
+    assert trunk(True, 1.0) == trunk(True, 0.0)
+    heard = trunk(False, 1.0) - trunk(False, 0.0)
+    assert 0 < heard < 12 if "vit" in path.stem else heard == 0  # nobody hears that of the last block
+    single, shared = (load(reference + method).published for method in ("single_task", "mtl"))
+    assert shared["flops"] < config.published["flops"] < single["flops"]
+    assert config.published.get("convention") == single.get("convention")
+    if "params" in config.published:
+        assert shared["params"] < config.published["params"] < single["params"]
+    assert set(config.published["scores"]) == set(single["scores"])
+
+
+@pytest.mark.parametrize(("alpha", "method"), [(1.0, "single_task"), (-1.0, "mtl")])
+def test_a_deployed_network_with_equal_gates_costs_what_the_plan_says(alpha, method):
+    config = load("interrogate_celeba_resnet20_quarter_interrogate")
+    built = build(config)
+    built.model.encoder.enter_stage("joint")
+    torch.nn.init.constant_(built.model.encoder.gates.alpha, alpha)
+    counts = count(deploy(built.model), built.image_size)
+    assert counts.macs == counts_of(f"interrogate_celeba_resnet20_quarter_{method}").macs
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("interrogate_nyud_vit_*.yaml")), ids=lambda path: path.stem)
+def test_transformers_train_their_heads_ten_times_faster(path):
+    """Appendix A: 1e-5 for the encoder, 1e-4 for the heads."""
+    settings, built = load(path.stem).train, built_of(path.stem)
+    stage = built.model.recipe()[-1]
+    optimizer = build_optimizer(built.model, built.balancer, stage, settings)
+    names = {id(parameter): name for name, parameter in built.model.named_parameters()}
+    rates = {names[id(p)]: group["base_lr"] for group in optimizer.param_groups for p in group["params"]}
+    expected = {name: 1e-4 if name.startswith("decoder.") else 1e-5 for name in names.values()}
+    expected |= {name: 0.1 for name in names.values() if name.startswith("encoder.gates.")}
+    assert rates == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("point", ["nyud_resnet50", "pascal_resnet18"])
