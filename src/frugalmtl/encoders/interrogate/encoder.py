@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
 from frugalmtl.backbones.channels import Graph, Mask, graph_of, units
-from frugalmtl.backbones.channels.operations import Attention
+from frugalmtl.backbones.channels.operations import Attention, Sum
 from frugalmtl.core.checks import UserError, fraction, known, positive
 from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.core.types import Features, Heatmap, Pyramid
@@ -132,7 +132,7 @@ class InterroGate(Encoder):
         )
         macs = gate_macs(self.graph, node_macs(self.graph, backbone, _PROBE), places)
         self.gates.cost.copy_(macs / macs.mean())
-        by_channel = self.gates.cost[self.gates.columns] if weighting == "macs" else _per_layer(places)
+        by_channel = _per_channel(self.gates) if weighting == "macs" else _per_layer(places)
         self.register_buffer("weighting", by_channel / by_channel.sum(), persistent=False)
         self.register_buffer("goal", torch.zeros((), dtype=torch.float64))
         self.keeper = Keeper(self.gates, asked, blocks) if asked or multiple > 1 else None
@@ -350,12 +350,13 @@ class InterroGate(Encoder):
 
 
 def _block_ends(graph: Graph, backbone: Backbone) -> list[int]:
-    """The last site of every transformer block."""
+    """The site behind the last addition of every transformer block from which another layer goes on."""
     ends: list[int] = []
     for block in backbone.blocks:
         inside = [node for node in graph.nodes if node.layer.startswith(f"{block.name}.")]
         if any(isinstance(node.operation, Attention) for node in inside):
-            ends.append(max(node.site for node in inside if node.site is not None))
+            end = [node.site for node in inside if isinstance(node.operation, Sum)][-1]
+            ends += [end] if end is not None else []
     return ends
 
 
@@ -388,6 +389,11 @@ def _places(graph: Graph, whole_heads: bool, multiple: int) -> tuple[Places, lis
             blocks.append(Block(start, width // size, max(1, -(-multiple // size))))
             start += width // size
     return places, blocks
+
+
+def _per_channel(gates: Gates) -> Tensor:
+    """Cost of every channel: that of its gate, shared out among the gate's channels."""
+    return (gates.cost / torch.bincount(gates.columns, minlength=len(gates.cost)))[gates.columns]
 
 
 def _per_layer(places: Places) -> Tensor:
