@@ -106,7 +106,7 @@ def model_of(backbone: str, encoder: dict[str, object], size: int) -> MultiTaskM
     return build(config).model
 
 
-def points(backbone: str, size: int) -> dict[str, Point]:
+def points(backbone: str, size: int, shares: Sequence[float]) -> dict[str, Point]:
     """All rows of a backbone, deployed; the first one is the reference."""
 
     def ready(model: MultiTaskModel) -> Point:
@@ -122,7 +122,7 @@ def points(backbone: str, size: int) -> dict[str, Point]:
     if not isinstance(encoder, InterroGate):
         raise TypeError("another encoder than was asked for")
     encoder.enter_stage("joint")
-    for share in SHARES:
+    for share in shares:
         random_gates(encoder, share)
         made[f"InterroGate, {share:.0%} own"] = ready(model)
     random_gates(encoder, ODD, even=False)
@@ -170,22 +170,19 @@ def table(made: dict[str, Point], batch: int, size: int, rounds: int, threads: i
     return lines
 
 
-def tables(backbone: str, options: argparse.Namespace) -> list[str]:
-    """All tables of a backbone."""
+def tables(backbone: str, runtime: str, options: argparse.Namespace) -> list[str]:
+    """All tables of a backbone in a runtime."""
     lines: list[str] = []
-    made = points(backbone, options.size)
-    for runtime in options.runtimes:
+    timed = points(backbone, options.size, options.shares)
+    if runtime == "onnxruntime":
         with tempfile.TemporaryDirectory() as folder:
-            timed = made
-            if runtime == "onnxruntime":
-                timed = sessions(made, Path(folder), options.size, options.batches, options.threads)
-            for batch in options.batches:
-                part = [f"## {backbone}, {runtime}, batch {batch}", ""]
-                part += [*table(timed, batch, options.size, options.rounds, options.threads), ""]
-                print("\n".join(part), flush=True)
-                lines += part
-        del timed
-        gc.collect()
+            timed = sessions(timed, Path(folder), options.size, options.batches, options.threads)
+    gc.collect()
+    for batch in options.batches:
+        part = [f"## {backbone}, {runtime}, batch {batch}", ""]
+        part += [*table(timed, batch, options.size, options.rounds, options.threads), ""]
+        print("\n".join(part), flush=True)
+        lines += part
     return lines
 
 
@@ -200,6 +197,7 @@ def main() -> None:
     parser.add_argument(
         "--runtimes", nargs="+", choices=["eager", "onnxruntime"], default=["eager", "onnxruntime"], help="what runs it"
     )
+    parser.add_argument("--shares", nargs="+", type=float, default=list(SHARES), help="of own channels")
     parser.add_argument("--out", help="file for the markdown tables")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -221,9 +219,12 @@ def main() -> None:
         "",
     ]
     print("\n".join(head))
-    lines = [line for backbone in options.backbones for line in tables(backbone, options)]
-    if options.out:
-        write_text(options.out, "\n".join([*head, *lines]).rstrip() + "\n")
+    lines = list(head)
+    for backbone in options.backbones:
+        for runtime in options.runtimes:
+            lines += tables(backbone, runtime, options)
+            if options.out:  # files of deep backbones take minutes each: keep what is there
+                write_text(options.out, "\n".join(lines).rstrip() + "\n")
 
 
 if __name__ == "__main__":
