@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from frugalmtl.core.checks import UserError, positive
@@ -73,6 +74,7 @@ def price_for(alpha: Tensor, macs: Tensor, cost: Tensor, target: float) -> float
         target: multiply-adds of the layers before the sites.
     """
     worth = (alpha / cost)[:, cost > 0].flatten().sort().values
+    worth = worth + 4 * torch.finfo(worth.dtype).eps * worth.abs()  # so that a gate is closed at its own price
     low, high = -1, len(worth) - 1  # at the price worth[high] all gates with a cost are closed; below worth[0] none is
     while high - low > 1:
         middle = (low + high) // 2

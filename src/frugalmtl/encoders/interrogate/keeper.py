@@ -92,10 +92,9 @@ class Keeper:
         """
         if self.budget is None:
             return
-        alpha, device = self.gates.alpha.detach(), self.gates.alpha.device
-        macs = self.macs.to(device)
-        now = float(smooth_cost((self.gates.scores().detach() > 0).to(macs.dtype), macs))
-        beside = cost_of(self.gates.own()) - now
+        alpha, exact = self.gates.alpha.detach(), cost_of(self.gates.own())
+        macs = self.macs.to(alpha.device)
+        beside = exact - float(smooth_cost((self.gates.scores().detach() > 0).to(macs.dtype), macs))
         target = self.full + (goal - self.full) * share
         self.gates.price.fill_(price_for(alpha, macs, self.gates.cost, target - beside))
 
