@@ -1,0 +1,119 @@
+"""Budgets as they are written, and the price at which gates keep them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.encoders.interrogate.budget import Budget, price_for, smooth_cost
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("0.6x", "share", 0.6),
+        ("1x", "share", 1.0),
+        (" .5 x ", "share", 0.5),
+        ("35ms", "ms", 35.0),
+        ("2.5 ms", "ms", 2.5),
+        ("1.2G", "macs", 1.2e9),
+        ("800M", "macs", 8e8),
+        ("5k", "macs", 5e3),
+        ("1T", "macs", 1e12),
+        ("1e9", "macs", 1e9),
+        ("1.5e+9", "macs", 1.5e9),
+    ],
+)
+def test_budgets_are_read(text: str, kind: str, value: float) -> None:
+    budget = Budget.parse(text)
+    assert (budget.kind, budget.value) == (kind, pytest.approx(value))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "half", "0.6 y", "-1x", "1.2.3G", "0.6X", "35 s", "1,2G", ".", "nanx", "infG"]
+)
+def test_other_budgets_are_refused_in_one_line(text: str) -> None:
+    with pytest.raises(UserError, match="budget must be a share") as caught:
+        Budget.parse(text)
+    assert repr(text) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["0x", "0", "0ms", "0.0G"])
+def test_a_budget_of_nothing_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="above 0"):
+        Budget.parse(text)
+
+
+def test_smooth_cost_counts_own_channels_and_shared_ones_that_somebody_takes() -> None:
+    macs = torch.tensor([1.0, 10.0, 100.0])
+    assert smooth_cost(torch.zeros(3, 3), macs) == 111.0, "one shared network"
+    assert smooth_cost(torch.ones(3, 3), macs) == 333.0, "three networks, nothing shared"
+    some = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    assert smooth_cost(some, macs) == 3 + 20 + 100
+
+
+def spent(alpha: torch.Tensor, price: float, cost: torch.Tensor, macs: torch.Tensor) -> float:
+    """As gates decide at a price."""
+    return float(smooth_cost((alpha - alpha.new_tensor(price) * cost > 0).to(macs.dtype), macs))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_price_is_the_best_of_all_at_which_a_gate_flips(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    tasks, gates = int(random.integers(1, 4)), int(random.integers(1, 7))
+    alpha = torch.from_numpy(random.normal(size=(tasks, gates)))
+    cost = torch.from_numpy(random.uniform(0.2, 3.0, gates))
+    macs = cost * 1000
+    least, full = spent(alpha, 1e9, cost, macs), spent(alpha, -1e9, cost, macs)
+    target = float(random.uniform(least, full))
+    price = price_for(alpha, macs, cost, target)
+    found = spent(alpha, price, cost, macs)
+    worth = (alpha / cost).flatten().tolist()
+    possible = [spent(alpha, flip + step, cost, macs) for flip in worth for step in (-1e-9, 1e-9)]
+    assert found <= target + 1e-6
+    assert found == pytest.approx(max(value for value in possible if value <= target + 1e-6))
+
+
+def test_price_at_both_ends() -> None:
+    alpha = torch.tensor([[0.3, -0.2], [0.1, 0.5]])
+    cost = torch.tensor([0.5, 1.5])
+    macs = cost * 10
+    assert spent(alpha, price_for(alpha, macs, cost, 40.0), cost, macs) == 40.0, "a negative price opens gates"
+    assert spent(alpha, price_for(alpha, macs, cost, 20.0), cost, macs) == 20.0
+    assert spent(alpha, price_for(alpha, macs, cost, 1.0), cost, macs) == 20.0, "no price can do more than close all"
+
+
+def test_gates_without_a_cost_are_left_alone() -> None:
+    alpha = torch.tensor([[0.5, 0.2, -0.3]]).expand(2, 3).clone()
+    cost = torch.tensor([0.0, 1.5, 1.5])
+    macs = cost * 10
+    price = price_for(alpha, macs, cost, 30.0)
+    assert ((alpha - price * cost) > 0).tolist() == [[True, False, False]] * 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_price_in_single_precision_keeps_the_target(seed: int) -> None:
+    """The number that is stored decides; a gate may not stay open because a product was rounded."""
+    generator = torch.Generator().manual_seed(seed)
+    alpha = 0.01 + 0.1 * torch.randn(3, 200, generator=generator)
+    cost = torch.rand(200, generator=generator) + 0.1
+    macs = cost * 1e6
+    least, full = spent(alpha, 1e6, cost, macs), spent(alpha, -1e6, cost, macs)
+    for share in (0.0, 0.01, 0.3, 0.7, 1.0):
+        target = least + share * (full - least)
+        found = spent(alpha, price_for(alpha, macs, cost, target), cost, macs)
+        assert found <= target * (1 + 1e-5)
+        assert found >= target - 3.2e6 or share == 0.0
+
+
+def test_the_highest_price_closes_every_gate() -> None:
+    """Also the one whose price it is, however the product of price and cost is rounded."""
+    for seed in range(100):
+        generator = torch.Generator().manual_seed(seed)
+        alpha = 0.1 * torch.randn(3, 50, generator=generator)
+        cost = torch.rand(50, generator=generator) + 0.1
+        price = torch.tensor(price_for(alpha, cost, cost, float(cost.sum())))
+        assert not bool((alpha - price * cost > 0).any())
