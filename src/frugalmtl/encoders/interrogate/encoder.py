@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
-from frugalmtl.backbones.channels import Graph, Mask, graph_of, units
-from frugalmtl.backbones.channels.operations import Attention, Sum
-from frugalmtl.core.checks import UserError, fraction, known, positive
+from frugalmtl.backbones.channels import Mask, graph_of
+from frugalmtl.core.checks import UserError, fraction, positive
 from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.core.types import Features, Heatmap, Pyramid
 from frugalmtl.encoders.base import Encoder, SeparateNetworks, Surroundings
+from frugalmtl.encoders.interrogate.assembly import (
+    block_ends,
+    branch_of,
+    cost_per_channel,
+    identity_layer,
+    places_of,
+    targets_of,
+    weight_per_layer,
+)
 from frugalmtl.encoders.interrogate.budget import Budget
-from frugalmtl.encoders.interrogate.gates import Gates, Places, merge
+from frugalmtl.encoders.interrogate.gates import Gates, merge
 from frugalmtl.encoders.interrogate.keeper import Keeper
 from frugalmtl.encoders.interrogate.live import LiveProgram
 from frugalmtl.encoders.interrogate.pictures import pictures
 from frugalmtl.encoders.interrogate.plan import Plan, gate_macs, node_macs, plan
-from frugalmtl.encoders.interrogate.program import static_network
-from frugalmtl.encoders.interrogate.settle import Block
+from frugalmtl.encoders.interrogate.static import static_network
 
 _PROBE = (64, 64)
 
@@ -117,22 +123,22 @@ class InterroGate(Encoder):
         if self.lambda_s < 0:
             raise UserError(f"lambda_s must be 0 or more, but got {lambda_s!r}")
         self.penalty, self.gate_lr = penalty, positive("gate_lr", gate_lr)
-        self.tau = _targets(tau, self.task_names)
+        self.tau = targets_of(tau, self.task_names)
         self.pretrain_share, self.frozen_share, self.ramp = pretrain_share, frozen_share, ramp
         self.channels, self.strides = list(backbone.channels), list(backbone.strides)
         self.graph = graph_of(backbone)
         self.users = self.graph.users()
-        places, blocks = _places(self.graph, attention == "heads", multiple)
-        self.networks = nn.ModuleDict({task: _safe(backbone, self.graph) for task in self.task_names})
-        self.shared = _safe(backbone, self.graph)
+        places, blocks = places_of(self.graph, attention == "heads", multiple)
+        self.networks = nn.ModuleDict({task: branch_of(backbone, self.graph) for task in self.task_names})
+        self.shared = branch_of(backbone, self.graph)
         self.gates = Gates(len(self.task_names), places, positive("initial", initial))
-        ends = _block_ends(self.graph, backbone) if projection else []
+        ends = block_ends(self.graph, backbone) if projection else []
         self.projections = nn.ModuleDict(
-            {str(site): _identity(self.graph.nodes[self.graph.sites[site]].channels) for site in ends}
+            {str(site): identity_layer(self.graph.nodes[self.graph.sites[site]].channels) for site in ends}
         )
         macs = gate_macs(self.graph, node_macs(self.graph, backbone, _PROBE), places)
         self.gates.cost.copy_(macs / macs.mean())
-        by_channel = _per_channel(self.gates) if weighting == "macs" else _per_layer(places)
+        by_channel = cost_per_channel(self.gates) if weighting == "macs" else weight_per_layer(places)
         self.register_buffer("weighting", by_channel / by_channel.sum(), persistent=False)
         self.register_buffer("goal", torch.zeros((), dtype=torch.float64))
         self.keeper = Keeper(self.gates, asked, blocks) if asked or multiple > 1 else None
@@ -347,74 +353,3 @@ class InterroGate(Encoder):
         layer = next(index for index, other in enumerate(self.graph.nodes) if other.name == node.layer)
         before = self.graph.nodes[self.graph.nodes[layer].inputs[0]].channels
         return self.node_macs[layer] / before * node.channels
-
-
-def _block_ends(graph: Graph, backbone: Backbone) -> list[int]:
-    """The site behind the last addition of every transformer block from which another layer goes on."""
-    ends: list[int] = []
-    for block in backbone.blocks:
-        inside = [node for node in graph.nodes if node.layer.startswith(f"{block.name}.")]
-        if any(isinstance(node.operation, Attention) for node in inside):
-            end = [node.site for node in inside if isinstance(node.operation, Sum)][-1]
-            ends += [end] if end is not None else []
-    return ends
-
-
-def _targets(tau: float | dict[str, float], tasks: Sequence[str]) -> list[float]:
-    if not isinstance(tau, dict):
-        return [fraction("tau", tau)] * len(tasks)
-    for task in tau:
-        known("task in tau:", task, tasks)
-    if missing := [task for task in tasks if task not in tau]:
-        raise UserError(f"tau lacks {', '.join(missing)}: give one number for all tasks, or one per task")
-    return [fraction(f"tau of {task!r}", tau[task]) for task in tasks]
-
-
-def _places(graph: Graph, whole_heads: bool, multiple: int) -> tuple[Places, list[Block]]:
-    """Gates of all sites, and which of them are rounded together."""
-    unit, tied = units(graph.nodes), []
-    if whole_heads:
-        for node in graph.nodes:
-            if isinstance(node.operation, Attention):
-                for source in node.inputs:
-                    unit[source] = node.operation.unit
-                tied.append([site for site in (graph.nodes[source].site for source in node.inputs) if site is not None])
-    widths = [graph.nodes[index].channels for index in graph.sites]
-    sizes = [unit[index] for index in graph.sites]
-    places = Places.of(widths, sizes, tied)
-    followers = {site for group in tied for site in group if site != min(group)}
-    blocks, start = [], 0
-    for site, (width, size) in enumerate(zip(widths, sizes, strict=True)):
-        if site not in followers:
-            blocks.append(Block(start, width // size, max(1, -(-multiple // size))))
-            start += width // size
-    return places, blocks
-
-
-def _per_channel(gates: Gates) -> Tensor:
-    """Cost of every channel: that of its gate, shared out among the gate's channels."""
-    return (gates.cost / torch.bincount(gates.columns, minlength=len(gates.cost)))[gates.columns]
-
-
-def _per_layer(places: Places) -> Tensor:
-    """Weight of every channel so that all layers count alike."""
-    return torch.cat([torch.full((width,), 1.0 / width) for width in places.widths])
-
-
-def _safe(backbone: Backbone, graph: Graph) -> Backbone:
-    """A copy whose activations overwrite nothing that somebody else reads."""
-    network, users = deepcopy(backbone), graph.users()
-    for node, module in zip(graph.nodes, graph.modules(network), strict=True):
-        source = node.inputs[0] if node.inputs else 0
-        read_by_others = len(users[source]) > 1 or graph.nodes[source].site is not None or source == 0
-        if getattr(module, "inplace", False) and read_by_others:
-            setattr(module, "inplace", False)  # noqa: B010  # modules type their attributes as tensors
-    return network
-
-
-def _identity(channels: int) -> nn.Linear:
-    layer = nn.Linear(channels, channels)
-    with torch.no_grad():
-        layer.weight.copy_(torch.eye(channels))
-        layer.bias.zero_()
-    return layer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from torch.func import functional_call
 
 from frugalmtl.backbones.channels import Channels
 from frugalmtl.backbones.channels.operations import Dense
+from frugalmtl.encoders.interrogate.joining import JoinSite, Layout
 from frugalmtl.encoders.interrogate.plan import Plan
-from frugalmtl.encoders.interrogate.program import Program, Writer
+from frugalmtl.encoders.interrogate.program import Program
+from frugalmtl.encoders.interrogate.writer import Held, Writer, take_channels
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,60 @@ class End:
     joined: tuple[tuple[int, ...], ...]
 
 
+class LiveWriter(Writer):
+    """Writes sites so that their gradients are cheap: one operation joins what all branches read of a site."""
+
+    def __init__(self, plan: Plan, networks: Sequence[nn.Module], projections: Mapping[int, nn.Module]) -> None:
+        self.layouts: dict[int, Layout | None] = {}
+        self.shares: dict[str, tuple[int, Channels]] = {}
+        super().__init__(plan, networks, projections)
+
+    def _joined(self, index: int, task: int) -> Held:
+        layout = self._layout(index)
+        if layout is None or task not in layout.joined:
+            return super()._joined(index, task)
+        return self._item(index, layout.joined.index(task)), tuple(self.order[self._site(index)])
+
+    def _heard(self, index: int) -> Held:
+        layout = self._layout(index)
+        if layout is None or not self.plan.own[self._site(index)].any():
+            return super()._heard(index)
+        return self._item(index, len(layout.joined)), tuple(self.order[self._site(index)])
+
+    def _layout(self, index: int) -> Layout | None:
+        """How a site is joined; None where some channels are not read."""
+        if index not in self.layouts:
+            site = self._site(index)
+            read = self.plan.read[site]
+            tasks = [task for task in range(self.shared) if read[task].any()]
+            whole = bool(read[read.any(1)].all())
+            order, axis = tuple(self.order[site]), self.graph.nodes[index].axis
+            self.layouts[index] = Layout.of(order, self.plan.own[site], tasks, axis) if whole else None
+        return self.layouts[index]
+
+    def _item(self, index: int, number: int) -> fx.Node:
+        """One of the tensors that the operation on a site gives."""
+        key = ("join", index)
+        if key not in self.tensors:
+            site, layout = self._site(index), self._layout(index)
+            if layout is None:
+                raise ValueError("a site without a layout is not joined in one operation")
+            held = [self.sorted(site, mask) for mask in self.plan.computed[index]]
+            tensors = [self.raw(index, branch, channels) if channels else None for branch, channels in enumerate(held)]
+            share = None
+            if self.plan.read[site][self.shared].any():
+                name = f"share_{site}"
+                self.shares[name] = (site, tuple(self.order[site]))
+                self.root.register_buffer(name, None)
+                share = self.program.get_attr(name)
+            name = self._add(f"join_{site}", JoinSite(layout))
+            self.tensors[key] = self.program.call_module(name, (share, tensors[-1], *tensors[:-1]))
+        item = (*key, number)
+        if item not in self.tensors:
+            self.tensors[item] = self.program.call_function(operator.getitem, (self.tensors[key], number))
+        return self.tensors[item]
+
+
 class LiveProgram:
     """The planned operations, run with pieces of the branches' weights that gradients flow through.
 
@@ -46,7 +103,7 @@ class LiveProgram:
     def __init__(self, plan: Plan, networks: Sequence[nn.Module], projections: Mapping[int, nn.Module]) -> None:
         self.graph, self.networks, self.projections = plan.graph, list(networks), dict(projections)
         shells = [deepcopy(network).to("meta") for network in networks]
-        writer = Writer(plan, shells, {site: deepcopy(module).to("meta") for site, module in projections.items()})
+        writer = LiveWriter(plan, shells, {site: deepcopy(module).to("meta") for site, module in projections.items()})
         users = plan.graph.users()
         self.ends: list[End | None] = []
         outputs: list[fx.Node] = []
@@ -63,6 +120,7 @@ class LiveProgram:
             self.ends.append(End(tuple(held[:-1]), held[-1], tuple(_places(own, held[-1]) for own in held[:-1])))
         program = writer.finish(outputs)
         self.program: Program = program
+        self.shares = writer.shares
         self.module = program.module("LiveBranches")
         self.sources = [plan.graph.modules(network) for network in self.networks]
         self.constants = {name: buffer for name, buffer in self.module.named_buffers() if name.startswith("index_")}
@@ -98,6 +156,8 @@ class LiveProgram:
                 ]
         for name, mix in self.program.mixes.items():
             tensors[name] = mix.value(mixes)
+        for name, (site, order) in self.shares.items():
+            tensors[name] = mixes[site][:, list(order)]
         outputs: list[Tensor] = functional_call(self.module, tensors, (image,))
         with torch.no_grad():
             for whole, channels, piece in pieces:
@@ -121,7 +181,7 @@ class LiveProgram:
         for mine, places in zip(own, end.joined, strict=True):
             parts = shared if mine is None else [mine, *shared]
             whole = parts[0] if len(parts) == 1 else torch.cat(parts, axis)
-            joined.append(whole.index_select(axis, torch.tensor(places, device=whole.device)))
+            joined.append(take_channels(whole, axis, torch.tensor(places, device=whole.device)))
         return joined
 
 
