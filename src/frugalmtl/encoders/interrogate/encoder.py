@@ -144,7 +144,7 @@ class InterroGate(Encoder):
         self.keeper = Keeper(self.gates, asked, blocks) if asked or multiple > 1 else None
         self.node_macs: list[float] = []
         self.decoder_macs = 0.0
-        self.joined, self.frozen = True, False
+        self.joined, self.frozen, self.settled = True, False, False
         self.live: LiveProgram | None = None
 
     weighting: Tensor
@@ -269,21 +269,24 @@ class InterroGate(Encoder):
         Raises:
             UserError: a budget, but nobody has called :meth:`plan`.
         """
-        self.joined, self.frozen, self.live = stage != "single_task", False, None
+        self.joined, self.frozen, self.settled, self.live = stage != "single_task", False, False, None
 
     def enter_epoch(self, epoch: int, epochs: int) -> None:
         """Settle the gates at the first of the last epochs."""
         if not self.joined or self.frozen_share == 0.0:
             return
         first = epochs - max(1, round(self.frozen_share * epochs))
-        self.frozen, self.live = epoch >= first, None
+        self.frozen, self.settled, self.live = epoch >= first, False, None
         if epoch == max(first, 0) and self.keeper is not None:
             self.keeper.settle(self.macs_of, float(self.goal))
 
     def enter_step(self, share: float) -> None:
-        """Set the price so that the cost is where it should be after this share of the stage."""
-        if self.frozen and self.live is None:
-            self.live = LiveProgram(self._all_levels(), self._branches(), self._projections())
+        """Set the price so that the cost is where it should be by now; with settled gates, see what is left to run."""
+        if self.frozen and not self.settled:
+            self.settled = True
+            left = self._all_levels()
+            # Balancers compare the tasks' gradients where these meet; the branches in step let them meet at every end.
+            self.live = LiveProgram(left, self._branches(), self._projections()) if left.tasks_meet() else None
         elif self.joined and not self.frozen and self.keeper is not None:
             learning = share / (1.0 - self.frozen_share)
             way = min(1.0, learning / self.ramp) if self.ramp > 0 else 1.0

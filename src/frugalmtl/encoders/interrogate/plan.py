@@ -40,6 +40,17 @@ class Plan:
     common: dict[int, Mask]
     projected: frozenset[int] = frozenset()
 
+    def tasks_meet(self) -> bool:
+        """Whether two tasks take shared channels of a level that only heads read."""
+        users = self.graph.users()
+        for index in self.graph.outputs:
+            site = self.graph.nodes[index].site
+            if site is not None and not users[index]:
+                taken = self.read[site][:-1] & ~self.own[site]
+                if taken.any(1).sum() > 1:
+                    return True
+        return False
+
     def macs(self, per_node: Sequence[float], projections: Mapping[int, float] | None = None) -> float:
         """Multiply-adds of the deployed branches.
 

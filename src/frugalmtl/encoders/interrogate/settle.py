@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -172,27 +172,42 @@ def _one_step(
     error: float,
     enough: float,
 ) -> tuple[Mask, float] | None:
-    """The best change by one width of one task in one block, or the first that is good enough; None if none helps."""
+    """The best change by one width in one block, or the first that is good enough; None if none helps."""
     opening = exact(own) < target
     found: tuple[Mask, float] | None = None
     for block in blocks:
-        part = slice(block.start, block.start + block.width)
-        for task in range(len(own)):
-            line = own[task, part]
-            free = np.flatnonzero(~line if opening else line)
-            count = int(line.sum())
-            rest = count % block.multiple
-            step = min(len(free), block.multiple - rest if opening else rest or block.multiple)
-            if step == 0:
-                continue
-            order = np.argsort(-scores[task, part][free] if opening else scores[task, part][free], kind="stable")
-            changed = own.copy()
-            changed[task, block.start + free[order[:step]]] = opening
-            if block.multiple > 1:
-                changed[:, part] = _round_shared(changed[:, part], scores[:, part], block)
+        for changed in _steps(own, scores, block, opening=opening):
             left = abs(exact(changed) - target)
             if left < error and (found is None or left < found[1]):
                 found = (changed, left)
             if left <= enough:
                 return found
     return found
+
+
+def _steps(own: Mask, scores: Scores, block: Block, *, opening: bool) -> Iterator[Mask]:
+    """The block one width wider or narrower: for one task each, and for all tasks together.
+
+    Together, since a channel that one task more or less shares may cost nothing: what its own branch saves, the shared
+    one pays.
+    """
+    part = slice(block.start, block.start + block.width)
+    sign = -1.0 if opening else 1.0
+    for task in range(len(own)):
+        line = own[task, part]
+        rest = int(line.sum()) % block.multiple
+        step = block.multiple - rest if opening else rest or block.multiple
+        free = np.flatnonzero(~line if opening else line)
+        chosen = free[np.argsort(sign * scores[task, part][free], kind="stable")[:step]]
+        if len(chosen):
+            changed = own.copy()
+            changed[task, block.start + chosen] = opening
+            if block.multiple > 1:
+                changed[:, part] = _round_shared(changed[:, part], scores[:, part], block)
+            yield changed
+    alike = np.flatnonzero(~own[:, part].any(0) if opening else own[:, part].all(0))
+    chosen = alike[np.argsort(sign * scores[:, part].sum(0)[alike], kind="stable")[: block.multiple]]
+    if len(chosen) and len(own) > 1:
+        changed = own.copy()
+        changed[:, block.start + chosen] = opening
+        yield changed
