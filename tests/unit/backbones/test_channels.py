@@ -197,6 +197,18 @@ class Strange(Backbone):
         return [states[0]]
 
 
+class Twice(nn.Module):
+    """A layer that is read twice, both times channel by channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(4, 4, 1), nn.Sigmoid()
+
+    def forward(self, features: Tensor) -> Tensor:
+        features = self.conv(features)
+        return features + self.act(features)
+
+
 class Shuffled(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         return features.flip(1)
@@ -205,6 +217,18 @@ class Shuffled(nn.Module):
 class Branching(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         return features if features.sum() > 0 else -features
+
+
+def test_a_layer_that_is_read_twice_has_a_site() -> None:
+    """Two readers may want different channels of it."""
+    graph = graph_of(Strange(Twice()))
+    assert [(type(node.operation).__name__, node.site) for node in graph.nodes] == [
+        ("Image", None),
+        ("Dense", 0),
+        ("Dense", 1),
+        ("Each", None),
+        ("Sum", 2),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_settling_meets_the_target_with_good_widths(multiple: int, seed: int) ->
     least, full = exact(np.zeros(alpha.shape, dtype=bool)), exact(np.ones(alpha.shape, dtype=bool))
     target = float(random.uniform(least + 0.1 * (full - least), full))
     own = settle(alpha, macs / macs.mean(), blocks, exact, target)
-    assert exact(own) == pytest.approx(target, rel=0.01)
+    assert exact(own) == pytest.approx(target, rel=0.0031)
     for block in blocks:
         mine, shared = widths_in(own, block)
         assert all(good(count, block) for count in mine)
@@ -136,3 +136,11 @@ def test_settling_keeps_what_is_worth_most() -> None:
     assert exact(own) == pytest.approx(60.0, abs=4.0)
     swapped = [pair for pair in np.argwhere(own[0]).ravel() if worth[pair] < np.sort(worth[~own[0]])[-3]]
     assert len(swapped) <= 3
+
+
+@pytest.mark.xfail(strict=True, reason="closing one task's gates costs the shared branch what it saves: no step helps")
+def test_settling_gates_that_are_all_alike() -> None:
+    """As they are before anything was learned: both tasks own the same channels."""
+    exact = cost_of(np.ones(32))
+    own = settle(np.full((2, 32), 0.01), np.ones(32), blocks_of([16, 16], 8), exact, 50.0)
+    assert exact(own) == pytest.approx(50.0, abs=4.0)
