@@ -496,15 +496,10 @@ def test_gates_learn_what_the_tasks_need(tmp_path: Path) -> None:
     assert measured(model) < measured(toy_model("single_task")), "a strong penalty closes gates"
 
 
-NO_MEETING = pytest.mark.xfail(
-    raises=UserError, strict=True, reason="with settled gates no tensor of the cut may be read by two tasks"
-)
-
-
 @pytest.mark.parametrize(
     "balancer",
     [
-        pytest.param({"name": "pcgrad"}, marks=NO_MEETING),
+        {"name": "pcgrad"},
         {"name": "pcgrad", "gradients_at": "parameters"},
         "uncertainty",
     ],

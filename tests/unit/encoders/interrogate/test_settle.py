@@ -138,7 +138,6 @@ def test_settling_keeps_what_is_worth_most() -> None:
     assert len(swapped) <= 3
 
 
-@pytest.mark.xfail(strict=True, reason="closing one task's gates costs the shared branch what it saves: no step helps")
 def test_settling_gates_that_are_all_alike() -> None:
     """As they are before anything was learned: both tasks own the same channels."""
     exact = cost_of(np.ones(32))
