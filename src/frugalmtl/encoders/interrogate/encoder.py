@@ -24,7 +24,7 @@ from frugalmtl.encoders.interrogate.assembly import (
     weight_per_layer,
 )
 from frugalmtl.encoders.interrogate.budget import Budget
-from frugalmtl.encoders.interrogate.gates import Gates, merge
+from frugalmtl.encoders.interrogate.gates import Gates, merge, times_gradient
 from frugalmtl.encoders.interrogate.keeper import Keeper
 from frugalmtl.encoders.interrogate.live import LiveProgram
 from frugalmtl.encoders.interrogate.pictures import pictures
@@ -85,6 +85,9 @@ class InterroGate(Encoder):
             which starts as the identity (the paper's appendix C; costs C^2 operations per position and block).
         initial: first alpha.
         gate_lr: learning rate of the gates.
+        gate_every: gates learn at every so many steps, with as many times the gradient; in between, only what they
+            leave is computed. More than 1 makes training cheaper (the paper's is 1); rewriting what runs takes up to a
+            few seconds for deep networks, so take 10 or more.
         pretrain_share: share of the epochs in which the single-task networks train alone.
         frozen_share: share of the remaining epochs, at their end, in which gates do not move.
 
@@ -110,6 +113,7 @@ class InterroGate(Encoder):
         projection: bool = False,
         initial: float = 0.01,
         gate_lr: float = 0.1,
+        gate_every: int = 1,
         pretrain_share: float = 0.5,
         frozen_share: float = 0.0,
     ) -> None:
@@ -123,6 +127,7 @@ class InterroGate(Encoder):
         if self.lambda_s < 0:
             raise UserError(f"lambda_s must be 0 or more, but got {lambda_s!r}")
         self.penalty, self.gate_lr = penalty, positive("gate_lr", gate_lr)
+        self.gate_every = int(positive("gate_every", gate_every))
         self.tau = targets_of(tau, self.task_names)
         self.pretrain_share, self.frozen_share, self.ramp = pretrain_share, frozen_share, ramp
         self.channels, self.strides = list(backbone.channels), list(backbone.strides)
@@ -144,11 +149,14 @@ class InterroGate(Encoder):
         self.keeper = Keeper(self.gates, asked, blocks) if asked or multiple > 1 else None
         self.node_macs: list[float] = []
         self.decoder_macs = 0.0
-        self.joined, self.frozen, self.settled = True, False, False
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.joined, self.frozen, self.learning = True, False, True
         self.live: LiveProgram | None = None
+        self.written: list[Mask] = []  # the gates that the live program was written for
 
     weighting: Tensor
     goal: Tensor
+    steps: Tensor
 
     @property
     def target_macs(self) -> float | None:
@@ -173,7 +181,7 @@ class InterroGate(Encoder):
         """Image ``[B, 3, H, W]`` -> by level the tasks' features; at levels that only heads read, all branches'."""
         if not self.joined:
             return [level for network in self.networks.values() for level in network(image)]
-        if self.live is not None:
+        if self.live is not None and not self.learning:
             return self.live(image, self.gates.mixes(), training=self.training)
         choices, mixes = self._gates()
         branches = self._branches()
@@ -207,7 +215,7 @@ class InterroGate(Encoder):
         pyramids: dict[str, Pyramid] = {task: [] for task in self.task_names}
         for number, index in enumerate(self.graph.outputs):
             node = self.graph.nodes[index]
-            if self.live is not None and self.live.ends[number] is not None:
+            if self.live is not None and not self.learning and self.live.ends[number] is not None:
                 levels = self.live.join(number, tensors, node.axis)
             else:
                 levels = [tensors.pop(0) for _ in range(tasks)]
@@ -221,7 +229,7 @@ class InterroGate(Encoder):
         return Features(pyramids, {"sparsity": self._sparsity()}, self._statistics())
 
     def _gates(self) -> tuple[list[Tensor], list[Tensor]]:
-        return self.gates.choices(learn=self.training and not self.frozen), self.gates.mixes()
+        return self.gates.choices(self.gate_every if self.training and self.learning else 0), self.gates.mixes()
 
     def _heard(self, site: int, mixed: Tensor | None) -> Tensor:
         if mixed is None:
@@ -233,11 +241,11 @@ class InterroGate(Encoder):
 
     def _sparsity(self) -> Tensor:
         """Eq. (4): the mean over tasks of what a task keeps beyond its target."""
-        soft = self.gates.soft() if not self.frozen else self.gates.soft().detach()
+        soft = self.gates.soft() if self.learning else self.gates.soft().detach()
         kept = (soft * self.weighting).sum(1)
         if self.penalty == "hinge":
             kept = (kept - kept.new_tensor(self.tau)).clamp(min=0.0)
-        return kept.mean()
+        return times_gradient(kept.mean(), self.gate_every)
 
     def _statistics(self) -> dict[str, Tensor]:
         """Own channels per task, as the loss (soft) and as the deployed network (hard) sees them."""
@@ -269,28 +277,45 @@ class InterroGate(Encoder):
         Raises:
             UserError: a budget, but nobody has called :meth:`plan`.
         """
-        self.joined, self.frozen, self.settled, self.live = stage != "single_task", False, False, None
+        self.joined, self.frozen = stage != "single_task", False
+        self._restart()
 
     def enter_epoch(self, epoch: int, epochs: int) -> None:
         """Settle the gates at the first of the last epochs."""
         if not self.joined or self.frozen_share == 0.0:
             return
         first = epochs - max(1, round(self.frozen_share * epochs))
-        self.frozen, self.settled, self.live = epoch >= first, False, None
+        self.frozen = epoch >= first
+        self._restart()
         if epoch == max(first, 0) and self.keeper is not None:
             self.keeper.settle(self.macs_of, float(self.goal))
 
+    def _restart(self) -> None:
+        """All branches in step, until the next step says otherwise."""
+        self.learning, self.live, self.written = not self.frozen, None, []
+
     def enter_step(self, share: float) -> None:
         """Set the price so that the cost is where it should be by now; with settled gates, see what is left to run."""
-        if self.frozen and not self.settled:
-            self.settled = True
-            left = self._all_levels()
-            # Balancers compare the tasks' gradients where these meet; the branches in step let them meet at every end.
-            self.live = LiveProgram(left, self._branches(), self._projections()) if left.tasks_meet() else None
-        elif self.joined and not self.frozen and self.keeper is not None:
+        if not self.joined:
+            return
+        self.learning = not self.frozen and int(self.steps) % self.gate_every == 0
+        self.steps += 1
+        if not self.learning:
+            self._write()
+        elif self.keeper is not None:
             learning = share / (1.0 - self.frozen_share)
             way = min(1.0, learning / self.ramp) if self.ramp > 0 else 1.0
             self.keeper.steer(self.macs_of, float(self.goal), way)
+
+    def _write(self) -> None:
+        """Write down what the gates leave, unless it is written already."""
+        own = self.gates.own()
+        if self.written and all((old == new).all() for old, new in zip(self.written, own, strict=True)):
+            return
+        self.written = own
+        left = self._all_levels()
+        # Balancers compare the tasks' gradients where these meet; the branches in step let them meet at every end.
+        self.live = LiveProgram(left, self._branches(), self._projections()) if left.tasks_meet() else None
 
     def plan(self, surroundings: Surroundings) -> None:
         """Learn what the rest of the model costs, and whether the budget can be kept.

@@ -96,16 +96,16 @@ class Gates(nn.Module):
         """``sigmoid`` of the scores for every channel ``[T, C]``."""
         return self.scores().sigmoid()[:, self.columns]
 
-    def choices(self, *, learn: bool) -> list[Tensor]:
+    def choices(self, gradient: float) -> list[Tensor]:
         """For every site ``[T, C]``: 1 where a task takes its own channel, 0 where the shared one.
 
         Args:
-            learn: with the gradient of the sigmoid.
+            gradient: times the gradient of the sigmoid; 0 for none.
         """
         scores = self.scores()
         choice = (scores > 0).to(scores.dtype)
-        if learn:
-            soft = scores.sigmoid()
+        if gradient:
+            soft = times_gradient(scores.sigmoid(), gradient)
             choice = choice + (soft - soft.detach())
         return list(torch.split(choice[:, self.columns], list(self.places.widths), dim=1))
 
@@ -116,6 +116,11 @@ class Gates(nn.Module):
     def own(self) -> list[Mask]:
         """For every site ``[T, C]``: whether a task takes its own channel."""
         return self.places.split((self.scores().detach() > 0).cpu().numpy())
+
+
+def times_gradient(value: Tensor, factor: float) -> Tensor:
+    """The same value with ``factor`` times its gradient."""
+    return value if factor == 1 else value.detach() + factor * (value - value.detach())
 
 
 def merge(

@@ -25,9 +25,9 @@ def test_places_share_gates_between_units_and_tied_sites() -> None:
 def test_gates_start_open_and_with_equal_shares() -> None:
     gates = Gates(3, PLACES, 0.01)
     assert all(mask.all() for mask in gates.own())
-    assert all(bool((choice == 1).all()) for choice in gates.choices(learn=False))
+    assert all(bool((choice == 1).all()) for choice in gates.choices(0))
     assert all(torch.allclose(mix, torch.full_like(mix, 1 / 3)) for mix in gates.mixes())
-    assert [choice.shape for choice in gates.choices(learn=True)] == [(3, 3), (3, 4), (3, 4), (3, 2)]
+    assert [choice.shape for choice in gates.choices(1)] == [(3, 3), (3, 4), (3, 4), (3, 2)]
 
 
 def test_a_gate_is_open_where_it_is_worth_its_price() -> None:
@@ -39,7 +39,7 @@ def test_a_gate_is_open_where_it_is_worth_its_price() -> None:
     for price in (0.0, 0.2, -0.2):
         gates.price.fill_(price)
         opened.append(gates.own()[0].astype(int).tolist()[0])
-        assert (gates.choices(learn=True)[0] > 0.5).int().tolist()[0] == opened[-1]
+        assert (gates.choices(1)[0] > 0.5).int().tolist()[0] == opened[-1]
     assert opened == [[1, 1, 0, 1], [1, 0, 0, 0], [1, 1, 1, 1]]
 
 
@@ -49,14 +49,14 @@ def test_the_gradient_passes_the_threshold_as_that_of_the_sigmoid() -> None:
         gates.alpha.normal_()
         gates.price.fill_(0.1)
     weights = [torch.randn(2, width) for width in PLACES.widths]
-    sum((choice * weight).sum() for choice, weight in zip(gates.choices(learn=True), weights, strict=True)).backward()
+    sum((choice * weight).sum() for choice, weight in zip(gates.choices(1), weights, strict=True)).backward()
     soft = (gates.alpha.detach() - 0.1).sigmoid()
     slope, by_channel = soft * (1 - soft), torch.cat(weights, 1)
     expected = torch.zeros_like(soft)
     for channel, gate in enumerate(PLACES.columns):
         expected[:, gate] += by_channel[:, channel] * slope[:, gate]
     assert torch.allclose(gates.alpha.grad, expected, atol=1e-6)
-    assert not any(choice.requires_grad for choice in gates.choices(learn=False))
+    assert not any(choice.requires_grad for choice in gates.choices(0))
 
 
 # --- eq. (2) and (3)
