@@ -16,7 +16,7 @@ class Node:
     """One operation of a graph.
 
     Attributes:
-        name: unique; the module's dotted name where there is one.
+        name: the module's dotted name where there is one (a module that runs twice has two nodes of that name).
         operation: what is done.
         inputs: indices of the nodes that it reads.
         channels: width of its output.

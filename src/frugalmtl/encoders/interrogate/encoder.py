@@ -153,6 +153,7 @@ class InterroGate(Encoder):
         self.joined, self.frozen, self.learning = True, False, True
         self.live: LiveProgram | None = None
         self.written: list[Mask] = []  # the gates that the live program was written for
+        self.register_load_state_dict_post_hook(lambda encoder, _: encoder._restart())
 
     weighting: Tensor
     goal: Tensor
@@ -272,11 +273,7 @@ class InterroGate(Encoder):
         return Stage("single_task", self.pretrain_share, frozen=alone), joint
 
     def enter_stage(self, stage: str) -> None:
-        """Single-task networks know nothing of each other.
-
-        Raises:
-            UserError: a budget, but nobody has called :meth:`plan`.
-        """
+        """Single-task networks know nothing of each other."""
         self.joined, self.frozen = stage != "single_task", False
         self._restart()
 
@@ -285,9 +282,14 @@ class InterroGate(Encoder):
         if not self.joined or self.frozen_share == 0.0:
             return
         first = epochs - max(1, round(self.frozen_share * epochs))
+        if first < 1:
+            raise UserError(
+                f"the stage 'joint' has {epochs} epochs and frozen_share {self.frozen_share} leaves none for the gates to "
+                "learn: train longer, or lower pretrain_share or frozen_share"
+            )
         self.frozen = epoch >= first
         self._restart()
-        if epoch == max(first, 0) and self.keeper is not None:
+        if epoch == first and self.keeper is not None:
             self.keeper.settle(self.macs_of, float(self.goal))
 
     def _restart(self) -> None:

@@ -17,7 +17,10 @@ from frugalmtl.encoders.interrogate.settle import Block, rounded, settle
 CostOf = Callable[[Sequence[Mask]], float]
 """Gates per site ``[T, C]`` -> multiply-adds of the whole deployed model."""
 
-_ROUNDS = 8
+Point = tuple[float, float]
+"""Multiply-adds and milliseconds."""
+
+_ROUNDS = 10
 _CLOSE_ENOUGH = 0.01
 
 
@@ -38,6 +41,7 @@ class Keeper:
         self.macs = torch.zeros(0)
         self.full = float("nan")
         self.latency: Callable[[], float] | None = None
+        self.ends: tuple[Point, Point] = (0.0, 0.0), (0.0, 0.0)
 
     def plan(self, cost_of: CostOf, macs: Tensor, latency: Callable[[], float] | None) -> float:
         """Find the multiply-adds to aim at; 0 without a budget.
@@ -82,7 +86,8 @@ class Keeper:
                 f"a budget of {wanted:.4g} ms cannot be kept: on this machine one shared network with all heads takes "
                 f"{fast:.4g} ms, single-task networks {slow:.4g} ms; ask for something between"
             )
-        return least + (self.full - least) * (wanted - fast) / (slow - fast)
+        self.ends = (least, fast), (self.full, slow)
+        return _between(*self.ends, wanted)
 
     def steer(self, cost_of: CostOf, goal: float, share: float) -> None:
         """Set the price so that the cost lies ``share`` of the way from the single-task networks' to the goal.
@@ -117,6 +122,7 @@ class Keeper:
             return
         tried: list[tuple[float, Mask]] = []
         target, wanted = goal, self.budget.value
+        below, above = self.ends
         for _ in range(_ROUNDS):
             chosen = decided(target)
             self._decide(chosen)
@@ -124,7 +130,8 @@ class Keeper:
             tried.append((abs(taken - wanted), chosen))
             if abs(taken - wanted) <= _CLOSE_ENOUGH * wanted:
                 break
-            target *= wanted / taken
+            below, above = ((target, taken), above) if taken < wanted else (below, (target, taken))
+            target = _between(below, above, wanted)
         self._decide(min(tried, key=lambda pair: pair[0])[1])
 
     def _decide(self, open_gates: Mask) -> None:
@@ -137,3 +144,13 @@ class Keeper:
     @torch.no_grad()
     def _put(self, alpha: Tensor) -> None:
         self.gates.alpha.copy_(alpha)
+
+
+def _between(below: Point, above: Point, wanted: float) -> float:
+    """Multiply-adds at which the wanted time is to be expected, on the line between a faster and a slower network.
+
+    Never nearer than a tenth of the way to either, so that a bent line is closed in on from both sides.
+    """
+    (least, fast), (most, slow) = below, above
+    share = (wanted - fast) / (slow - fast) if slow > fast else 0.5
+    return least + (most - least) * min(0.9, max(0.1, share))

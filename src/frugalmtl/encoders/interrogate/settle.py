@@ -40,6 +40,9 @@ class Block:
 def rounded(scores: Scores, blocks: Sequence[Block]) -> Mask:
     """Open gates, the nearest ones flipped so that every task's own width and the shared width are good in each block.
 
+    Where a layer's whole width is no multiple itself (18 channels and multiples of 8), own widths are good; the shared
+    width may be as odd as the layer's.
+
     Args:
         scores: ``[T, U]``; positive is open, and the absolute value is how sure that is.
         blocks: see :class:`Block`.
