@@ -212,8 +212,8 @@ def table(setting: Setting, tasks: int, size: int, rounds: int, batch: int) -> l
         ratios = ", ".join(f"{what} {value / of:.2f}" for what, value, of in zip(COLUMNS, rare, base, strict=True))
         lines += [
             "",
-            f"With `gate_every: {EVERY}` one step in {EVERY} learns gates and the others run what the gates leave; the mean "
-            f"of the two rows, so weighed, over MTL: {ratios}.",
+            f"With `gate_every: {EVERY}` one step in {EVERY} learns gates and the others run what the gates leave; the "
+            f"mean of the two rows, so weighed, over MTL: {ratios}.",
         ]
     return [*lines, ""]
 

@@ -284,7 +284,7 @@ class InterroGate(Encoder):
         first = epochs - max(1, round(self.frozen_share * epochs))
         if first < 1:
             raise UserError(
-                f"the stage 'joint' has {epochs} epochs and frozen_share {self.frozen_share} leaves none for the gates to "
+                f"the stage 'joint' has {epochs} epochs, and frozen_share {self.frozen_share} leaves none for gates to "
                 "learn: train longer, or lower pretrain_share or frozen_share"
             )
         self.frozen = epoch >= first
