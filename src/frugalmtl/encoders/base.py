@@ -60,7 +60,7 @@ class Encoder(nn.Module):
         return None
 
     def plan(self, surroundings: Surroundings) -> None:
-        """Called once before a training begins; a method that keeps a budget learns here what the rest costs.
+        """Called before a training begins (the last call counts): a method that keeps a budget learns the rest's cost.
 
         Raises:
             UserError: the budget cannot be kept.
@@ -81,6 +81,13 @@ class Encoder(nn.Module):
     def recipe(self) -> tuple[Stage, ...]:
         """The stages this method trains in."""
         return (Stage(),)
+
+    def check_stage(self, stage: str, epochs: int) -> None:
+        """Called before a training begins, for every stage of the recipe with its length in epochs.
+
+        Raises:
+            UserError: the stage is too short for what the method does in it.
+        """
 
     def enter_stage(self, stage: str) -> None:
         """Called by the engine before the first step of a stage (also when a run is resumed inside it)."""

@@ -43,7 +43,8 @@ def sweep(
         config: the sweep.
         folder: as of :func:`~frugalmtl.experiment.comparison.compare`; besides gets ``sweep.journal`` (an Optuna study)
             and ``claims/``.
-        workers: processes that train, this one included; they share its threads evenly.
+        workers: processes that train, this one included; they share its threads evenly. Budgets in milliseconds are
+            measured beside the other workers' training: take one.
         progress: show progress bars (with one worker).
         console: where the table is printed.
 
@@ -54,7 +55,7 @@ def sweep(
     positive("workers", workers)
     worker = Worker(config, folder, progress=progress and workers == 1)
     before = _stamp(folder)
-    with _threads(workers), _helpers(config, folder, workers):
+    with _threads(workers), _other_workers(config, folder, workers):
         worker.work()
     return worker.report(before, console or Console(), progress=progress)
 
@@ -189,11 +190,11 @@ def _threads(workers: int) -> Iterator[None]:
 
 
 @contextmanager
-def _helpers(config: Sweep, folder: Path, workers: int) -> Iterator[None]:
+def _other_workers(config: Sweep, folder: Path, workers: int) -> Iterator[None]:
     """All workers but this one; they end when there is nothing left to do, and are stopped if this one fails."""
     context = multiprocessing.get_context("spawn")  # a fork of a process in which torch has run may hang
     helpers = [
-        context.Process(target=_help, args=(config, folder, torch.get_num_threads()), name=f"worker {number}")
+        context.Process(target=_work_beside, args=(config, folder, torch.get_num_threads()), name=f"worker {number}")
         for number in range(2, workers + 1)
     ]
     for helper in helpers:
@@ -209,7 +210,7 @@ def _helpers(config: Sweep, folder: Path, workers: int) -> Iterator[None]:
             helper.join()
 
 
-def _help(config: Sweep, folder: Path, threads: int) -> None:
+def _work_beside(config: Sweep, folder: Path, threads: int) -> None:
     torch.set_num_threads(threads)
     try:
         Worker(config, folder, progress=False).work()

@@ -18,6 +18,7 @@ from frugalmtl.deploy import plan_encoder
 from frugalmtl.engine import make_fabric, train
 from frugalmtl.engine.checkpoint import load_matching_weights
 from frugalmtl.engine.logging import require_tensorboard
+from frugalmtl.engine.regime import check_groups
 from frugalmtl.evaluation.evaluator import evaluate
 from frugalmtl.experiment import processes
 from frugalmtl.experiment.build import Built, build, build_dataset
@@ -94,14 +95,19 @@ def check_training(config: Experiment, built: Built, dataset: Dataset) -> None:
     """Refuse what would otherwise come up only when the training has begun.
 
     Raises:
-        UserError: an unknown split or augmentation, fewer epochs than stages, fewer samples than a batch, a budget that
-            cannot be kept, or TensorBoard wanted but not installed.
+        UserError: an unknown split or augmentation, fewer epochs than stages need, fewer samples than a batch, rates
+            for parameters that do not exist, a budget that cannot be kept, or TensorBoard wanted but not installed.
     """
     known("split as evaluate_split:", config.evaluate_split, dataset.splits)
     known("split as test_split:", config.test_split, dataset.splits)
-    stage_epochs(built.model.recipe(), config.train.epochs)
-    if built.model.encoder.target_latency_ms is None:  # else found out by measuring, when the training begins
-        plan_encoder(built.model, built.image_size)
+    recipe, encoder = built.model.recipe(), built.model.encoder
+    for stage, epochs in zip(recipe, stage_epochs(recipe, config.train.epochs), strict=True):
+        encoder.check_stage(stage.name, epochs)
+    check_groups(built.model, recipe, config.train)
+    timed = encoder.target_latency_ms is not None
+    if timed and config.train.devices != 1:
+        raise UserError(f"a budget in milliseconds needs one training process, but devices is {config.train.devices}")
+    plan_encoder(built.model, built.image_size, stopwatch(built) if timed else None)
     if config.train.tensorboard:
         require_tensorboard()
     make_loader(built, dataset, "train", config)

@@ -377,6 +377,7 @@ def _rows(tensor: Tensor, index: Channels, dim: int = 0) -> Tensor:
     return tensor.index_select(dim, _index(index, tensor.device))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65536)
 def _index(places: Channels, device: torch.device) -> Tensor:
-    return torch.tensor(places, device=device)
+    with torch.inference_mode(False):  # an index made while evaluating must serve training, too
+        return torch.tensor(places, device=device)

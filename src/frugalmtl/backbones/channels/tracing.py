@@ -32,6 +32,7 @@ from frugalmtl.backbones.channels.operations import (
     Sum,
     Whole,
 )
+from frugalmtl.backbones.cifar_resnet import PaddedShortcut
 from frugalmtl.core.checks import UserError
 
 PER_CHANNEL = (
@@ -82,6 +83,8 @@ class _Tracer(fx.Tracer):
     ) -> Any:
         if isinstance(m, GridBlock):  # operations here work on grids as they work on sequences
             return m.block(*args)
+        if isinstance(m, PaddedShortcut):
+            raise UserError("a shortcut that pads channels cannot be cut by channels: give the backbone shortcut: B")
         if isinstance(m, TimmAttention):
             return self._attention(m, args[0])
         return super().call_module(m, forward, args, kwargs)

@@ -46,7 +46,7 @@ class DPT(Head):
         dropout: probability that an element is dropped before the last convolution of the flat form, in training.
 
     Raises:
-        UserError: ``width`` is not positive, ``dropout`` lies outside [0, 1], ``reassemble`` does not have one positive
+        UserError: ``width`` is below 2, ``dropout`` lies outside [0, 1], ``reassemble`` does not have one positive
             entry per level, a stride is no power of two.
     """
 
@@ -90,7 +90,7 @@ class DPT(Head):
         return prediction
 
     def deploy(self) -> nn.Module:
-        """Normalisation folded, channels mixed before upsampling (see :class:`~frugalmtl.layers.refinement`)."""
+        """Normalisation folded, channels mixed before upsampling: what its fusion steps do when deployed."""
         for step in self.steps:
             cast(Refinement, step).deploy()
         if isinstance(self.out, nn.Sequential) and isinstance(self.out[0], nn.Sequential):

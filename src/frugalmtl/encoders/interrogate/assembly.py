@@ -58,7 +58,8 @@ def places_of(graph: Graph, whole_heads: bool, multiple: int) -> tuple[Places, l
     blocks, start = [], 0
     for site, (width, size) in enumerate(zip(widths, sizes, strict=True)):
         if site not in followers:
-            blocks.append(Block(start, width // size, max(1, -(-multiple // size))))
+            gates, step = width // size, max(1, -(-multiple // size))
+            blocks.append(Block(start, gates, step if gates % step == 0 else gates))
             start += width // size
     return places, blocks
 

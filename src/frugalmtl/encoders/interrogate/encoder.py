@@ -28,7 +28,8 @@ from frugalmtl.encoders.interrogate.gates import Gates, merge, times_gradient
 from frugalmtl.encoders.interrogate.keeper import Keeper
 from frugalmtl.encoders.interrogate.live import LiveProgram
 from frugalmtl.encoders.interrogate.pictures import pictures
-from frugalmtl.encoders.interrogate.plan import Plan, gate_macs, node_macs, plan
+from frugalmtl.encoders.interrogate.plan import Plan, gate_macs, node_macs, plan, projection_macs
+from frugalmtl.encoders.interrogate.sparsity import own_shares, sparsity
 from frugalmtl.encoders.interrogate.static import static_network
 
 _PROBE = (64, 64)
@@ -74,11 +75,13 @@ class InterroGate(Encoder):
         penalty: ``"hinge"`` as in (4), or ``"l1"``, the same without targets.
         weighting: ``"layers"`` takes the mean over the channels of every layer, then over layers, as in (4);
             ``"macs"`` weighs every channel with the multiply-adds that it costs.
-        tau: share that a task may keep for itself without penalty: for all tasks, or by task.
+        tau: share that a task may keep for itself without penalty: for all tasks, or by task; of the hinge only.
         budget: of the deployed model per image: ``"0.6x"`` the multiply-adds of the single-task networks, multiply-adds
-            (``"1.2G"``), or milliseconds on this machine (``"35ms"``); None keeps none.
+            (``"1.2G"``), or milliseconds on this machine's processor (``"35ms"``); a bare number is a share; None keeps
+            none.
         ramp: share of the learning epochs over which the budget is approached.
-        multiple: kept channels of every layer are rounded to multiples of this (or all, or none); odd widths are slow.
+        multiple: kept channels of every layer are rounded to multiples of this, since odd widths are slow; a layer
+            whose width is no multiple is kept whole or not at all.
         attention: transformers: gates per channel of queries, keys and values (the paper), or ``"heads"``: one gate per
             head for all three, so that attention itself gets cheaper.
         projection: transformers: the shared branch hears the mix at the end of a block through a linear projection,
@@ -86,8 +89,9 @@ class InterroGate(Encoder):
         initial: first alpha.
         gate_lr: learning rate of the gates.
         gate_every: gates learn at every so many steps, with as many times the gradient; in between, only what they
-            leave is computed. More than 1 makes training cheaper (the paper's is 1); rewriting what runs takes up to a
-            few seconds for deep networks, so take 10 or more.
+            leave is computed, as in the epochs with settled gates. More than 1 makes training cheaper (the paper's is
+            1); rewriting what runs takes up to a few seconds for deep networks, so take 10 or more. Under explicit
+            ``strategy: ddp`` this and ``frozen_share`` need ``ddp_find_unused_parameters_true``.
         pretrain_share: share of the epochs in which the single-task networks train alone.
         frozen_share: share of the remaining epochs, at their end, in which gates do not move.
 
@@ -106,7 +110,7 @@ class InterroGate(Encoder):
         penalty: Literal["hinge", "l1"] = "hinge",
         weighting: Literal["layers", "macs"] = "layers",
         tau: float | dict[str, float] = 0.0,
-        budget: str | None = None,
+        budget: str | float | None = None,
         ramp: float = 0.5,
         multiple: int = 1,
         attention: Literal["channels", "heads"] = "channels",
@@ -119,8 +123,8 @@ class InterroGate(Encoder):
     ) -> None:
         super().__init__()
         self.task_names = tuple(tasks)
-        self.budget = budget
-        asked = Budget.parse(budget) if budget is not None else None
+        self.budget = f"{budget:g}x" if isinstance(budget, int | float) else budget
+        asked = Budget.parse(self.budget) if self.budget is not None else None
         self._check(pretrain_share, frozen_share, ramp, multiple)
         self.target_latency_ms = asked.value if asked is not None and asked.kind == "ms" else None
         self.lambda_s = (0.0 if asked else 0.05) if lambda_s is None else lambda_s
@@ -138,6 +142,8 @@ class InterroGate(Encoder):
         self.shared = branch_of(backbone, self.graph)
         self.gates = Gates(len(self.task_names), places, positive("initial", initial))
         ends = block_ends(self.graph, backbone) if projection else []
+        if projection and not ends:
+            raise UserError("projection needs transformer blocks: leave it out, or choose another backbone")
         self.projections = nn.ModuleDict(
             {str(site): identity_layer(self.graph.nodes[self.graph.sites[site]].channels) for site in ends}
         )
@@ -145,7 +151,7 @@ class InterroGate(Encoder):
         self.gates.cost.copy_(macs / macs.mean())
         by_channel = cost_per_channel(self.gates) if weighting == "macs" else weight_per_layer(places)
         self.register_buffer("weighting", by_channel / by_channel.sum(), persistent=False)
-        self.register_buffer("goal", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("goal", torch.zeros(()))
         self.keeper = Keeper(self.gates, asked, blocks) if asked or multiple > 1 else None
         self.node_macs: list[float] = []
         self.decoder_macs = 0.0
@@ -153,7 +159,8 @@ class InterroGate(Encoder):
         self.joined, self.frozen, self.learning = True, False, True
         self.live: LiveProgram | None = None
         self.written: list[Mask] = []  # the gates that the live program was written for
-        self.register_load_state_dict_post_hook(lambda encoder, _: encoder._restart())
+        self.register_load_state_dict_post_hook(_restart_after_loading)  # type: ignore[no-untyped-call]
+        self.learning_share = 1.0
 
     weighting: Tensor
     goal: Tensor
@@ -241,20 +248,13 @@ class InterroGate(Encoder):
         return mixed
 
     def _sparsity(self) -> Tensor:
-        """Eq. (4): the mean over tasks of what a task keeps beyond its target."""
         soft = self.gates.soft() if self.learning else self.gates.soft().detach()
-        kept = (soft * self.weighting).sum(1)
-        if self.penalty == "hinge":
-            kept = (kept - kept.new_tensor(self.tau)).clamp(min=0.0)
-        return times_gradient(kept.mean(), self.gate_every)
+        targets = self.tau if self.penalty == "hinge" else None
+        return times_gradient(sparsity(soft, self.weighting, targets), self.gate_every)
 
     def _statistics(self) -> dict[str, Tensor]:
-        """Own channels per task, as the loss (soft) and as the deployed network (hard) sees them."""
         scores = self.gates.scores().detach()[:, self.gates.columns]
-        hard, soft = ((scores > 0) * self.weighting).sum(1), (scores.sigmoid() * self.weighting).sum(1)
-        found = {f"own.{task}": value for task, value in zip(self.task_names, hard, strict=True)}
-        found |= {f"own_soft.{task}": value for task, value in zip(self.task_names, soft, strict=True)}
-        return found | {"price": self.gates.price.detach().clone()}
+        return own_shares(scores, self.weighting, self.task_names) | {"price": self.gates.price.detach().clone()}
 
     # --- recipe
 
@@ -277,17 +277,28 @@ class InterroGate(Encoder):
         self.joined, self.frozen = stage != "single_task", False
         self._restart()
 
-    def enter_epoch(self, epoch: int, epochs: int) -> None:
-        """Settle the gates at the first of the last epochs."""
-        if not self.joined or self.frozen_share == 0.0:
-            return
-        first = epochs - max(1, round(self.frozen_share * epochs))
-        if first < 1:
+    def check_stage(self, stage: str, epochs: int) -> None:
+        """Gates must have an epoch to learn in before they are settled.
+
+        Raises:
+            UserError: they have none.
+        """
+        if stage == "joint" and self.frozen_share > 0 and self._first_settled(epochs) < 1:
             raise UserError(
                 f"the stage 'joint' has {epochs} epochs, and frozen_share {self.frozen_share} leaves none for gates to "
                 "learn: train longer, or lower pretrain_share or frozen_share"
             )
-        self.frozen = epoch >= first
+
+    def _first_settled(self, epochs: int) -> int:
+        """The first of the last epochs of the joint stage."""
+        return epochs - max(1, round(self.frozen_share * epochs))
+
+    def enter_epoch(self, epoch: int, epochs: int) -> None:
+        """Settle the gates at the first of the last epochs."""
+        if not self.joined or self.frozen_share == 0.0:
+            return
+        first = self._first_settled(epochs)
+        self.frozen, self.learning_share = epoch >= first, first / epochs
         self._restart()
         if epoch == first and self.keeper is not None:
             self.keeper.settle(self.macs_of, float(self.goal))
@@ -305,12 +316,14 @@ class InterroGate(Encoder):
         if not self.learning:
             self._write()
         elif self.keeper is not None:
-            learning = share / (1.0 - self.frozen_share)
-            way = min(1.0, learning / self.ramp) if self.ramp > 0 else 1.0
+            learned = share / self.learning_share
+            way = min(1.0, learned / self.ramp) if self.ramp > 0 else 1.0
             self.keeper.steer(self.macs_of, float(self.goal), way)
 
     def _write(self) -> None:
         """Write down what the gates leave, unless it is written already."""
+        if self.frozen and self.written:
+            return
         own = self.gates.own()
         if self.written and all((old == new).all() for old, new in zip(self.written, own, strict=True)):
             return
@@ -325,10 +338,10 @@ class InterroGate(Encoder):
         Raises:
             UserError: the budget is below one shared network, or above T single-task networks.
         """
-        if self.keeper is None:
-            return
         self.node_macs = node_macs(self.graph, self.shared, surroundings.image_size)
         self.decoder_macs = surroundings.decoder_macs
+        if self.keeper is None:
+            return
         macs = gate_macs(self.graph, self.node_macs, self.gates.places)
         self.goal.fill_(self.keeper.plan(self.macs_of, macs, surroundings.latency))
 
@@ -339,8 +352,10 @@ class InterroGate(Encoder):
             UserError: :meth:`plan` has not been called.
         """
         if not self.node_macs:
-            raise UserError("a budget needs to know the rest of the model: call plan(...) before training")
-        projections = {int(site): self._projection_macs(int(site)) for site in self.projections}
+            raise UserError(
+                "a budget needs to know the rest of the model: call frugalmtl.deploy.plan_encoder(model, image_size)"
+            )
+        projections = {int(site): projection_macs(self.graph, self.node_macs, int(site)) for site in self.projections}
         return self.plan_of(own).macs(self.node_macs, projections) + self.decoder_macs
 
     # --- after training
@@ -377,9 +392,8 @@ class InterroGate(Encoder):
         """Own channels per layer and task, and what the shared branch hears of each (the paper's figures 3 and 4)."""
         return pictures(self.graph, self.gates, self.task_names) if self.joined else []
 
-    def _projection_macs(self, site: int) -> float:
-        """Of a linear layer on the channels of a site: positions are counted on the layer before it."""
-        node = self.graph.nodes[self.graph.sites[site]]
-        layer = next(index for index, other in enumerate(self.graph.nodes) if other.name == node.layer)
-        before = self.graph.nodes[self.graph.nodes[layer].inputs[0]].channels
-        return self.node_macs[layer] / before * node.channels
+
+def _restart_after_loading(encoder: nn.Module, _keys: object) -> None:
+    """What was written for other gates is void."""
+    if isinstance(encoder, InterroGate):
+        encoder._restart()

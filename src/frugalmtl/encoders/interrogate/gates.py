@@ -183,12 +183,11 @@ class _Merge(torch.autograd.Function):
                 continue
             if needs_mix and of_mixed is not None:
                 picked = torch.where(gate > 0.5, phi, shared)
-                to_mix[task] = (of_mixed * picked).sum(rest)
+                to_mix[task] = (of_mixed * picked).sum(rest, dtype=mix.dtype)
             if needs_choice:
-                to_choice[task] = torch.sub(phi, shared).mul_(total).sum(rest)
-            kept = total * gate
-            to_own.append(kept)
-            to_shared = total - kept if to_shared is None else to_shared.add_(total).sub_(kept)
+                to_choice[task] = torch.sub(phi, shared).mul_(total).sum(rest, dtype=choice.dtype)
+            to_own.append(total * gate)
+            to_shared = total * (1 - gate) if to_shared is None else to_shared.addcmul_(total, 1 - gate)
         return to_choice, to_mix if needs_mix else None, None, None, to_shared, *to_own
 
 

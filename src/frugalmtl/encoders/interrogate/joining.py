@@ -132,7 +132,7 @@ class _Join(torch.autograd.Function):
             for task, given in of_tasks.items():
                 if given is not None:
                     part = given.narrow(layout.axis, stretch.start, stretch.width)
-                    _target(stretch, task, to_shared, to_own, layout.axis).add_(part)
+                    _piece(stretch, task, to_shared, to_own, layout.axis).add_(part)
             if of_mix is not None and mix is not None and to_mix is not None:
                 heard = of_mix.narrow(layout.axis, stretch.start, stretch.width)
                 _backward_mix(stretch, heard, mix, to_mix, (shared, own), (to_shared, to_own), layout.axis)
@@ -152,13 +152,15 @@ def _backward_mix(
     span = slice(stretch.start, stretch.start + stretch.width)
     for task in stretch.owners:
         value = _piece(stretch, task, shared, own, axis)
-        to_mix[task, span] = (heard * value).sum(rest)
-        _target(stretch, task, to_shared, to_own, axis).addcmul_(heard, _factor(mix[task, span], heard, axis))
+        to_mix[task, span] = (heard * value).sum(rest, dtype=mix.dtype)
+        _piece(stretch, task, to_shared, to_own, axis).addcmul_(heard, _factor(mix[task, span], heard, axis))
     others = [task for task in range(len(mix)) if task not in stretch.owners]
     if others:
         value = shared.narrow(axis, stretch.shared, stretch.width)
-        to_mix[others, span] = (heard * value).sum(rest)
-        weight = _factor(mix[others, span].sum(0), heard, axis)
+        product = (heard * value).sum(rest, dtype=mix.dtype)
+        for task in others:
+            to_mix[task, span] = product
+        weight = _factor(_share(mix, others, span), heard, axis)
         to_shared.narrow(axis, stretch.shared, stretch.width).addcmul_(heard, weight)
 
 
@@ -167,11 +169,6 @@ def _piece(stretch: Stretch, task: int, shared: Any, own: Sequence[Any], axis: i
     tensor, place = _where(stretch, task, shared, own)
     found: Tensor = tensor.narrow(axis, place, stretch.width)
     return found
-
-
-def _target(stretch: Stretch, task: int, to_shared: Any, to_own: Sequence[Any], axis: int) -> Tensor:
-    """Where the gradient of a task's channels in a stretch goes."""
-    return _piece(stretch, task, to_shared, to_own, axis)
 
 
 def _where(stretch: Stretch, task: int, shared: Any, own: Sequence[Any]) -> tuple[Any, int]:
@@ -189,12 +186,17 @@ def _mixed(stretch: Stretch, mix: Tensor, shared: Any, own: Sequence[Any], axis:
     others = [task for task in range(len(mix)) if task not in stretch.owners]
     terms = [(_piece(stretch, task, shared, own, axis), mix[task, span]) for task in stretch.owners]
     if others:
-        terms.append((shared.narrow(axis, stretch.shared, stretch.width), mix[others, span].sum(0)))
+        terms.append((shared.narrow(axis, stretch.shared, stretch.width), _share(mix, others, span)))
     first, weight = terms[0]
     total = first * _factor(weight, first, axis)
     for value, share in terms[1:]:
         total.addcmul_(value, _factor(share, value, axis))
     return total
+
+
+def _share(mix: Tensor, tasks: Sequence[int], span: slice) -> Tensor:
+    """Of several tasks together."""
+    return torch.stack([mix[task, span] for task in tasks]).sum(0)
 
 
 def _factor(weight: Tensor, like: Tensor, axis: int) -> Tensor:

@@ -54,7 +54,8 @@ class Keeper:
         Raises:
             UserError: the budget cannot be kept.
         """
-        self.macs, self.latency = macs, latency
+        timed = self.budget is not None and self.budget.kind == "ms"
+        self.macs, self.latency = macs, latency if timed else None
         shape = tuple(self.gates.alpha.shape)
         least = cost_of(self.gates.places.split(np.zeros(shape, dtype=bool)))
         self.full = cost_of(self.gates.places.split(np.ones(shape, dtype=bool)))

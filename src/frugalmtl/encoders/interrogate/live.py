@@ -138,13 +138,13 @@ class LiveProgram:
         tensors: dict[str, Tensor] = dict(self.constants)
         pieces: list[tuple[Tensor, Channels, Tensor]] = []
         for name, layer in self.program.layers.items():
-            if layer.node is None or layer.site is not None:
-                operation, source = Dense(), self.projections[layer.site or 0]
+            if layer.site is not None:
+                operation, source = Dense(), self.projections[layer.site]
             else:
-                module = self.sources[layer.branch][layer.node]
+                module = self.sources[layer.branch][layer.node or 0]
                 if module is None:
                     raise TypeError(f"{name} has no module")
-                operation, source = self.graph.nodes[layer.node].operation, module  # type: ignore[assignment]
+                operation, source = self.graph.nodes[layer.node or 0].operation, module  # type: ignore[assignment]
             taken = operation.weights(source, layer.outputs, layer.inputs)
             tensors.update((f"{name}.{key}", tensor) for key, tensor in taken.items())
             if training:

@@ -162,6 +162,13 @@ def gate_macs(graph: Graph, per_node: Sequence[float], places: Places) -> Tensor
     return result.float()
 
 
+def projection_macs(graph: Graph, per_node: Sequence[float], site: int) -> float:
+    """Multiply-adds of a linear layer on the channels of a site, at the positions of the layer before the site."""
+    node = graph.nodes[graph.sites[site]]
+    layer = next(index for index, other in enumerate(graph.nodes) if other.name == node.layer)
+    return per_node[layer] / graph.nodes[graph.nodes[layer].inputs[0]].channels * node.channels
+
+
 @torch.no_grad()
 def node_macs(graph: Graph, backbone: Backbone, image_size: tuple[int, int]) -> list[float]:
     """Multiply-adds per image of every node with all its channels, counted on the operations that run.

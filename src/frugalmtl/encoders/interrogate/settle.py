@@ -40,8 +40,7 @@ class Block:
 def rounded(scores: Scores, blocks: Sequence[Block]) -> Mask:
     """Open gates, the nearest ones flipped so that every task's own width and the shared width are good in each block.
 
-    Where a layer's whole width is no multiple itself (18 channels and multiples of 8), own widths are good; the shared
-    width may be as odd as the layer's.
+    Where a block's whole width is no multiple itself, own widths are good, but the shared one may be odd.
 
     Args:
         scores: ``[T, U]``; positive is open, and the absolute value is how sure that is.
@@ -175,7 +174,7 @@ def _one_step(
     error: float,
     enough: float,
 ) -> tuple[Mask, float] | None:
-    """The best change by one width in one block, or the first that is good enough; None if none helps."""
+    """The first change by one width in a block that leaves a quarter of the error, else the best, if any helps."""
     opening = exact(own) < target
     found: tuple[Mask, float] | None = None
     for block in blocks:
@@ -183,8 +182,8 @@ def _one_step(
             left = abs(exact(changed) - target)
             if left < error and (found is None or left < found[1]):
                 found = (changed, left)
-            if left <= enough:
-                return found
+            if left <= max(enough, error / 4):
+                return changed, left
     return found
 
 

@@ -40,4 +40,4 @@ def static_network(
     program = writer.finish(outputs)
     for name, mix in program.mixes.items():
         program.root.register_buffer(name, mix.value(mixes).detach().clone())
-    return program.module("StaticBranches")
+    return program.module("StaticBranches").to(mixes[0].device)

@@ -92,6 +92,12 @@ class Writer:
         node = self.graph.nodes[index]
         if node.site is None and isinstance(node.operation, Dense | Grouped | Each | Sum | Permute | Part):
             return self.raw(index, branch, channels)
+        if node.site is not None and branch != self.shared:
+            own = {bool(self.plan.own[node.site][branch][channel]) for channel in channels}
+            if len(own) == 1:  # all from one tensor: no need to join
+                source = branch if own.pop() else self.shared
+                there = self.sorted(node.site, self.plan.computed[index][source])
+                return self._picked(self.raw(index, source, there), there, channels, node.axis)
         tensor, held = self.as_held(index, branch)
         return self._picked(tensor, held, channels, node.axis)
 
@@ -293,7 +299,7 @@ class Writer:
             if positions == list(range(positions[0], positions[0] + len(positions))):
                 made = self.program.call_function(torch.narrow, (tensor, axis, positions[0], len(positions)))
             else:
-                name = f"index_{sum(1 for _ in self.root.buffers())}"
+                name = f"index_{len(self.tensors)}"
                 self.root.register_buffer(name, torch.tensor(positions))
                 made = self.program.call_function(take_channels, (tensor, axis, self.program.get_attr(name)))
             self.tensors[key] = made

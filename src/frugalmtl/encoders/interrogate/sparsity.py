@@ -1,0 +1,34 @@
+"""How much tasks keep for themselves: as a penalty, and for the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+
+def sparsity(soft: Tensor, weighting: Tensor, targets: Sequence[float] | None) -> Tensor:
+    """Eq. (4): ``1/T sum_t max(0, sum_c weight_c sigmoid_tc - tau_t)``; without targets the plain mean.
+
+    Args:
+        soft: sigmoids of the gates' scores, ``[T, C]`` over the channels of all sites.
+        weighting: ``[C]``, adding up to 1.
+        targets: tau of every task, or None.
+    """
+    kept = (soft * weighting).sum(1)
+    if targets is not None:
+        kept = (kept - kept.new_tensor(targets)).clamp(min=0.0)
+    return kept.mean()
+
+
+def own_shares(scores: Tensor, weighting: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
+    """Own channels per task, as the penalty (``own_soft``) and as the deployed network (``own``) sees them.
+
+    Args:
+        scores: of the gates, ``[T, C]`` over the channels of all sites.
+        weighting: ``[C]``, adding up to 1.
+        tasks: their names.
+    """
+    hard, soft = ((scores > 0) * weighting).sum(1), (scores.sigmoid() * weighting).sum(1)
+    found = {f"own.{task}": value for task, value in zip(tasks, hard, strict=True)}
+    return found | {f"own_soft.{task}": value for task, value in zip(tasks, soft, strict=True)}
