@@ -151,8 +151,9 @@ def points(backbone: str, size: int, budgets: Sequence[float], shares: Sequence[
     for share in shares:
         random_gates(encoder, share)
         made[f"InterroGate, {share:.0%} own at random"] = ready(model)
-    random_gates(encoder, ODD, even=False)
-    made[f"InterroGate, {ODD:.0%} own at random, odd widths"] = ready(model)
+    if shares:
+        random_gates(encoder, ODD, even=False)
+        made[f"InterroGate, {ODD:.0%} own at random, odd widths"] = ready(model)
     return made
 
 
