@@ -248,8 +248,10 @@ def test_unknown_operations_are_refused_in_one_line(block: nn.Module, word: str)
 
 
 def test_backbones_that_cannot_be_traced_are_refused_in_one_line() -> None:
-    for refused in (Timm(model="swin_tiny_patch4_window7_224"), Timm(model="test_convnext"), CifarResNet(depth=8)):
-        with pytest.raises(UserError, match="choose another") as caught:
+    swin, convnext = Timm(model="swin_tiny_patch4_window7_224"), Timm(model="test_convnext")
+    words = {swin: "choose another", convnext: "choose another", CifarResNet(depth=8): "give the backbone shortcut: B"}
+    for refused, word in words.items():
+        with pytest.raises(UserError, match=word) as caught:
             graph_of(refused)
         assert "\n" not in str(caught.value)
 

@@ -202,6 +202,7 @@ def test_the_cost_falls_along_the_ramp(kind: str, settings: dict[str, Any]) -> N
     """From T networks' to the budget over the first half of the learning epochs; then it stays there."""
     encoder = budgeted("0.7x", kind=kind, ramp=0.5, **settings)
     encoder.plan(Surroundings((32, 32), 0.0))
+    encoder.enter_epoch(0, 4)  # of which the last one has settled gates
     full, goal = encoder.keeper.full, encoder.target_macs
     costs, wanted = [], []
     for share in np.linspace(0.0, 0.74, 12):
