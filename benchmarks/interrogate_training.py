@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from interrogate_latency import MULTIPLE, random_gates
+from interrogate_latency import random_gates
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -44,6 +44,7 @@ PASCAL: list[dict[str, object] | str] = [
     {"kind": "human_parts", "parts": PARTS},
 ]
 """The first three, four or five are taken."""
+MULTIPLE = 8
 GATED: dict[str, object] = {"name": "interrogate", "multiple": MULTIPLE, "pretrain_share": 0.0, "frozen_share": 0.5}
 HARD, LEARNING, FROZEN = "hard sharing (MTL)", "InterroGate, gates learn", "InterroGate, gates frozen"
 ROWS: dict[str, dict[str, Any]] = {

@@ -142,10 +142,11 @@ def test_merge_leaves_its_inputs_and_their_gradients_alone() -> None:
 
 
 def test_merge_of_values_that_are_not_finite() -> None:
-    """A closed gate shuts out whatever its task holds: 0 * inf would not."""
+    """At inference a closed gate shuts out whatever its task holds, as the deployed network does: 0 * inf would not."""
     choice, mix = torch.tensor([[0.0, 1.0]]), torch.ones(1, 2)
     shared, own = torch.ones(1, 2, 1, 1), torch.full((1, 2, 1, 1), float("inf"))
-    picked, mixed = merge(choice, mix, 1, shared, [own], heard=True)
+    with torch.no_grad():
+        picked, mixed = merge(choice, mix, 1, shared, [own], heard=True)
     assert picked[0].flatten().tolist() == [1.0, float("inf")]
     assert mixed is not None
 
