@@ -514,6 +514,17 @@ def test_any_balancer_trains_it(balancer: Any, tmp_path: Path) -> None:
     assert measured(model) == pytest.approx(model.encoder.target_macs, rel=0.02)
 
 
+def test_gates_that_stay_open_train_single_task_networks(tmp_path: Path) -> None:
+    """The end of the curve: trained from the same weights by one schedule, every network and head learns the same."""
+    alone, gated = toy_model("single_task"), toy_model(pretrain_share=0.0, lambda_s=0.0, initial=10.0)
+    gated.decoder.load_state_dict(alone.decoder.state_dict())
+    fit(alone, tmp_path / "alone", epochs=2)
+    fit(gated, tmp_path / "gated", epochs=2)
+    for part, twin in ((alone.encoder.networks, gated.encoder.networks), (alone.decoder, gated.decoder)):
+        for name, value in part.state_dict().items():
+            assert torch.allclose(twin.state_dict()[name], value, rtol=1e-5, atol=1e-7), name
+
+
 def test_weights_of_single_task_networks_are_where_it_starts(tmp_path: Path) -> None:
     trained = toy_model("single_task")
     fit(trained, tmp_path, epochs=1)
