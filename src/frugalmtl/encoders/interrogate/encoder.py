@@ -194,7 +194,6 @@ class InterroGate(Encoder):
         choices, mixes = self._gates()
         branches = self._branches()
         modules = [self.graph.modules(branch) for branch in branches]
-        last = {source: index for index, node in enumerate(self.graph.nodes) for source in node.inputs}
         values: dict[int, list[Tensor]] = {0: [image] * len(branches)}
         for index, node in enumerate(self.graph.nodes[1:], start=1):
             inputs = list(zip(*(values[source] for source in node.inputs), strict=True))
@@ -205,7 +204,7 @@ class InterroGate(Encoder):
                 made = [*picked, self._heard(node.site, mixed)]
             values[index] = made
             for source in node.inputs:
-                if last[source] == index and source not in self.graph.outputs:
+                if self.users[source][-1] == index and source not in self.graph.outputs:
                     del values[source]
         tasks = len(self.task_names)
         return [

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, fx, nn
 from torch.func import functional_call
 
-from frugalmtl.backbones.channels import Channels
+from frugalmtl.backbones.channels import Channels, Operation
 from frugalmtl.backbones.channels.operations import Dense
 from frugalmtl.encoders.interrogate.joining import JoinSite, Layout
 from frugalmtl.encoders.interrogate.plan import Plan
-from frugalmtl.encoders.interrogate.program import Program
+from frugalmtl.encoders.interrogate.program import Layer, Program
 from frugalmtl.encoders.interrogate.writer import Held, Writer, take_channels
 
 
@@ -118,10 +118,9 @@ class LiveProgram:
             held = [writer.sorted(node.site, mask) for mask in plan.computed[index]]
             outputs += [writer.raw(index, branch, channels) for branch, channels in enumerate(held) if channels]
             self.ends.append(End(tuple(held[:-1]), held[-1], tuple(_places(own, held[-1]) for own in held[:-1])))
-        program = writer.finish(outputs)
-        self.program: Program = program
+        self.program: Program = writer.finish(outputs)
         self.shares = writer.shares
-        self.module = program.module("LiveBranches")
+        self.module = self.program.module("LiveBranches")
         self.sources = [plan.graph.modules(network) for network in self.networks]
         self.constants = {name: buffer for name, buffer in self.module.named_buffers() if name.startswith("index_")}
 
@@ -138,13 +137,7 @@ class LiveProgram:
         tensors: dict[str, Tensor] = dict(self.constants)
         pieces: list[tuple[Tensor, Channels, Tensor]] = []
         for name, layer in self.program.layers.items():
-            if layer.site is not None:
-                operation, source = Dense(), self.projections[layer.site]
-            else:
-                module = self.sources[layer.branch][layer.node or 0]
-                if module is None:
-                    raise TypeError(f"{name} has no module")
-                operation, source = self.graph.nodes[layer.node or 0].operation, module  # type: ignore[assignment]
+            operation, source = self._origin(layer)
             taken = operation.weights(source, layer.outputs, layer.inputs)
             tensors.update((f"{name}.{key}", tensor) for key, tensor in taken.items())
             if training:
@@ -163,6 +156,15 @@ class LiveProgram:
             for whole, channels, piece in pieces:
                 whole.index_copy_(0, torch.tensor(channels, device=whole.device), piece)
         return outputs
+
+    def _origin(self, layer: Layer) -> tuple[Operation, nn.Module]:
+        """What a layer does, and the module that it takes its weights from."""
+        if layer.site is not None:
+            return Dense(), self.projections[layer.site]
+        module = None if layer.node is None else self.sources[layer.branch][layer.node]
+        if layer.node is None or module is None:
+            raise TypeError("a layer takes its weights from a node or from a projection")
+        return self.graph.nodes[layer.node].operation, module
 
     def join(self, level: int, tensors: list[Tensor], axis: int) -> list[Tensor]:
         """What the tasks read of a level that only heads read.
@@ -189,4 +191,4 @@ def _places(own: Channels, shared: Channels) -> tuple[int, ...]:
     """For every channel of a task's level its place in ``own`` followed by ``shared``."""
     place = {channel: len(own) + position for position, channel in enumerate(shared)}
     place |= {channel: position for position, channel in enumerate(own)}
-    return tuple(place[channel] for channel in sorted(place) if channel in place)
+    return tuple(place[channel] for channel in sorted(place))

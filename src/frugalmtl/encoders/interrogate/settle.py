@@ -79,35 +79,26 @@ def _round_shared(own: Mask, scores: Scores, block: Block) -> Mask:
 
 def _share_less(own: Mask, scores: Scores) -> float:
     """Open the last closed gate of a channel, and close another one of that task that was alone; in place."""
-    best: tuple[float, int, int, int] | None = None
-    everybody = own.all(0)
-    for task in range(len(own)):
-        lacking = np.flatnonzero(~own[task] & (own.sum(0) == len(own) - 1))
-        free = np.flatnonzero(own[task] & ~everybody)
-        if len(lacking) and len(free):
-            gain, loss = lacking[np.argmax(scores[task, lacking])], free[np.argmin(scores[task, free])]
-            price = float(scores[task, loss] - scores[task, gain])
-            if best is None or price < best[0]:
-                best = (price, task, int(gain), int(loss))
-    return _swapped(own, best)
+    lacking = ~own & (own.sum(0) == len(own) - 1)
+    return _swap(own, scores, lacking, own & ~own.all(0))
 
 
 def _share_more(own: Mask, scores: Scores) -> float:
     """Close a gate of a channel that all tasks own, and open another one of that task that stays shared; in place."""
+    still_shared = ~own & (own.sum(0) < len(own) - 1)
+    return _swap(own, scores, still_shared, own & own.all(0))
+
+
+def _swap(own: Mask, scores: Scores, may_open: Mask, may_close: Mask) -> float:
+    """Open one gate and close one of the same task where that costs least; in place. Returns the price."""
     best: tuple[float, int, int, int] | None = None
-    everybody = own.all(0)
     for task in range(len(own)):
-        kept = np.flatnonzero(everybody)
-        free = np.flatnonzero(~own[task] & (own.sum(0) < len(own) - 1))
-        if len(kept) and len(free):
-            loss, gain = kept[np.argmin(scores[task, kept])], free[np.argmax(scores[task, free])]
+        closed, opened = np.flatnonzero(may_open[task]), np.flatnonzero(may_close[task])
+        if len(closed) and len(opened):
+            gain, loss = closed[np.argmax(scores[task, closed])], opened[np.argmin(scores[task, opened])]
             price = float(scores[task, loss] - scores[task, gain])
             if best is None or price < best[0]:
                 best = (price, task, int(gain), int(loss))
-    return _swapped(own, best)
-
-
-def _swapped(own: Mask, best: tuple[float, int, int, int] | None) -> float:
     if best is None:
         return float("inf")
     price, task, gain, loss = best
