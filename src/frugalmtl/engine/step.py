@@ -14,7 +14,7 @@ from torch import Tensor
 from frugalmtl.balancing import Balancer, Pass
 from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Batch, Predictions
-from frugalmtl.engine.distributed import average_gradients, process_count
+from frugalmtl.core.distributed import average_gradients, process_count
 from frugalmtl.engine.guards import require_finite
 from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel

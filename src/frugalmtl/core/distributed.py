@@ -27,8 +27,7 @@ def average_gradients(parameters: Sequence[Tensor]) -> None:
 
     A parameter that some processes did not reach counts there as a zero gradient; one that none reached keeps none.
     """
-    processes = process_count()
-    if processes == 1 or not parameters:
+    if process_count() == 1 or not parameters:
         return
     used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.int32, device=parameters[0].device)
     dist.all_reduce(used)
@@ -36,15 +35,18 @@ def average_gradients(parameters: Sequence[Tensor]) -> None:
     for parameter in chosen:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-    gradients = [parameter.grad for parameter in chosen if parameter.grad is not None]
-    if not gradients:
+    average_in_place([parameter.grad for parameter in chosen if parameter.grad is not None])
+
+
+def average_in_place(tensors: Sequence[Tensor]) -> None:
+    """Overwrite every tensor with its mean over the processes, in one exchange; sums are taken in float32."""
+    if process_count() == 1 or not tensors:
         return
-    flat = torch.cat([gradient.reshape(-1).float() for gradient in gradients])
+    flat = torch.cat([tensor.reshape(-1).float() for tensor in tensors])
     dist.all_reduce(flat)
-    flat /= processes
-    pieces = torch.split(flat, [gradient.numel() for gradient in gradients])
-    for gradient, piece in zip(gradients, pieces, strict=True):
-        gradient.copy_(piece.view_as(gradient))
+    flat /= process_count()
+    for tensor, piece in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(piece.view_as(tensor))
 
 
 def average(values: Tensor) -> Tensor:
