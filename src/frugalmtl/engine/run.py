@@ -15,11 +15,11 @@ from torch import Tensor
 
 from frugalmtl.balancing import Balancer
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.distributed import average, broadcast, gather
 from frugalmtl.core.recipe import Stage
 from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.core.types import Batch, Scores
 from frugalmtl.engine.checkpoint import FINAL, Checkpoints, read_state, restore, step_name
-from frugalmtl.core.distributed import average, broadcast, gather
 from frugalmtl.engine.identity import require_same
 from frugalmtl.engine.loader import EpochLoader
 from frugalmtl.engine.logging import RunLog

@@ -12,9 +12,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from frugalmtl.balancing import Balancer, Pass
+from frugalmtl.core.distributed import average_gradients, process_count
 from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Batch, Predictions
-from frugalmtl.core.distributed import average_gradients, process_count
 from frugalmtl.engine.guards import require_finite
 from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel

@@ -10,9 +10,9 @@ from lightning_fabric import Fabric
 
 from frugalmtl.balancing import Balancer
 from frugalmtl.core.checks import positive
+from frugalmtl.core.distributed import process_count
 from frugalmtl.core.recipe import Stage, stage_epochs
 from frugalmtl.core.types import Scores
-from frugalmtl.core.distributed import process_count
 from frugalmtl.engine.identity import flatten
 from frugalmtl.engine.launch import kernels, make_fabric
 from frugalmtl.engine.loader import EpochLoader
