@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -33,19 +33,24 @@ class MultiTaskModel(nn.Module):
         self.decoder = decoder
         self.tasks = tuple(tasks)
 
-    def forward(self, image: Tensor, cut: Cut | None = None) -> Predictions:
+    def forward(self, image: Tensor, cut: Cut | None = None, tasks: Collection[str] | None = None) -> Predictions:
         """Image ``[B, 3, H, W]`` -> predictions (dense ones ``[B, C, H, W]``).
 
         Args:
             image: normalised image.
             cut: a balancer's hook at the shared representation; the identity if not given.
+            tasks: names of those that are wanted, if not all are: heads of the others are not run where the decoder
+                allows it.
         """
         shared = self.encoder.encode(image)
         if cut is not None:
             shared = cut(shared)
         features = self.encoder.branch(shared)
         height, width = image.shape[-2:]
-        predictions: Predictions = self.decoder(features.by_task, (height, width))
+        wanted = features.by_task
+        if tasks is not None and self.decoder.separable:
+            wanted = {name: pyramid for name, pyramid in wanted.items() if name in tasks}
+        predictions: Predictions = self.decoder(wanted, (height, width))
         predictions.penalties.update(features.penalties)
         predictions.statistics.update(features.statistics)
         return predictions

@@ -26,7 +26,7 @@ def step(
     balancer.enter_epoch(0, 3)
     cut = balancer.cut()
     losses = Criterion(tasks())(model(batch.image, cut), batch).by_task
-    weights = balancer.backward(Pass(model, losses, None, cut, Tensor.backward))
+    weights = balancer.backward(Pass(model, losses, None, cut, Tensor.backward)).weights
     named = [*model.named_parameters(), *balancer.named_parameters()]
     return {name: parameter.grad for name, parameter in named if parameter.grad is not None}, weights
 

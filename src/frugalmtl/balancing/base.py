@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.registry import Registry
+from frugalmtl.core.types import Batch, Scores
 from frugalmtl.model import Cut
 from frugalmtl.tasks import Task
 
 Weights = dict[str, float] | Literal["uniform"] | None
 """Fixed weights per task; ``"uniform"`` is 1 for all; ``None`` (and a task that is not named) takes
 :attr:`Task.weight`."""
+
+Scale = Literal["sum", "mean", "free"]
+"""What the weights of T tasks add up to: T (learning rates as for a plain sum of losses), 1, or nothing fixed."""
+
+Normalise = Literal["sum", "mean"] | None
+"""Rescale the weights of every step so that they add up to T (``"sum"``) or 1 (``"mean"``); ``None`` leaves them."""
 
 
 @dataclass
@@ -31,6 +39,9 @@ class Pass:
         backward: like ``loss.backward()``, with the loss scale of mixed precision and whatever else the engine adds; it
             multiplies by ``scale`` itself.
         scale: factor on every gradient: the loss scale of mixed precision divided by the accumulated batches.
+        loss_scale: the first of these two factors.
+        last: whether this is the last batch of the optimiser step.
+        measure: whether gradient norms and cosines are wanted, also from a balancer that does not need them.
     """
 
     model: nn.Module
@@ -39,6 +50,44 @@ class Pass:
     cut: Cut | None
     backward: Callable[[Tensor], None]
     scale: float = 1.0
+    loss_scale: float = 1.0
+    last: bool = True
+    measure: bool = False
+
+
+@dataclass
+class Balance:
+    """What a balancer did in a step, for the log. Empty after a batch that only adds to the step.
+
+    Attributes:
+        weights: ``{task: weight}`` of the unweighted losses (or of their gradients at what the tasks share).
+        norms: ``{task: norm of the gradient of its unweighted loss}`` where gradients were compared.
+        cosines: ``{"a~b": cosine of the gradients of two tasks}``; a pair is in conflict where it is negative.
+    """
+
+    weights: dict[str, Tensor | float] = field(default_factory=dict)
+    norms: dict[str, Tensor | float] = field(default_factory=dict)
+    cosines: dict[str, Tensor | float] = field(default_factory=dict)
+
+
+@dataclass
+class StepContext:
+    """What balancers that look beyond one backward pass may use before and after an optimiser step.
+
+    Attributes:
+        model: the model.
+        batches: the step's training batches, on the model's device.
+        validation: as many batches of the second stream; empty unless :attr:`Balancer.needs_validation_stream`.
+        losses: unweighted losses ``{task: scalar}`` of a batch by another forward pass in training mode, which leaves
+            running statistics alone.
+        optimizer: of the stage; its groups hold the current learning rates, its state the momenta.
+    """
+
+    model: nn.Module
+    batches: Sequence[Batch]
+    validation: Sequence[Batch]
+    losses: Callable[[Batch], dict[str, Tensor]]
+    optimizer: torch.optim.Optimizer
 
 
 class Balancer(nn.Module, ABC):
@@ -50,33 +99,51 @@ class Balancer(nn.Module, ABC):
 
     Attributes:
         task_names: the tasks, in order.
-        scale: ``"sum"`` if the weights of T tasks add up to about T (learning rates as for a plain sum of losses),
-            ``"mean"`` if they add up to 1.
+        scale: what the method's weights add up to, as published; see :data:`Scale`.
         explicit_reduction: True if the balancer takes gradients itself, so that a run on several processes cannot use
-            DistributedDataParallel: then each process balances the gradients of *its own* batch and the engine averages
-            the results. That is not the same as balancing the gradients of the joint batch.
+            DistributedDataParallel: then the balancer compares the gradients of the joint batch, and the engine
+            averages what it wrote to ``.grad``.
+        needs_validation_stream: True if it looks at a second stream of batches (:attr:`StepContext.validation`).
+        needs_scores: True if it reads the scores of the evaluation after each epoch.
     """
 
-    scale: ClassVar[Literal["sum", "mean"]] = "sum"
+    scale: ClassVar[Scale] = "sum"
     explicit_reduction: ClassVar[bool] = False
+    needs_validation_stream: ClassVar[bool] = False
+    needs_scores: ClassVar[bool] = False
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         super().__init__()
         self.task_names = tuple(task.name for task in tasks)
+
+    def choose(self) -> tuple[str, ...] | None:
+        """The tasks that the next optimiser step is for; None for all. Called once before each step."""
+        return None
 
     def cut(self) -> Cut | None:
         """A fresh hook for :meth:`MultiTaskModel.forward`, or None if the balancer needs none."""
         return None
 
     @abstractmethod
-    def backward(self, step: Pass) -> dict[str, Tensor | float]:
-        """Add to ``.grad`` of every trainable parameter; return the weights per task for the log."""
+    def backward(self, step: Pass) -> Balance:
+        """Add to ``.grad`` of every trainable parameter, at the latest with the last batch of the step."""
+
+    def before_step(self, context: StepContext) -> None:
+        """Called before the forward pass of an optimiser step, with ``.grad`` of the parameters empty."""
+
+    def after_step(self, context: StepContext) -> None:
+        """Called after the parameters have moved."""
 
     def enter_epoch(self, epoch: int, epochs: int) -> None:
         """Called before each epoch (0-based, of the whole run), also when a run is resumed inside it."""
 
-    def end_epoch(self, losses: Mapping[str, float]) -> None:
-        """Called after each epoch with the mean loss of every task."""
+    def end_epoch(self, losses: Mapping[str, float], scores: Scores | None) -> None:
+        """Called after each epoch.
+
+        Args:
+            losses: mean unweighted loss of every task, over all batches and processes in which it was computed.
+            scores: of the evaluation after this epoch; None where there was none.
+        """
 
 
 def fixed_weights(tasks: Sequence[Task], weights: Weights) -> dict[str, float]:
@@ -93,6 +160,29 @@ def fixed_weights(tasks: Sequence[Task], weights: Weights) -> dict[str, float]:
         if not weight >= 0:
             raise UserError(f"the weight of task {name!r} must be 0 or more, but got {weight!r}")
     return {task.name: float(given.get(task.name, task.weight)) for task in tasks}
+
+
+def rescaled(weights: Tensor, normalise: Normalise) -> Tensor:
+    """Weights ``[T]`` as :data:`Normalise` says; weights that add up to nothing positive stay as they are.
+
+    >>> rescaled(torch.tensor([0.5, 1.5]), "mean")
+    tensor([0.2500, 0.7500])
+    """
+    if normalise is None:
+        return weights
+    total = weights.sum()
+    target = float(len(weights)) if normalise == "sum" else 1.0
+    return torch.where(total > 0, weights * (target / total.clamp(min=torch.finfo(weights.dtype).tiny)), weights)
+
+
+def check_choice(what: str, value: object, choices: Sequence[object]) -> None:
+    """Check an option given to a constructor directly (configs are checked by the registry).
+
+    Raises:
+        UserError: it is none of the choices.
+    """
+    if value not in choices:
+        raise UserError(f"{what} must be one of {', '.join(map(repr, choices))}, but got {value!r}")
 
 
 class BalancerRegistry(Registry):

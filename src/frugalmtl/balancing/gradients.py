@@ -1,26 +1,41 @@
 """The one place where gradients per task are taken.
 
-Two levels. At the **representation**, the graph is cut where the tasks part: each task's loss goes back to the cut and
-to the parameters behind it, the gradients at the cut are aggregated, and the result goes back through the trunk once,
-whatever the number of tasks (MGDA-UB, Sener and Koltun 2018, sec. 3.3). At the **parameters**, every task's loss goes
-back through everything. Both use one forward pass, so batch statistics move once per step.
+Three ways. At the **representation**, the graph is cut where the tasks part: each task's loss goes back to the cut and
+to the parameters behind it, and what was made of the gradients at the cut goes back through the trunk once, whatever
+the number of tasks (MGDA-UB, Sener and Koltun 2018, sec. 3.3). At the **parameters**, every task's loss goes back
+through everything. **Batched** likewise, but the trunk is traversed once with the gradients of all tasks side by side
+(``torch.vmap`` over the backward pass). All use one forward pass, so batch statistics move once per step.
 
 Parameters that are not shared (representation: all behind the cut; parameters: all outside the encoder, and those of
 the encoder that fewer than two tasks reach) get the plain sum of the gradients of the losses as given. A penalty is not
 aggregated: its gradient is added.
+
+Gradients are those of the joint batch of an optimiser step. At the parameters, those of accumulated batches and of
+several processes are added up before they are compared. At the representation the joint batch is the concatenation of
+the batches, so that inner products add up, and only these travel between processes; of accumulated batches the trunk's
+graph is kept until the last one (their heads' is not), since only then it is known what goes back through it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from frugalmtl.balancing._gramian import combined, gramian
+from frugalmtl.balancing._graph import reached, share_nodes
 from frugalmtl.balancing.base import Pass
+from frugalmtl.core.distributed import any_process, average, average_in_place, process_count
 
-Aggregate = Callable[[Tensor], Tensor]
-"""Gradients ``[T, N]`` of T tasks -> one direction ``[N]``, in float32."""
+Level = Literal["representation", "parameters", "parameters_batched"]
+"""Where gradients are taken."""
+
+Rows = list[list[Tensor | None]]
+"""A gradient per task, tensor by tensor."""
 
 
 class RepresentationCut:
@@ -45,98 +60,242 @@ def used_cut(step: Pass) -> RepresentationCut:
     return step.cut
 
 
-def backward_at_representation(step: Pass, losses: Sequence[Tensor], aggregate: Aggregate) -> None:
-    """Aggregate at the cut; add to ``.grad`` of every trainable parameter.
+@dataclass
+class Place:
+    """Tensors at which the gradients of one batch were taken.
+
+    Attributes:
+        tensors: the shared parameters, or the leaves of the cut.
+        rows: a gradient per task, scaled as ``.grad`` is to be.
+    """
+
+    tensors: list[Tensor]
+    rows: Rows
+
+
+class TaskGradients(ABC):
+    """The tasks' gradients over one optimiser step: :meth:`add` every batch, look, then :meth:`push` or :meth:`place`.
+
+    Attributes:
+        loss_scale: factor of mixed precision that the rows carry.
+    """
+
+    loss_scale: float = 1.0
+
+    @abstractmethod
+    def add(self, step: Pass, losses: Sequence[Tensor]) -> None:
+        """Take the gradients of one batch; parameters that are not shared get theirs at once."""
+
+    @abstractmethod
+    def places(self) -> list[Place]:
+        """What :meth:`gramian` compares: gradients of the joint batch of this process, batch by batch."""
+
+    @abstractmethod
+    def gramian(self) -> Tensor:
+        """Inner products of the tasks' gradients of the joint batch of all processes, without the loss scale.
+
+        ``[T, T]``, float64, on the CPU. Not finite where a gradient is not.
+        """
+
+    @abstractmethod
+    def put(self, directions: Sequence[Sequence[Tensor | None]]) -> None:
+        """Let directions (of every place, tensor by tensor, scaled as the rows are) reach the shared parameters."""
+
+    def push(self, weights: Sequence[float]) -> None:
+        """Let ``sum_t w_t g_t`` reach the shared parameters; uses the gradients up."""
+        self.put([combined(place.rows, weights) for place in self.places()])
+
+
+def take_gradients(level: Level) -> TaskGradients:
+    """An empty collection of gradients at a level."""
+    if level == "representation":
+        return AtRepresentation()
+    return AtParameters(batched=level == "parameters_batched")
+
+
+class AtRepresentation(TaskGradients):
+    """Gradients at the leaves of the cut; see the module."""
+
+    def __init__(self) -> None:
+        self._places: list[Place] = []
+        self._shared: list[list[Tensor]] = []
+        self._penalties: list[list[Tensor | None]] = []
+
+    def add(self, step: Pass, losses: Sequence[Tensor]) -> None:
+        """Go back from every loss, and from the penalty, to the leaves of the cut."""
+        cut, self.loss_scale = used_cut(step), step.loss_scale
+        rows = take_rows(losses, step.scale, cut.leaves, keep=step.penalty is not None)
+        self._places.append(Place(cut.leaves, rows))
+        self._shared.append(cut.shared)
+        # The penalty may run through the trunk's own graph, which is needed again.
+        self._penalties.append(_take(step.penalty, step.scale, cut.leaves, keep=True))
+
+    def places(self) -> list[Place]:
+        """A place per batch: the leaves of its cut."""
+        return self._places
+
+    def gramian(self) -> Tensor:
+        """Sum of the batches' and processes' inner products, since their leaves are parts of one representation."""
+        total = torch.stack([gramian(place.rows) for place in self._places]).sum(dim=0)
+        return average(total).cpu() / (process_count() * self.loss_scale**2)
+
+    def put(self, directions: Sequence[Sequence[Tensor | None]]) -> None:
+        """Go back from the cuts through the trunk."""
+        for shared, given, penalty in zip(self._shared, directions, self._penalties, strict=True):
+            _go_back(shared, _sums(given, penalty), keep=False)
+
+
+class AtParameters(TaskGradients):
+    """Gradients at the parameters of the encoder that more than one task reaches; see the module.
 
     Args:
-        step: the forward pass; its cut must be a :class:`RepresentationCut` that was used.
-        losses: one scalar per task, weighted if wished.
-        aggregate: what the balancer does with the gradients at the cut, flattened.
+        batched: traverse the trunk once, with all tasks side by side.
     """
-    cut = used_cut(step)
-    parameters = _trainable(step.model)
-    leaves = cut.leaves
-    rows: list[list[Tensor | None]] = []
-    for loss in losses:
-        gradients = _gradients(loss * step.scale, [*leaves, *parameters])
-        rows.append(gradients[: len(leaves)])
-        _accumulate(parameters, gradients[len(leaves) :])
-    if not leaves:
-        if step.penalty is not None:
-            _accumulate(parameters, _gradients(step.penalty * step.scale, parameters))
-        return
-    directions = _aggregate(rows, leaves, aggregate, step.scale)
-    if step.penalty is not None:
-        gradients = _gradients(step.penalty * step.scale, [*leaves, *parameters])
-        for direction, gradient in zip(directions, gradients, strict=False):
-            if gradient is not None:
-                direction += gradient
-        _accumulate(parameters, gradients[len(leaves) :])
-    torch.autograd.backward(cut.shared, directions)
+
+    def __init__(self, *, batched: bool = False) -> None:
+        self.batched = batched
+        self._parameters: list[Tensor] = []
+        self._rows: Rows = []
+        self._apart: list[Tensor | None] = []
+        self._shared: list[int] = []
+        self._reduced = False
+
+    def add(self, step: Pass, losses: Sequence[Tensor]) -> None:
+        """Go back from every loss to the parameters; what lies outside the encoder gets its gradient at once."""
+        cut, self.loss_scale = used_cut(step), step.loss_scale
+        if not self._rows:
+            encoder = step.model.get_submodule("encoder")
+            self._parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+            self._rows = [[None] * len(self._parameters) for _ in losses]
+            self._apart = [None] * len(self._parameters)
+        self._apart = _sums(self._apart, _clear(self._parameters))
+        # What lies behind the cut is given free before the trunk is traversed.
+        both = take_rows(losses, step.scale, [*cut.leaves, *self._parameters], keep=step.penalty is not None)
+        self._apart = _sums(self._apart, _clear(self._parameters))
+        read = len(cut.leaves)
+        keep = step.penalty is not None
+        through = (self._side_by_side if self.batched else self._one_by_one)(cut, [row[:read] for row in both], keep)
+        self._rows = [
+            _sums(_sums(total, row[read:]), trunk) for total, row, trunk in zip(self._rows, both, through, strict=True)
+        ]
+        at_cut = _take(step.penalty, step.scale, [*cut.leaves, *self._parameters], keep=True)
+        self._apart = _sums(self._apart, at_cut[read:])
+        self._apart = _sums(self._apart, self._trunk(cut, at_cut[:read], keep=False))
+
+    def _trunk(self, cut: RepresentationCut, row: Sequence[Tensor | None], *, keep: bool) -> list[Tensor | None]:
+        """Gradients at the parameters of a gradient at the cut."""
+        _go_back(cut.shared, row, keep=keep)
+        return _clear(self._parameters)
+
+    def _one_by_one(self, cut: RepresentationCut, rows: Rows, keep: bool) -> Rows:
+        last = len(rows) - 1
+        return [self._trunk(cut, row, keep=keep or index < last) for index, row in enumerate(rows)]
+
+    def _side_by_side(self, cut: RepresentationCut, rows: Rows, keep: bool) -> Rows:
+        read = [index for index in range(len(cut.leaves)) if any(row[index] is not None for row in rows)]
+        if not read:
+            return [[None] * len(self._parameters) for _ in rows]
+        sides = [torch.stack([_or_zeros(row[index], cut.leaves[index]) for row in rows]) for index in read]
+        shared = [cut.shared[index] for index in read]
+        found = torch.autograd.grad(
+            shared, self._parameters, sides, is_grads_batched=True, allow_unused=True, retain_graph=keep
+        )
+        result: Rows = []
+        for task, row in enumerate(rows):
+            # Side by side, a task that does not reach a parameter has zeros there; it must not count as sharing it.
+            mine = reached(cut.shared[index] for index in read if row[index] is not None)
+            result.append(
+                [
+                    item[task].clone() if item is not None and id(parameter) in mine else None
+                    for parameter, item in zip(self._parameters, found, strict=True)
+                ]
+            )
+        return result
+
+    def places(self) -> list[Place]:
+        """One place: the shared parameters, with the gradients of all batches and processes."""
+        if not self._reduced:
+            self._reduce()
+        tensors = [self._parameters[index] for index in self._shared]
+        return [Place(tensors, [[row[index] for index in self._shared] for row in self._rows])]
+
+    def _reduce(self) -> None:
+        device = self._parameters[0].device if self._parameters else torch.device("cpu")
+        reached = any_process([[item is not None for item in row] for row in self._rows], device)
+        for row, flags in zip(self._rows, reached, strict=True):
+            for index, flag in enumerate(flags):
+                if flag and row[index] is None:
+                    row[index] = torch.zeros_like(self._parameters[index])
+            average_in_place([item for item in row if item is not None])
+        self._shared = [index for index, flags in enumerate(zip(*reached, strict=True)) if sum(flags) > 1]
+        self._reduced = True
+
+    def gramian(self) -> Tensor:
+        """Inner products at the shared parameters."""
+        return gramian(self.places()[0].rows).cpu() / self.loss_scale**2
+
+    def put(self, directions: Sequence[Sequence[Tensor | None]]) -> None:
+        """Write the direction, and what is not shared, to ``.grad``."""
+        places = dict(zip(self._shared, directions[0], strict=True))
+        for index, parameter in enumerate(self._parameters):
+            alone = [row[index] for row in self._rows] if index not in places else [places[index]]
+            total = self._apart[index]
+            for item in alone:
+                total = _sum(total, item)
+            parameter.grad = total
 
 
-def backward_at_parameters(step: Pass, losses: Sequence[Tensor], aggregate: Aggregate) -> None:
-    """Aggregate over the parameters of the encoder that more than one task reaches; add to ``.grad``.
+def take_rows(losses: Sequence[Tensor], scale: float, leaves: Sequence[Tensor], *, keep: bool) -> Rows:
+    """A gradient per loss at the leaves; parameters behind them get theirs in ``.grad``.
+
+    What was computed behind the leaves is given free as soon as no other loss needs it.
 
     Args:
-        step: the forward pass.
-        losses: one scalar per task, weighted if wished.
-        aggregate: what the balancer does with the gradients, flattened.
+        losses: scalars.
+        scale: factor on every gradient.
+        leaves: where gradients are taken.
+        keep: whether the graph is needed afterwards.
     """
-    parameters = _trainable(step.model)
-    rows = [_gradients(loss * step.scale, parameters) for loss in losses]
-    inside = {id(parameter) for parameter in step.model.get_submodule("encoder").parameters()}
-    reached = [sum(row[index] is not None for row in rows) for index in range(len(parameters))]
-    shared = [index for index, item in enumerate(parameters) if id(item) in inside and reached[index] > 1]
-    if shared:
-        chosen = [parameters[index] for index in shared]
-        directions = _aggregate([[row[index] for index in shared] for row in rows], chosen, aggregate, step.scale)
-        _accumulate(chosen, directions)
-        for row in rows:
-            for index in shared:
-                row[index] = None
-    for row in rows:
-        _accumulate(parameters, row)
-    if step.penalty is not None:
-        _accumulate(parameters, _gradients(step.penalty * step.scale, parameters))
+    keep_all = keep or share_nodes(losses)
+    last = len(losses) - 1
+    return [_take(loss, scale, leaves, keep=keep or (keep_all and index < last)) for index, loss in enumerate(losses)]
 
 
-def _trainable(model: nn.Module) -> list[Tensor]:
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+def _take(scalar: Tensor | None, scale: float, tensors: Sequence[Tensor], *, keep: bool) -> list[Tensor | None]:
+    """Gradients of a scalar at leaves of its graph, None where it does not reach one; other leaves keep theirs.
 
-
-def _gradients(scalar: Tensor, inputs: Sequence[Tensor]) -> list[Tensor | None]:
-    """Gradients of a scalar, None where it does not depend on the input. The graph stays for the next task."""
-    if not scalar.requires_grad:
-        return [None] * len(inputs)
-    return list(torch.autograd.grad(scalar, inputs, retain_graph=True, allow_unused=True))
-
-
-def _accumulate(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        if gradient is None:
-            continue
-        if parameter.grad is None:
-            parameter.grad = gradient.detach().clone()
-        else:
-            parameter.grad += gradient
-
-
-def _aggregate(
-    rows: Sequence[Sequence[Tensor | None]], like: Sequence[Tensor], aggregate: Aggregate, scale: float
-) -> list[Tensor]:
-    """Rows of gradients -> one direction, in the shapes and types of ``like``.
-
-    The aggregator sees unscaled float32 gradients: most are not linear, and some compare with constants. Where a
-    gradient is not finite there is no direction; the plain sum carries it on to the loss scaler or the engine's guard.
+    Through ``.grad`` rather than :func:`torch.autograd.grad`: autograd then hands over tensors that nobody else holds.
     """
-    matrix = torch.stack([_flatten(row, like) for row in rows])
-    direction = aggregate(matrix / scale) * scale if bool(matrix.isfinite().all()) else matrix.sum(dim=0)
-    pieces = torch.split(direction, [tensor.numel() for tensor in like])
-    return [piece.view_as(tensor).to(tensor.dtype) for piece, tensor in zip(pieces, like, strict=True)]
+    if scalar is not None and scalar.requires_grad:
+        torch.autograd.backward(scalar * scale, retain_graph=keep)
+    return _clear(tensors)
 
 
-def _flatten(row: Sequence[Tensor | None], like: Sequence[Tensor]) -> Tensor:
-    flat = [torch.zeros_like(t) if gradient is None else gradient for gradient, t in zip(row, like, strict=True)]
-    kind = torch.float64 if all(tensor.dtype == torch.float64 for tensor in flat) else torch.float32
-    return torch.cat([tensor.reshape(-1).to(kind) for tensor in flat])
+def _go_back(tensors: Sequence[Tensor], gradients: Sequence[Tensor | None], *, keep: bool) -> None:
+    """Go on with gradients at the tensors; those without one are left out."""
+    ends = [tensor for tensor, gradient in zip(tensors, gradients, strict=True) if gradient is not None]
+    if ends:
+        torch.autograd.backward(ends, [item for item in gradients if item is not None], retain_graph=keep)
+
+
+def _clear(tensors: Iterable[Tensor]) -> list[Tensor | None]:
+    found = []
+    for tensor in tensors:
+        found.append(tensor.grad)
+        tensor.grad = None
+    return found
+
+
+def _sums(one: Sequence[Tensor | None], other: Sequence[Tensor | None]) -> list[Tensor | None]:
+    return [_sum(*pair) for pair in zip(one, other, strict=True)]
+
+
+def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """The sum, over the first where both are there."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one.add_(other)
+
+
+def _or_zeros(tensor: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if tensor is None else tensor

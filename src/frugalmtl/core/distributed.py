@@ -58,6 +58,15 @@ def average(values: Tensor) -> Tensor:
     return values
 
 
+def any_process(flags: Sequence[Sequence[bool]], device: torch.device) -> list[list[bool]]:
+    """Rows of flags, true where they are true in any process."""
+    if process_count() == 1:
+        return [list(row) for row in flags]
+    counts = torch.tensor(flags, dtype=torch.int32, device=device)
+    dist.all_reduce(counts)
+    return [[count > 0 for count in row] for row in counts.tolist()]
+
+
 def gather(value: Any) -> list[Any]:
     """The value of every process, in order of rank, on every process."""
     if process_count() == 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,7 +18,13 @@ class Decoder(nn.Module):
 
     Dense predictions are returned at the size asked for: computed at feature resolution, then resized bilinearly
     (``align_corners=False``), as the survey's code does. Tasks without a map get ``[B, C]``.
+
+    Attributes:
+        separable: True if a task's predictions depend on its own features alone, so that a call with the features of
+            some tasks gives the predictions of these.
     """
+
+    separable: ClassVar[bool] = False
 
     def forward(self, features: dict[str, Pyramid], size: tuple[int, int]) -> Predictions:
         """Features and the image's ``(H, W)`` -> predictions."""

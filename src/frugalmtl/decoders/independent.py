@@ -31,6 +31,8 @@ class Independent(Decoder):
         UserError: unknown head or argument, or ``heads`` names no dense task.
     """
 
+    separable = True
+
     def __init__(
         self,
         channels: Sequence[int],
@@ -56,9 +58,10 @@ class Independent(Decoder):
 
     def forward(self, features: dict[str, Pyramid], size: tuple[int, int]) -> Predictions:
         """Features and the image's ``(H, W)`` -> predictions."""
-        raw = {task.name: resize(self.heads[task.name](features[task.name]), size) for task in self.tasks}
-        final = {task.name: raw[task.name] for task in self.tasks if not task.auxiliary}
-        helping = {task.name: raw[task.name] for task in self.tasks if task.auxiliary}
+        tasks = [task for task in self.tasks if task.name in features]
+        raw = {task.name: resize(self.heads[task.name](features[task.name]), size) for task in tasks}
+        final = {task.name: raw[task.name] for task in tasks if not task.auxiliary}
+        helping = {task.name: raw[task.name] for task in tasks if task.auxiliary}
         return Predictions(final, {"initial": helping} if helping else {})
 
     def deploy(self) -> nn.Module:

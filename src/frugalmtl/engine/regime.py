@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
@@ -42,6 +43,19 @@ def set_modes(model: nn.Module, stage: Stage) -> None:
     for name, module in model.named_modules():
         if isinstance(module, _NormBase) and not stage.trains(f"{name}.weight"):
             module.eval()
+
+
+@contextlib.contextmanager
+def still_statistics(model: nn.Module) -> Iterator[None]:
+    """Normalise by the batch as in training, but leave running statistics as they are."""
+    layers = [module for module in model.modules() if isinstance(module, _NormBase) and module.training]
+    buffers = [buffer for layer in layers for buffer in layer.buffers(recurse=False)]
+    kept = [buffer.clone() for buffer in buffers]
+    try:
+        yield
+    finally:
+        for buffer, before in zip(buffers, kept, strict=True):
+            buffer.data.copy_(before)  # past autograd, which may still hold the buffer for the backward pass
 
 
 def check_groups(model: nn.Module, recipe: Sequence[Stage], settings: TrainSettings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from frugalmtl.balancing import Balancer
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.distributed import average, broadcast, gather
+from frugalmtl.core.distributed import broadcast, gather
 from frugalmtl.core.recipe import Stage
 from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.core.types import Batch, Scores
@@ -23,6 +23,7 @@ from frugalmtl.engine.checkpoint import FINAL, Checkpoints, read_state, restore,
 from frugalmtl.engine.identity import require_same
 from frugalmtl.engine.loader import EpochLoader
 from frugalmtl.engine.logging import RunLog
+from frugalmtl.engine.means import Means, count_report
 from frugalmtl.engine.progress import ProgressDisplay
 from frugalmtl.engine.randomness import isolated, random_state, set_random_state
 from frugalmtl.engine.regime import Rates, build_optimizer, freeze, set_modes
@@ -34,7 +35,7 @@ from frugalmtl.model import MultiTaskModel
 
 _CPU = torch.device("cpu")
 _COMMON = {"identity", "history", "seconds", "steps"}
-_RUNNING = _COMMON | {"stage", "epoch", "step", "optimizer", "scaler", "random", "sums", "count"}
+_RUNNING = _COMMON | {"stage", "epoch", "step", "optimizer", "scaler", "random", "sums", "counts"}
 
 
 @dataclass
@@ -83,10 +84,12 @@ class Run:
         seed: int,
         evaluate: Callable[[MultiTaskModel], Scores] | None,
         on_step: Callable[[int], None] | None,
+        validation: EpochLoader | None = None,
     ) -> None:
         self.model, self.balancer, self.criterion = model, balancer, criterion
         self.settings, self.loader, self.run_dir, self.fabric, self.plan = settings, loader, run_dir, fabric, plan
         self.identity, self.seed, self.evaluate, self.on_step = identity, seed, evaluate, on_step
+        self.validation = validation if balancer.needs_validation_stream else None
         self.trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
         self.checkpoints = Checkpoints(run_dir / "checkpoints")
         self.rates = Rates(settings)
@@ -94,8 +97,7 @@ class Run:
         self.steps = 0
         self.first_step = 0
         self.history: list[dict[str, Any]] = []
-        self.sums: dict[str, Tensor] = {}
-        self.count = 0
+        self.means = Means()
         self.started = time.perf_counter()
         self.seconds_before = 0.0
 
@@ -205,14 +207,17 @@ class Run:
         number = sum(length for _, length in self.plan[:index]) + epoch
         set_modes(self.model, stage)
         if start == 0:
-            self.sums, self.count = {}, 0
-        for step, batches in enumerate(self._batches(number, start), start=start):
+            self.means = Means()
+        streams = [self._batches(loader, number, start) for loader in (self.loader, self.validation) if loader]
+        for step, (batches, *more) in enumerate(zip(*streams, strict=True), start=start):
             position = Progress(epoch * self.steps_per_epoch + step, epochs * self.steps_per_epoch, epoch, epochs)
             factor = self.rates.apply(stepper.raw_optimizer, position)
             self.model.enter_step(position.step / position.steps)
-            report = stepper(batches, self.steps)
+            every = self.settings.interference_every
+            measure = every > 0 and self.steps % every == 0
+            report = stepper(batches, self.steps, validation=more[0] if more else (), measure=measure)
             self.steps += 1
-            self._count(report)
+            count_report(self.means, report)
             label = f"{stage.name}, epoch {number + 1}/{self.settings.epochs}"
             self.display.step(self.steps, label)
             if self.steps % self.settings.log_every == 0:
@@ -224,10 +229,11 @@ class Run:
             if self.on_step is not None:
                 self.on_step(self.steps)
 
-    def _batches(self, epoch: int, start: int) -> Iterator[list[Batch]]:
-        accumulate, total = self.settings.accumulate, self.loader.batches_per_epoch
+    def _batches(self, loader: EpochLoader, epoch: int, start: int) -> Iterator[list[Batch]]:
+        """The batches of every step of an epoch from step ``start`` on."""
+        accumulate, total = self.settings.accumulate, loader.batches_per_epoch
         with isolated(_CPU):
-            source = iter(self.loader.epoch(epoch, start * accumulate))
+            source = iter(loader.epoch(epoch, start * accumulate))
         for first in range(start * accumulate, total, accumulate):
             group: list[Batch] = []
             for _ in range(first, min(first + accumulate, total)):
@@ -240,35 +246,36 @@ class Run:
         with isolated(_CPU):
             next(source, None)  # lets the loader close its epoch
 
-    def _count(self, report: StepReport) -> None:
-        for name, loss in report.parts.items():
-            self.sums[name] = self.sums[name] + loss if name in self.sums else loss
-        self.count += 1
-
     def _log_step(self, report: StepReport, stage: Stage, epoch: int, factor: float) -> None:
         record: dict[str, Any] = {"stage": stage.name, "epoch": epoch, "lr_factor": factor}
-        for key in ("parts", "penalties", "weights", "statistics"):
-            values = getattr(report, key)
+        told: dict[str, Mapping[str, Tensor | float]] = {
+            "losses": report.parts,
+            "penalties": report.penalties,
+            "statistics": report.statistics,
+            "weights": report.balance.weights,
+            "norms": report.balance.norms,
+            "cosines": report.balance.cosines,
+        }
+        for key, values in told.items():
             if values:
-                record["losses" if key == "parts" else key] = {name: float(value) for name, value in values.items()}
+                record[key] = {name: float(value) for name, value in values.items()}
         if report.gradient_norm is not None:
             record["gradient_norm"] = float(report.gradient_norm)
         record["seconds"] = round(self._seconds(), 3)
         self.log.write("step", self.steps, record)
 
     def _end_epoch(self, stage: Stage, epoch: int, label: str) -> None:
-        names = list(self.sums)
-        means = average(torch.stack([self.sums[name] for name in names]) / self.count).tolist()
-        parts = dict(zip(names, means, strict=True))
+        means = self.means.by_kind(self.fabric.device)
+        parts = means.pop("parts")
         losses = totals_by_task(parts)
-        record: dict[str, Any] = {"epoch": epoch, "stage": stage.name, "losses": losses, "parts": parts}
+        record: dict[str, Any] = {"epoch": epoch, "stage": stage.name, "losses": losses, "parts": parts, **means}
         every = self.settings.evaluate_every
         if self.evaluate is not None and every and ((epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs):
             broadcast(self.model.buffers())
             with isolated(self.fabric.device):
                 record["scores"] = self.evaluate(self.model)
             set_modes(self.model, stage)
-        self.balancer.end_epoch(losses)
+        self.balancer.end_epoch(losses, record.get("scores"))
         self.history.append(record)
         self.log.write("epoch", self.steps, {**record, "seconds": round(self._seconds(), 3)})
         pace = (time.perf_counter() - self.started) / (self.steps - self.first_step)
@@ -290,8 +297,7 @@ class Run:
             "optimizer": stepper.raw_optimizer.state_dict(),
             "scaler": self.fabric.strategy.precision.state_dict(),
             "random": gather(random_state(self.fabric.device)),
-            "sums": dict(self.sums),
-            "count": self.count,
+            **self.means.state(),
         }
         self._save(step_name(self.steps), state)
 
@@ -312,8 +318,7 @@ class Run:
         try:
             optimizer.load_state_dict(state["optimizer"])
             self.fabric.strategy.precision.load_state_dict(state["scaler"])
-            self.sums = {name: value.to(self.fabric.device) for name, value in state["sums"].items()}
-            self.count = int(state["count"])
+            self.means = Means(state["sums"], state["counts"])
             set_random_state(state["random"][self.fabric.global_rank], self.fabric.device)
         except (ValueError, KeyError, IndexError, TypeError, RuntimeError, AttributeError) as error:
             raise UserError(f"the state of the run in {self.run_dir} does not fit this training: {error}") from error

@@ -40,6 +40,9 @@ class TrainSettings:
         workers: processes that load data, per training process.
         log_every: optimiser steps between two records of the log.
         checkpoint_every: optimiser steps between two checkpoints; 0 writes one after each epoch.
+        interference_every: optimiser steps between two comparisons of the tasks' gradients (norms, cosines), which the
+            log and the report show; 0 compares only where the balancer does so anyway. Costs little where the tasks
+            meet in a shared representation, and a backward pass per task where they do not.
         evaluate_every: epochs between two evaluations; 0 never evaluates during training.
         tensorboard: write TensorBoard events beside the log.
         progress: ``"auto"`` shows a bar on a terminal and nothing elsewhere, ``"plain"`` prints a line per epoch.
@@ -67,6 +70,7 @@ class TrainSettings:
     log_every: int = 20
     checkpoint_every: int = 0
     evaluate_every: int = 0
+    interference_every: int = 0
     tensorboard: bool = False
     progress: Literal["auto", "plain", "off"] = "auto"
     deterministic: bool = False
@@ -75,7 +79,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "devices", "log_every"):
             positive(name, getattr(self, name))
-        for name in ("warmup_steps", "workers", "checkpoint_every", "evaluate_every"):
+        for name in ("warmup_steps", "workers", "checkpoint_every", "evaluate_every", "interference_every"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} must be 0 or more, but got {getattr(self, name)!r}")
         if self.clip_norm is not None:

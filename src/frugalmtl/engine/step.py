@@ -11,11 +11,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from frugalmtl.balancing import Balancer, Pass
+from frugalmtl.balancing import Balance, Balancer, Pass, RepresentationCut, StepContext
 from frugalmtl.core.distributed import average_gradients, process_count
 from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Batch, Predictions
 from frugalmtl.engine.guards import require_finite
+from frugalmtl.engine.regime import still_statistics
 from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel
 
@@ -27,14 +28,14 @@ class StepReport:
     Attributes:
         parts: the unweighted losses, those of auxiliary predictions apart.
         penalties: the model's penalties, unweighted.
-        weights: the balancer's weights (of the last batch).
+        balance: what the balancer did.
         statistics: mean of each of the model's statistics (of the last batch).
         gradient_norm: of all parameters before clipping; None under loss scaling without clipping.
     """
 
     parts: dict[str, Tensor] = field(default_factory=dict)
     penalties: dict[str, Tensor] = field(default_factory=dict)
-    weights: dict[str, Tensor | float] = field(default_factory=dict)
+    balance: Balance = field(default_factory=Balance)
     statistics: dict[str, Tensor] = field(default_factory=dict)
     gradient_norm: Tensor | None = None
 
@@ -43,8 +44,8 @@ class Stepper:
     """Takes the steps of one stage.
 
     Balancers that make one loss run under the strategy's wrapper (DistributedDataParallel overlaps the reduction with
-    the backward pass). Balancers that take gradients themselves cannot; there the finished gradients are averaged over
-    the processes, so each process balances the gradients of its own batch.
+    the backward pass). Balancers that take gradients themselves cannot, nor can a step in which gradients are measured:
+    there the finished gradients are averaged over the processes.
 
     Args:
         fabric: device, precision, strategy.
@@ -77,52 +78,85 @@ class Stepper:
         wrap = process_count() > 1 and not balancer.explicit_reduction
         self.wrapped = fabric.setup_module(model) if wrap else None
 
-    def __call__(self, batches: Sequence[Batch], step: int) -> StepReport:
+    def __call__(
+        self, batches: Sequence[Batch], step: int, *, validation: Sequence[Batch] = (), measure: bool = False
+    ) -> StepReport:
         """Forward and backward over all batches, then one update.
 
         Args:
             batches: the batches that are accumulated, on any device.
             step: optimiser steps before this one, for messages.
+            validation: as many batches of the second stream, for balancers that look at one.
+            measure: compare the tasks' gradients, whatever the balancer.
 
         Raises:
             UserError: a loss or gradient is not finite; the weights are as before.
         """
+        batches = [self._placed(batch) for batch in batches]
+        context = StepContext(
+            self.model, batches, [self._placed(batch) for batch in validation], self._losses, self.raw_optimizer
+        )
         self.raw_optimizer.zero_grad(set_to_none=True)
+        self.balancer.before_step(context)
+        chosen = self.balancer.choose()
         report = StepReport()
-        share = 1.0 / len(batches)
         for index, batch in enumerate(batches):
-            self._one_batch(batch, share, report, last=index == len(batches) - 1)
-        self._reduce()
+            self._one_batch(batch, len(batches), report, chosen, last=index == len(batches) - 1, measure=measure)
+        self._reduce(measure)
         self._clip(report)
         self._guard(report, step, [name for batch in batches for name in batch.names])
         self.optimizer.step()
+        self.balancer.after_step(context)
         return report
 
-    def _one_batch(self, batch: Batch, share: float, report: StepReport, *, last: bool) -> None:
+    def _placed(self, batch: Batch) -> Batch:
         batch = batch.to(self.fabric.device, non_blocking=True)
         batch.image = batch.image.contiguous(memory_format=self.memory_format)
-        cut = self.balancer.cut()
-        scale = share
+        return batch
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses of one more forward pass, which leaves running statistics alone."""
+        with still_statistics(self.model), self.fabric.autocast():
+            predictions = self.model(batch.image)
+        return self.criterion(predictions, batch).by_task
+
+    def _one_batch(
+        self,
+        batch: Batch,
+        count: int,
+        report: StepReport,
+        chosen: tuple[str, ...] | None,
+        *,
+        last: bool,
+        measure: bool,
+    ) -> None:
+        cut = self.balancer.cut() or (RepresentationCut() if measure else None)
+        share = 1.0 / count
+        loss_scale = 1.0
         if self.scaler is not None:
-            scale *= float(self.scaler.scale(torch.ones((), device=self.fabric.device)))
-        waiting = self.fabric.no_backward_sync(self.wrapped, enabled=not last) if self.wrapped else nullcontext()
+            loss_scale = float(self.scaler.scale(torch.ones((), device=self.fabric.device)))
+        wrapped = None if measure else self.wrapped
+        waiting = self.fabric.no_backward_sync(wrapped, enabled=not last) if wrapped else nullcontext()
         with waiting:
             predictions: Predictions
-            if self.wrapped is not None:
-                predictions = self.wrapped(batch.image)
+            if wrapped is not None:
+                predictions = wrapped(batch.image, None, chosen)
             else:
                 with self.fabric.autocast():
-                    predictions = self.model(batch.image, cut)
-            losses = self.criterion(predictions, batch)
+                    predictions = self.model(batch.image, cut, chosen)
+            losses = self.criterion(predictions, batch, chosen)
             penalty = self._penalty(predictions)
-            report.weights = self.balancer.backward(
+            report.balance = self.balancer.backward(
                 Pass(
                     self.model,
                     losses.by_task,
                     penalty,
                     cut,
                     backward=lambda loss: self.fabric.backward(loss * share),
-                    scale=scale,
+                    scale=loss_scale * share,
+                    loss_scale=loss_scale,
+                    last=last,
+                    measure=measure,
                 )
             )
         _add(report.parts, losses.parts, share)
@@ -136,8 +170,8 @@ class Stepper:
         terms = [predictions.penalties[name] * weight for name, weight in self.stage.penalties.items()]
         return torch.stack([term.float() for term in terms]).sum() if terms else None
 
-    def _reduce(self) -> None:
-        if self.wrapped is None:
+    def _reduce(self, measure: bool) -> None:
+        if self.wrapped is None or measure:
             average_gradients([p for p in self.model.parameters() if p.requires_grad])
         average_gradients([p for p in self.balancer.parameters() if p.requires_grad])
 

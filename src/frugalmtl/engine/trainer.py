@@ -9,7 +9,7 @@ from typing import Any, Literal
 from lightning_fabric import Fabric
 
 from frugalmtl.balancing import Balancer
-from frugalmtl.core.checks import positive
+from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.distributed import process_count
 from frugalmtl.core.recipe import Stage, stage_epochs
 from frugalmtl.core.types import Scores
@@ -39,6 +39,7 @@ def train(
     seed: int = 0,
     identity: Mapping[str, Any] | None = None,
     on_step: Callable[[int], None] | None = None,
+    validation: EpochLoader | None = None,
 ) -> TrainResult:
     """Train a model; write ``checkpoints/`` and ``log.jsonl`` in ``run_dir``.
 
@@ -58,16 +59,23 @@ def train(
         resume: ``"auto"`` continues a run if there is one, ``True`` insists on one, ``False`` on there being none.
         seed: of everything random in training (dropout, gates, balancers).
         identity: further facts that must not differ when the run is continued (model and data sections of a config).
+        validation: second stream of batches, as many per epoch, for balancers that look at one.
         on_step: called with the number of steps done after each step and what belongs to it.
 
     Raises:
-        UserError: settings do not fit the model; an entry of ``lr_factors`` acts on nothing; the recipe asks for an
-        optimiser that cannot be made; the run cannot be continued as asked; a loss is not finite; the disk is full.
+        UserError: settings do not fit the model or the balancer; an entry of ``lr_factors`` acts on nothing; the recipe
+            asks for an optimiser that cannot be made; the run cannot be continued as asked; a loss is not finite; the
+            disk is full.
     """
     if settings.tensorboard:
         require_tensorboard()
     recipe = model.recipe()
     check_groups(model, recipe, settings)
+    check_balancer(balancer, settings)
+    if balancer.needs_validation_stream and validation is None:
+        raise UserError(f"the balancer {type(balancer).__name__} needs a second stream of batches: give 'validation'")
+    if balancer.needs_scores and evaluate is None:
+        raise UserError(f"the balancer {type(balancer).__name__} reads scores: give 'evaluate'")
     plan = _plan(recipe, settings.epochs)
     positive("the number of batches in an epoch", loader.batches_per_epoch)
     fabric = fabric or make_fabric(settings)
@@ -99,6 +107,7 @@ def train(
         seed=seed,
         evaluate=evaluate,
         on_step=on_step,
+        validation=validation,
     )
     try:
         with kernels(settings.deterministic):
@@ -107,6 +116,19 @@ def train(
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(run.trainable.get(name, parameter.requires_grad))
         model.eval()
+
+
+def check_balancer(balancer: Balancer, settings: TrainSettings) -> None:
+    """Check that the settings give a balancer what it needs.
+
+    Raises:
+        UserError: it reads scores, but nothing is evaluated after each epoch.
+    """
+    if balancer.needs_scores and settings.evaluate_every != 1:
+        raise UserError(
+            f"the balancer {type(balancer).__name__} reads the scores of every epoch, but evaluate_every is "
+            f"{settings.evaluate_every}: set it to 1"
+        )
 
 
 def _plan(recipe: tuple[Stage, ...], epochs: int) -> list[tuple[Stage, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from torch import nn
 
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.recipe import stage_epochs
+from frugalmtl.core.seeding import derive_seed
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset, Loader, Transform, augmentation
 from frugalmtl.deploy import plan_encoder
@@ -19,6 +21,7 @@ from frugalmtl.engine import make_fabric, train
 from frugalmtl.engine.checkpoint import load_matching_weights
 from frugalmtl.engine.logging import require_tensorboard
 from frugalmtl.engine.regime import check_groups
+from frugalmtl.engine.trainer import check_balancer
 from frugalmtl.evaluation.evaluator import evaluate
 from frugalmtl.experiment import processes
 from frugalmtl.experiment.build import Built, build, build_dataset
@@ -66,7 +69,11 @@ def train_run(
     if fabric.is_global_zero:
         dataset.prepare(["train", config.evaluate_split] if settings.evaluate_every else ["train"])
     fabric.barrier()
-    loader = make_loader(built, dataset, "train", config, rank=fabric.global_rank, world_size=fabric.world_size)
+    stream = partial(
+        make_loader, built, dataset, "train", config, rank=fabric.global_rank, world_size=fabric.world_size
+    )
+    loader = stream()
+    second = stream(seed=derive_seed(config.seed, "second stream")) if built.balancer.needs_validation_stream else None
     run = Run.create(folder, config, built) if fabric.is_global_zero else Run(folder, config)
     console = Console(stderr=True)
     if title and fabric.is_global_zero:
@@ -86,6 +93,7 @@ def train_run(
         fabric=fabric,
         evaluate=_evaluation(built, dataset, config, fabric.global_rank, fabric.world_size),
         seed=config.seed,
+        validation=second,
         identity={key: value for key, value in as_plain(config).items() if key not in (*FREE, "train")},
     )
     return run
@@ -104,6 +112,7 @@ def check_training(config: Experiment, built: Built, dataset: Dataset) -> None:
     for stage, epochs in zip(recipe, stage_epochs(recipe, config.train.epochs), strict=True):
         encoder.check_stage(stage.name, epochs)
     check_groups(built.model, recipe, config.train)
+    check_balancer(built.balancer, config.train)
     timed = encoder.target_latency_ms is not None
     if timed and config.train.devices != 1:
         raise UserError(f"a budget in milliseconds needs one training process, but devices is {config.train.devices}")
@@ -122,8 +131,9 @@ def make_loader(
     rank: int = 0,
     world_size: int = 1,
     training: bool = True,
+    seed: int | None = None,
 ) -> Loader:
-    """Batches of one split as the experiment's network takes them."""
+    """Batches of one split as the experiment's network takes them; by the experiment's seed unless another is given."""
     transform = Transform(
         built.tasks,
         built.image_size,
@@ -137,7 +147,7 @@ def make_loader(
         dataset.split(split),
         transform,
         batch_size=config.train.batch_size,
-        seed=config.seed,
+        seed=config.seed if seed is None else seed,
         evaluation=not training,
         workers=config.train.workers,
         rank=rank,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -57,10 +57,12 @@ class Criterion:
             spec = LOSSES.check(task.loss)
             self.losses[task.name] = partial(LOSSES.get(spec.name), **spec.args)
 
-    def __call__(self, predictions: Predictions, batch: Batch) -> TaskLosses:
-        """Predictions and labels of one batch -> losses, in the order of the tasks."""
+    def __call__(self, predictions: Predictions, batch: Batch, tasks: Collection[str] | None = None) -> TaskLosses:
+        """Predictions and labels of one batch -> losses (of ``tasks``, if given), in the order of the tasks."""
         result = TaskLosses({})
         for name, loss in self.losses.items():
+            if tasks is not None and name not in tasks:
+                continue
             parts = {name: predictions.by_task[name]} if name in predictions.by_task else {}
             parts |= {f"{name}@{key}": raw[name] for key, raw in predictions.auxiliary.items() if name in raw}
             if not parts:

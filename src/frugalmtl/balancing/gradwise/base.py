@@ -4,68 +4,143 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
+import torch
 from torch import Tensor
 
+from frugalmtl.balancing._report import compared
 from frugalmtl.balancing._sharing import refuse_hidden_sharing
-from frugalmtl.balancing.base import Balancer, Pass, Weights, fixed_weights
-from frugalmtl.balancing.gradients import RepresentationCut, backward_at_parameters, backward_at_representation
+from frugalmtl.balancing.base import Balance, Balancer, Normalise, Pass, Weights, check_choice, fixed_weights, rescaled
+from frugalmtl.balancing.gradients import Level, RepresentationCut, TaskGradients, take_gradients
+from frugalmtl.core.distributed import average, broadcast
 from frugalmtl.model import Cut
 from frugalmtl.tasks import Task
 
-Level = Literal["representation", "parameters"]
-
 
 class GradientBalancer(Balancer):
-    """A balancer that aggregates one gradient per task; see :mod:`frugalmtl.balancing.gradients` for where they are
-    taken.
+    """A balancer that makes one direction of a gradient per task; :mod:`frugalmtl.balancing.gradients` says where they
+    are taken.
 
-    Parameters that only one task uses get the gradient of its weighted loss. With accumulated batches, every batch is
-    aggregated by itself and the directions are averaged.
+    Parameters that only one task uses, heads above all, get the gradient of its (fixed-weighted) loss as it is.
+    Gradients of accumulated batches and of several processes are those of the joint batch.
 
     Args:
         tasks: the tasks.
-        gradients_at: ``"representation"`` (about the cost of one backward pass) or ``"parameters"`` (T passes).
+        gradients_at: ``"representation"`` (about the cost of one backward pass), ``"parameters"`` (T passes) or
+            ``"parameters_batched"`` (the same, all tasks side by side).
         weights: fixed weights that multiply the losses before any gradient is taken.
+        normalise: see :data:`~frugalmtl.balancing.base.Normalise`.
+
+    Attributes:
+        levels: where the method may take gradients.
 
     Raises:
-        UserError: a weight for an unknown task, or below 0.
+        UserError: a weight for an unknown task, or below 0, or a level at which the method is not defined.
     """
 
     explicit_reduction: ClassVar[bool] = True
+    levels: ClassVar[tuple[Level, ...]] = ("representation", "parameters", "parameters_batched")
 
-    def __init__(self, tasks: Sequence[Task], gradients_at: Level, weights: Weights) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], gradients_at: Level, weights: Weights, normalise: Normalise = None
+    ) -> None:
         super().__init__(tasks)
+        check_choice("gradients_at", gradients_at, self.levels)
         self.gradients_at = gradients_at
         self.weights = fixed_weights(tasks, weights)
+        self.normalise = normalise
         self._checked = False
+        self._gradients: TaskGradients | None = None
+        self._losses: list[Tensor] = []
 
     @abstractmethod
-    def aggregate(self, gradients: Tensor) -> Tensor:
-        """Gradients ``[T, N]`` -> direction ``[N]``."""
+    def direct(self, gradients: TaskGradients, losses: Tensor) -> Balance:
+        """Let the direction reach the shared parameters.
+
+        Args:
+            gradients: of the whole step; :meth:`TaskGradients.push` or :meth:`TaskGradients.put` uses them up.
+            losses: of the joint batch, fixed-weighted, ``[T]``, float64, on the CPU.
+        """
 
     def cut(self) -> Cut | None:
-        """The cut at the shared representation, if gradients are taken there."""
-        return RepresentationCut() if self.gradients_at == "representation" else None
+        """The cut at the shared representation."""
+        return RepresentationCut()
 
     def enter_epoch(self, epoch: int, epochs: int) -> None:
         """A new stage may have changed what the tasks share: look again."""
         super().enter_epoch(epoch, epochs)
-        self._checked = False
+        self._checked, self._gradients, self._losses = False, None, []
 
-    def backward(self, step: Pass) -> dict[str, Tensor | float]:
-        """Aggregate the gradients of the weighted losses.
+    def backward(self, step: Pass) -> Balance:
+        """Take the gradients of one batch; with the last one, let the direction reach the shared parameters.
 
         Raises:
             UserError: gradients are taken at the representation, but the encoder's tasks do not share one.
         """
         losses = [loss * self.weights[name] for name, loss in step.losses.items()]
-        if self.gradients_at == "parameters":
-            backward_at_parameters(step, losses, self.aggregate)
-            return dict(self.weights)
-        if not self._checked:
+        if self.gradients_at == "representation" and not self._checked:
             refuse_hidden_sharing(step, losses)
             self._checked = True
-        backward_at_representation(step, losses, self.aggregate)
-        return dict(self.weights)
+        gradients = self._gradients = self._gradients or take_gradients(self.gradients_at)
+        gradients.add(step, losses)
+        self._losses.append(torch.stack([loss.detach() for loss in losses]).double() * (step.scale / step.loss_scale))
+        if not step.last:
+            return Balance()
+        joint = average(torch.stack(self._losses).sum(dim=0)).cpu()
+        self._gradients, self._losses = None, []
+        return self.direct(gradients, joint)
+
+
+class WeightingBalancer(GradientBalancer):
+    """A gradient balancer whose direction is ``sum_t a_t g_t`` with weights that depend on the inner products of the
+    gradients alone (and on the losses).
+
+    Only these ``T x T`` numbers are compared, so gradients are never copied into one matrix. Weights are found on the
+    CPU in float64 from gradients divided by their root mean square norm, so methods need no thresholds that depend on
+    the scale of losses. A task without a label in the joint batch (its loss and its gradient are exactly 0) is left
+    out. With several processes the first one's weights count.
+    """
+
+    @abstractmethod
+    def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        """Inner products ``[T, T]`` and losses ``[T]`` -> weights ``[T]``; float64, on the CPU.
+
+        Args:
+            gramian: ``g_i . g_j``, divided by the mean of its diagonal; positive semi-definite up to rounding.
+            losses: fixed-weighted.
+        """
+
+    def solve(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        """Weights ``[T]`` of gradients of any scale, rescaled as :attr:`normalise` says.
+
+        Where no gradient is there, or one is not finite, there is no direction to find: weights are then 1 (or 1 / T),
+        which carries the gradients on to the loss scaler or the engine's guard as they are.
+        """
+        count = len(losses)
+        even = torch.full((count,), 1.0 / count if self.scale == "mean" else 1.0, dtype=torch.float64)
+        size = gramian.diagonal().mean()
+        if not bool(gramian.isfinite().all()) or size == 0:
+            return rescaled(even, self.normalise)
+        there = (losses != 0) | (gramian.diagonal() != 0)
+        weights = torch.zeros_like(even)
+        weights[there] = self.weigh(gramian[there][:, there] / gramian.diagonal()[there].mean(), losses[there]).double()
+        return rescaled(weights, self.normalise)
+
+    def aggregate(self, gradients: Tensor, losses: Tensor | None = None) -> Tensor:
+        """Gradients ``[T, N]`` (and losses ``[T]``; 1 if not given) -> direction ``[N]``."""
+        matrix = gradients.double()
+        given = torch.ones(len(matrix)) if losses is None else losses
+        direction = self.solve((matrix @ matrix.T).cpu(), given.double().cpu()).to(matrix.device) @ matrix
+        return direction.to(gradients.dtype)
+
+    def direct(self, gradients: TaskGradients, losses: Tensor) -> Balance:
+        """Weigh the gradients, let their sum reach the shared parameters."""
+        gramian = gradients.gramian()
+        weights = self.solve(gramian, losses)
+        broadcast([weights])
+        gradients.push(weights.tolist())
+        fixed = list(self.weights.values())
+        return compared(
+            self.task_names, gramian, [weight * own for weight, own in zip(weights.tolist(), fixed, strict=True)], fixed
+        )

@@ -3,34 +3,88 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
-from frugalmtl.balancing.base import Balancer, Pass
+from frugalmtl.balancing._report import compared
+from frugalmtl.balancing._sharing import hides_sharing
+from frugalmtl.balancing.base import Balance, Balancer, Normalise, Pass, Weights, fixed_weights, rescaled
+from frugalmtl.balancing.gradients import TaskGradients, take_gradients
+from frugalmtl.tasks import Task
 
 
 class LossBalancer(Balancer):
-    """A balancer whose update is the gradient of one scalar made from the losses.
+    """A balancer whose update is the gradient of ``sum_t w_t L_t`` with weights that follow the losses.
 
     On several processes it runs under DistributedDataParallel; where losses are means over equally many labels per
-    process, the update equals that of one process with the joint batch.
+    process, the update equals that of one process with the joint batch. Accumulated batches are weighted each by
+    itself.
+
+    Args:
+        tasks: the tasks.
+        weights: fixed weights that multiply the losses before the method sees them.
+        normalise: see :data:`~frugalmtl.balancing.base.Normalise`.
+
+    Raises:
+        UserError: a weight for an unknown task, or below 0.
     """
 
+    def __init__(self, tasks: Sequence[Task], weights: Weights = "uniform", normalise: Normalise = None) -> None:
+        super().__init__(tasks)
+        self.weights = fixed_weights(tasks, weights)
+        self.normalise = normalise
+        self._gradients: TaskGradients | None = None
+
     @abstractmethod
-    def combine(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """Unweighted losses -> the scalar to minimise, and the weights per task for the log."""
+    def weigh(self, losses: Tensor) -> Tensor:
+        """Fixed-weighted losses ``[T]`` (detached, float32 or better) -> weights ``[T]``.
 
-    def backward(self, step: Pass) -> dict[str, Tensor | float]:
-        """One ordinary backward pass of the combined loss plus the penalty."""
-        total, weights = self.combine(step.losses)
+        A loss of exactly 0 says that the task has no label in the batch. Weights that depend on trainable parameters of
+        the balancer carry their graph; the gradient of ``sum_t w_t L_t + regulariser()`` reaches those parameters.
+        """
+
+    def regulariser(self, losses: Tensor) -> Tensor | None:
+        """A term of the objective that depends on the balancer's own parameters alone; argument as in :meth:`weigh`."""
+        return None
+
+    def backward(self, step: Pass) -> Balance:
+        """One ordinary backward pass of the weighted sum plus the penalty.
+
+        Where gradients are to be measured, those of the tasks are taken apart instead (at the representation where the
+        tasks meet in one, else at the parameters), and their weighted sum goes on.
+        """
+        names = list(step.losses)
+        fixed = torch.tensor([self.weights[name] for name in names])
+        values = torch.stack([loss.detach() for loss in step.losses.values()])
+        values = values * fixed.to(values)
+        weights = self.weigh(values)
+        self._own_backward(step, weights, values)
+        final = rescaled(weights.detach(), self.normalise) * fixed.to(values)
+        balance = Balance({name: weight.detach() for name, weight in zip(names, final, strict=True)})
+        weighted = [loss * weight for loss, weight in zip(step.losses.values(), final, strict=True)]
+        if step.measure:
+            return self._measured(step, weighted, final) or balance
+        total = torch.stack(weighted).sum()
         step.backward(total if step.penalty is None else total + step.penalty)
-        return weights
+        return balance
 
+    def _own_backward(self, step: Pass, weights: Tensor, values: Tensor) -> None:
+        regulariser = self.regulariser(values)
+        terms = [] if not weights.requires_grad else [(weights * values).sum()]
+        terms += [] if regulariser is None else [regulariser]
+        if terms:
+            torch.autograd.backward(torch.stack(terms).sum() * step.scale)
 
-def weighted_sum(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
-    """``sum_t w_t L_t``."""
-    terms = [losses[name] * weights[name] for name in losses]
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
+    def _measured(self, step: Pass, losses: Sequence[Tensor], weights: Tensor) -> Balance | None:
+        if self._gradients is None:
+            self._gradients = take_gradients("parameters" if hides_sharing(step, losses) else "representation")
+        self._gradients.add(step, losses)
+        if not step.last:
+            return None
+        gradients, self._gradients = self._gradients, None
+        gramian = gradients.gramian()
+        gradients.push([1.0] * len(losses))
+        factors = weights.tolist()
+        return compared(list(step.losses), gramian, factors, factors)

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from frugalmtl.balancing.base import fixed_weights
-from frugalmtl.balancing.losswise.base import LossBalancer, weighted_sum
+from frugalmtl.balancing.losswise.base import LossBalancer
 from frugalmtl.tasks import Task
 
 
@@ -19,15 +19,24 @@ class Fixed(LossBalancer):
         tasks: the tasks.
         weights: weight per task; tasks that are not named keep the weight of the protocol (:attr:`Task.weight`;
             Vandenhende et al. 2021, sec. 4.1); ``"uniform"`` is 1 for all.
+        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``).
 
     Raises:
         UserError: a weight for an unknown task, or below 0.
     """
 
-    def __init__(self, tasks: Sequence[Task], *, weights: dict[str, float] | Literal["uniform"] | None = None) -> None:
-        super().__init__(tasks)
-        self.weights = fixed_weights(tasks, weights)
+    scale = "free"
 
-    def combine(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """Weighted sum."""
-        return weighted_sum(losses, self.weights), dict(self.weights)
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        *,
+        weights: dict[str, float] | Literal["uniform"] | None = None,
+        normalise: Literal["sum", "mean"] | None = None,
+    ) -> None:
+        super().__init__(tasks, "uniform", normalise)
+        self.constants = fixed_weights(tasks, weights)
+
+    def weigh(self, losses: Tensor) -> Tensor:
+        """The fixed weights."""
+        return losses.new_tensor(list(self.constants.values()))

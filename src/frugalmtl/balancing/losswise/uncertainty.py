@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.balancing.base import fixed_weights
 from frugalmtl.balancing.losswise.base import LossBalancer
 from frugalmtl.tasks import Task
 
@@ -25,10 +24,14 @@ class Uncertainty(LossBalancer):
         form: ``"survey"`` or ``"kendall"``, as above.
         init: initial s (the survey and Kendall: 0).
         weights: fixed weights w that go before; 1 unless given.
+        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``); the variances learn from
+            the objective above all the same.
 
     Raises:
         UserError: a weight for an unknown task, or below 0.
     """
+
+    scale = "free"
 
     def __init__(
         self,
@@ -37,22 +40,23 @@ class Uncertainty(LossBalancer):
         form: Literal["survey", "kendall"] = "survey",
         init: float = 0.0,
         weights: dict[str, float] | Literal["uniform"] | None = "uniform",
+        normalise: Literal["sum", "mean"] | None = None,
     ) -> None:
-        super().__init__(tasks)
-        base = fixed_weights(tasks, weights)
-        factors = [1.0 if form == "kendall" and task.label_type == "classes" else 0.5 for task in tasks]
-        self.factors = {task.name: base[task.name] * factor for task, factor in zip(tasks, factors, strict=True)}
+        super().__init__(tasks, weights, normalise)
+        self.factors = [1.0 if form == "kendall" and task.label_type == "classes" else 0.5 for task in tasks]
         self.log_variance = nn.ParameterDict({task.name: nn.Parameter(torch.tensor(float(init))) for task in tasks})
 
-    def combine(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """Losses divided by the variances, plus the logarithms that keep those small.
+    def weigh(self, losses: Tensor) -> Tensor:
+        """``c_t exp(-s_t)``."""
+        return torch.exp(-self._log_variances()) * losses.new_tensor(self.factors)
 
-        A task without labels in the batch (its loss is exactly 0) leaves its variance alone; the logarithm by itself
-        would
-        shrink it, and raise the weight of a rarely labelled task without end (our choice; the paper has full labels).
+    def regulariser(self, losses: Tensor) -> Tensor:
+        """``sum_t s_t / 2``, which keeps the variances small.
+
+        A task without labels in the batch leaves its variance alone; the logarithm by itself would shrink it, and raise
+        the weight of a rarely labelled task without end (our choice; the paper has full labels).
         """
-        weights = {name: self.factors[name] * torch.exp(-self.log_variance[name]) for name in losses}
-        terms = [
-            weights[name] * loss + 0.5 * self.log_variance[name] * (loss.detach() != 0) for name, loss in losses.items()
-        ]
-        return torch.stack(terms).sum(), {name: weight.detach() for name, weight in weights.items()}
+        return (0.5 * self._log_variances() * (losses != 0)).sum()
+
+    def _log_variances(self) -> Tensor:
+        return torch.stack([self.log_variance[name] for name in self.task_names])

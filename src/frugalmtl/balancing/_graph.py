@@ -1,0 +1,40 @@
+"""What lies behind a tensor in the graph of autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from torch import Tensor
+
+
+def reached(tensors: Iterable[Tensor]) -> set[int]:
+    """Ids of the leaves that a backward pass from ``tensors`` would reach."""
+    return {id(node.variable) for node in nodes(tensors) if hasattr(node, "variable")}
+
+
+def share_nodes(tensors: Sequence[Tensor]) -> bool:
+    """Whether two of the tensors have an operation in common, so that going back from one must keep it for the other.
+
+    Leaves that both reach do not count: they hold nothing that a backward pass would give free.
+    """
+    seen: set[Any] = set()
+    for tensor in tensors:
+        own = {node for node in nodes([tensor]) if not hasattr(node, "variable")}
+        if seen & own:
+            return True
+        seen |= own
+    return False
+
+
+def nodes(tensors: Iterable[Tensor]) -> Iterator[Any]:
+    """Every operation and leaf behind the tensors, each once."""
+    stack = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        yield node
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                stack.append(following)
