@@ -16,6 +16,7 @@ SECTIONS = [{"name": name} for name in BALANCERS.names()] + [
     {"name": name, "gradients_at": "parameters"}
     for name in BALANCERS.names()
     if "gradients_at" in BALANCERS.schema(name)
+    and "parameters" in getattr(BALANCERS.get(name), "levels", ("parameters",))
 ]
 IDS = ["-".join(map(str, section.values())) for section in SECTIONS]
 
@@ -66,7 +67,20 @@ def test_one_task_alone_trains(section: dict[str, str]) -> None:
 @pytest.mark.parametrize("section", SECTIONS, ids=IDS)
 def test_facts_are_stated(section: dict[str, str]) -> None:
     balancer: Balancer = BALANCERS.build(section, tasks())
-    assert balancer.scale in {"sum", "mean"}
+    assert balancer.scale in {"sum", "mean", "free"}
     assert isinstance(balancer.explicit_reduction, bool)
     assert (balancer.cut() is None) or balancer.explicit_reduction
     assert BALANCERS.describe(section["name"])
+
+
+@pytest.mark.parametrize("normalise", [None, "sum", "mean"])
+@pytest.mark.parametrize("section", SECTIONS, ids=IDS)
+def test_weights_add_up_to_what_is_stated(section: dict[str, str], normalise: str | None) -> None:
+    if "normalise" not in BALANCERS.schema(section["name"]):
+        pytest.fail(f"{section['name']} has no option 'normalise'")
+    balancer: Balancer = BALANCERS.build({**section, "normalise": normalise}, tasks())
+    wanted = normalise or balancer.scale
+    for seed in range(3):
+        _, weights = step(build_model(), balancer, build_batch(seed, holes=False))
+        total = sum(float(weight) for weight in weights.values())
+        assert wanted == "free" or total == pytest.approx({"sum": len(tasks()), "mean": 1.0}[wanted], rel=1e-5)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.recipe import ParameterGroup
 from frugalmtl.core.registry import Registry
 from frugalmtl.core.types import Batch, Scores
 from frugalmtl.model import Cut
@@ -115,6 +116,17 @@ class Balancer(nn.Module, ABC):
     def __init__(self, tasks: Sequence[Task]) -> None:
         super().__init__()
         self.task_names = tuple(task.name for task in tasks)
+
+    def attach(self, model: nn.Module) -> None:
+        """Called once, with the model that will be trained: layers of the method's own learn their sizes here.
+
+        Raises:
+            UserError: the method cannot balance this model.
+        """
+
+    def groups(self) -> tuple[ParameterGroup, ...]:
+        """Trainable parameters of the balancer, by their names in it, that are optimised differently."""
+        return ()
 
     def choose(self) -> tuple[str, ...] | None:
         """The tasks that the next optimiser step is for; None for all. Called once before each step."""

@@ -22,7 +22,7 @@ class Means:
 
     def __init__(self, sums: Mapping[str, Tensor] | None = None, counts: Mapping[str, int] | None = None) -> None:
         self._sums = dict(sums or {})
-        self._counts = dict(counts or {})
+        self._counts = {key: int(count) for key, count in (counts or {}).items()}
 
     def add(self, kind: str, values: Mapping[str, Tensor | float]) -> None:
         """Count the values of one step; nothing waits for the device."""

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from frugalmtl.balancing import Balancer
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.engine.optimizer_set import OptimizerSet
@@ -85,26 +86,23 @@ def check_groups(model: nn.Module, recipe: Sequence[Stage], settings: TrainSetti
         left = [name for name in left if name not in matched]
 
 
-def build_optimizer(model: nn.Module, balancer: nn.Module, stage: Stage, settings: TrainSettings) -> OptimizerSet:
+def build_optimizer(model: nn.Module, balancer: Balancer, stage: Stage, settings: TrainSettings) -> OptimizerSet:
     """The stage's own optimisers: the run's, then one for each group that names its own.
 
     The settings' ``lr_factors`` act on what no group of the stage matches.
     Every group remembers its base rate, ``lr * lr_factor``, and whether it is ``scheduled``. The balancer's parameters
-    form a group of their own, with the run's optimiser at its plain rate and without weight decay. A group without
-    parameters (all frozen, or matched before) is left out.
+    form groups of their own, with the run's optimiser at its plain rate and without weight decay unless the balancer
+    says otherwise. A group without parameters (all frozen, or matched before) is left out.
 
     Raises:
         UserError: an argument of an optimiser is out of range.
     """
-    groups = (*stage.groups, *(ParameterGroup(pattern, factor) for pattern, factor in settings.lr_factors.items()))
-    buckets: list[list[nn.Parameter]] = [[] for _ in range(len(groups) + 1)]
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            matches = (i for i, group in enumerate(groups) if fnmatchcase(name, group.pattern))
-            buckets[next(matches, -1)].append(parameter)
-    common: list[dict[str, Any]] = [{"params": buckets[-1], "lr_factor": 1.0, "scheduled": True}]
+    factors = (ParameterGroup(pattern, factor) for pattern, factor in settings.lr_factors.items())
+    sorted_out = _sorted_out(model, (*stage.groups, *factors, ParameterGroup("*")))
+    sorted_out += _sorted_out(balancer, (*balancer.groups(), ParameterGroup("*", weight_decay=0.0)))
+    common: list[dict[str, Any]] = []
     sections: list[tuple[Mapping[str, Any], list[dict[str, Any]]]] = [(settings.optimizer, common)]
-    for group, parameters in zip(groups, buckets, strict=False):
+    for group, parameters in sorted_out:
         entry = {"params": parameters, "lr_factor": group.lr_factor, "scheduled": group.scheduled}
         if group.weight_decay is not None:
             entry["weight_decay"] = group.weight_decay
@@ -112,13 +110,23 @@ def build_optimizer(model: nn.Module, balancer: nn.Module, stage: Stage, setting
             common.append(entry)
         else:
             sections.append((group.optimizer, [entry]))
-    own = [parameter for parameter in balancer.parameters() if parameter.requires_grad]
-    common.append({"params": own, "lr_factor": 1.0, "scheduled": True, "weight_decay": 0.0})
-    filled = [(section, [entry for entry in entries if entry["params"]]) for section, entries in sections]
-    optimizer = OptimizerSet([OPTIMIZERS.build(section, entries) for section, entries in filled if entries])
+    optimizer = OptimizerSet([OPTIMIZERS.build(section, entries) for section, entries in sections if entries])
     for item in optimizer.param_groups:
         item["base_lr"] = item["lr"] * item["lr_factor"]
     return optimizer
+
+
+def _sorted_out(module: nn.Module, groups: Sequence[ParameterGroup]) -> list[tuple[ParameterGroup, list[nn.Parameter]]]:
+    """The trainable parameters of a module by the first group that matches them; the last group, which matches the
+    rest, comes first, and groups that get none are left out.
+    """
+    buckets: list[list[nn.Parameter]] = [[] for _ in groups]
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            place = next(index for index, group in enumerate(groups) if fnmatchcase(name, group.pattern))
+            buckets[place].append(parameter)
+    pairs = [*zip(groups, buckets, strict=True)]
+    return [(group, bucket) for group, bucket in (pairs[-1], *pairs[:-1]) if bucket]
 
 
 class Rates:

@@ -213,8 +213,9 @@ class Run:
             position = Progress(epoch * self.steps_per_epoch + step, epochs * self.steps_per_epoch, epoch, epochs)
             factor = self.rates.apply(stepper.raw_optimizer, position)
             self.model.enter_step(position.step / position.steps)
-            every = self.settings.interference_every
-            measure = every > 0 and self.steps % every == 0
+            if self._every(self.settings.affinity_every):
+                self.means.add("affinity", stepper.lookahead(batches))
+            measure = self._every(self.settings.interference_every)
             report = stepper(batches, self.steps, validation=more[0] if more else (), measure=measure)
             self.steps += 1
             count_report(self.means, report)
@@ -228,6 +229,9 @@ class Run:
                 self._save_running(stepper, index, epoch, step + 1)
             if self.on_step is not None:
                 self.on_step(self.steps)
+
+    def _every(self, steps: int) -> bool:
+        return steps > 0 and self.steps % steps == 0
 
     def _batches(self, loader: EpochLoader, epoch: int, start: int) -> Iterator[list[Batch]]:
         """The batches of every step of an epoch from step ``start`` on."""

@@ -43,6 +43,8 @@ class TrainSettings:
         interference_every: optimiser steps between two comparisons of the tasks' gradients (norms, cosines), which the
             log and the report show; 0 compares only where the balancer does so anyway. Costs little where the tasks
             meet in a shared representation, and a backward pass per task where they do not.
+        affinity_every: optimiser steps between two measurements of inter-task affinity: what a step for one task does
+            to the losses of the others. Each costs T + 1 forward and T backward passes; 0 never measures.
         evaluate_every: epochs between two evaluations; 0 never evaluates during training.
         tensorboard: write TensorBoard events beside the log.
         progress: ``"auto"`` shows a bar on a terminal and nothing elsewhere, ``"plain"`` prints a line per epoch.
@@ -71,6 +73,7 @@ class TrainSettings:
     checkpoint_every: int = 0
     evaluate_every: int = 0
     interference_every: int = 0
+    affinity_every: int = 0
     tensorboard: bool = False
     progress: Literal["auto", "plain", "off"] = "auto"
     deterministic: bool = False
@@ -79,7 +82,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "devices", "log_every"):
             positive(name, getattr(self, name))
-        for name in ("warmup_steps", "workers", "checkpoint_every", "evaluate_every", "interference_every"):
+        counts = "warmup_steps workers checkpoint_every evaluate_every interference_every affinity_every"
+        for name in counts.split():
             if getattr(self, name) < 0:
                 raise UserError(f"{name} must be 0 or more, but got {getattr(self, name)!r}")
         if self.clip_norm is not None:

@@ -16,6 +16,7 @@ from frugalmtl.core.distributed import average_gradients, process_count
 from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Batch, Predictions
 from frugalmtl.engine.guards import require_finite
+from frugalmtl.engine.lookahead import affinities
 from frugalmtl.engine.regime import still_statistics
 from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel
@@ -108,6 +109,10 @@ class Stepper:
         self.optimizer.step()
         self.balancer.after_step(context)
         return report
+
+    def lookahead(self, batches: Sequence[Batch]) -> dict[str, float]:
+        """Inter-task affinity now, on these batches; nothing moves."""
+        return affinities(self.model, self._losses, [self._placed(batch) for batch in batches], self.raw_optimizer)
 
     def _placed(self, batch: Batch) -> Batch:
         batch = batch.to(self.fabric.device, non_blocking=True)

@@ -179,8 +179,10 @@ def build(config: Experiment, dataset: Dataset | None = None, *, tasks: tuple[Ta
     names = tuple(task.name for task in tasks)
     encoder = ENCODERS.build(config.encoder, backbone, names)
     decoder = DECODERS.build(config.decoder, encoder.channels, encoder.strides, tasks)
+    model = MultiTaskModel(encoder, decoder, tasks)
     balancer: Balancer = BALANCERS.build(config.balancer, tasks)
-    return Built(tasks, backbone, MultiTaskModel(encoder, decoder, tasks), balancer, size)
+    balancer.attach(model)
+    return Built(tasks, backbone, model, balancer, size)
 
 
 def _image_size(config: Experiment, dataset: Dataset | None, backbone: Backbone) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -10,27 +11,42 @@ import torch
 from torch import Tensor
 
 from frugalmtl.backbones.timm import Timm
-from frugalmtl.balancing import Pass
-from frugalmtl.balancing.gradients import RepresentationCut
+from frugalmtl.balancing import Balance, Pass, RepresentationCut
+from frugalmtl.balancing.gradients import TaskGradients
 from frugalmtl.balancing.gradwise.base import GradientBalancer
+from frugalmtl.balancing.gradwise.pcgrad import PCGrad
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.types import Batch
 from frugalmtl.decoders import DECODERS
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.losses import task_losses
 from frugalmtl.model import MultiTaskModel
 from tests.unit.engine.standins import build_batch, build_model, tasks
 
+LEVELS = ["representation", "parameters", "parameters_batched"]
+
 
 class Recording(GradientBalancer):
-    """Sums the gradients and remembers them."""
+    """Sums the gradients and remembers them, one row per task, without the loss scale."""
 
-    def __init__(self, gradients_at: Any, weights: Any = None) -> None:
+    def __init__(self, gradients_at: Any, weights: Any = "uniform") -> None:
         super().__init__(tasks(), gradients_at, weights)
         self.seen: list[Tensor] = []
+        self.gramians: list[Tensor] = []
 
-    def aggregate(self, gradients: Tensor) -> Tensor:
-        self.seen.append(gradients)
-        return gradients.sum(dim=0)
+    def direct(self, gradients: TaskGradients, losses: Tensor) -> Balance:
+        rows = []
+        for task in range(len(losses)):
+            parts = [
+                torch.zeros_like(tensor) if place.rows[task][index] is None else place.rows[task][index]
+                for place in gradients.places()
+                for index, tensor in enumerate(place.tensors)
+            ]
+            rows.append(torch.cat([part.reshape(-1) for part in parts]) if parts else torch.zeros(0))
+        self.seen.append(torch.stack(rows) / gradients.loss_scale)
+        self.gramians.append(gradients.gramian())
+        gradients.push([1.0] * len(losses))
+        return Balance(dict(self.weights))
 
 
 def real(encoder: str) -> MultiTaskModel:
@@ -57,7 +73,7 @@ def backward(model: MultiTaskModel, balancer: GradientBalancer, *, scale: float 
     predictions = model(_image(model), cut)
     losses = _losses(model, predictions, batch)
     extra = _penalty(model, predictions) if penalty else None
-    balancer.backward(Pass(model, losses, extra, cut, lambda loss: (loss * scale).backward(), scale))
+    balancer.backward(Pass(model, losses, extra, cut, lambda loss: (loss * scale).backward(), scale, scale))
 
 
 def _image(model: MultiTaskModel) -> Tensor:
@@ -94,7 +110,7 @@ def take(model: MultiTaskModel) -> dict[str, Tensor | None]:
 
 
 @pytest.mark.parametrize("penalty", [False, True])
-@pytest.mark.parametrize("level", ["representation", "parameters"])
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", MODELS)
 def test_summed_gradients_are_those_of_a_plain_backward_pass(name: str, level: str, penalty: bool) -> None:
     model = MODELS[name]().double().eval()
@@ -110,13 +126,13 @@ def test_summed_gradients_are_those_of_a_plain_backward_pass(name: str, level: s
             torch.testing.assert_close(found[key], gradient, rtol=1e-9, atol=1e-12, msg=key)
 
 
-@pytest.mark.parametrize("level", ["representation", "parameters"])
+@pytest.mark.parametrize("level", LEVELS)
 def test_aggregators_see_one_unscaled_row_per_weighted_task(level: str) -> None:
     model = build_model("shared", dropout=0.0).eval().double()
     plainly, scaled, weighted = (
         Recording(level, "uniform"),
         Recording(level, "uniform"),
-        Recording(level, {"depth": 3.0}),
+        Recording(level, {"segmentation": 1.0, "depth": 3.0, "edges": 1.0}),
     )
     backward(model, plainly)
     expected = take(model)
@@ -124,32 +140,70 @@ def test_aggregators_see_one_unscaled_row_per_weighted_task(level: str) -> None:
     for key, gradient in take(model).items():
         torch.testing.assert_close(gradient, 1024.0 * expected[key], msg=key)
     torch.testing.assert_close(scaled.seen[0], plainly.seen[0])
+    torch.testing.assert_close(scaled.gramians[0], plainly.seen[0] @ plainly.seen[0].T)
     backward(model, weighted)
     assert plainly.seen[0].shape[0] == 3
     torch.testing.assert_close(weighted.seen[0][1], 3.0 * plainly.seen[0][1])
 
 
-def test_parameters_of_one_task_are_not_aggregated() -> None:
-    model, balancer = build_model("apart", dropout=0.0).double(), Recording("parameters")
+@pytest.mark.parametrize("level", LEVELS[1:])
+def test_parameters_of_one_task_are_not_aggregated(level: str) -> None:
+    model, balancer = build_model("apart", dropout=0.0).double(), Recording(level)
     backward(model, balancer)
-    assert balancer.seen == []
+    assert balancer.seen[0].shape[1] == 0
     shared = build_model("shared", dropout=0.0).double()
     backward(shared, balancer)
-    assert balancer.seen[0].shape[1] == sum(parameter.numel() for parameter in shared.encoder.parameters())
+    assert balancer.seen[1].shape[1] == sum(parameter.numel() for parameter in shared.encoder.parameters())
 
 
-def test_gradients_accumulate_over_passes() -> None:
-    model = build_model("shared", dropout=0.0).eval().double()
-    for level in ("representation", "parameters"):
-        backward(model, Recording(level))
-        once = take(model)
-        backward(model, Recording(level))
-        backward(model, Recording(level))
-        for key, gradient in take(model).items():
-            torch.testing.assert_close(gradient, 2 * once[key], msg=key)
+@pytest.mark.parametrize("name", ["shared", "stitched", "hard_sharing", "cross_stitch"])
+def test_side_by_side_equals_one_by_one(name: str) -> None:
+    seen = []
+    fresh = (build_model(name, dropout=0.0) if name in ("shared", "stitched") else MODELS[name]()).double().eval()
+    fresh.enter_stage("together")
+    for level in LEVELS[1:]:
+        model = deepcopy(fresh)
+        balancer = Recording(level)
+        backward(model, balancer, penalty=True)
+        seen.append((balancer.seen[0], take(model)))
+    torch.testing.assert_close(seen[0][0], seen[1][0], rtol=1e-9, atol=1e-12)
+    for key, gradient in seen[0][1].items():
+        torch.testing.assert_close(seen[1][1][key], gradient, rtol=1e-9, atol=1e-12, msg=key)
 
 
-@pytest.mark.parametrize("level", ["representation", "parameters"])
+@pytest.mark.parametrize("balancer", ["recording", "pcgrad"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_accumulated_batches_count_as_one(level: str, balancer: str) -> None:
+    """Two batches of two images against one of four: what goes back is the same, not an average of two directions."""
+
+    def make() -> GradientBalancer:
+        # Two tasks that count leave PCGrad one order of projections.
+        weights = {"segmentation": 1.0, "depth": 1.0, "edges": 0.0}
+        return Recording(level) if balancer == "recording" else PCGrad(tasks(), gradients_at=level, weights=weights)
+
+    images = torch.rand(4, 3, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    batch = build_batch(1, 4, holes=False)
+    found = []
+    for parts in ([slice(0, 4)], [slice(0, 2), slice(2, 4)]):
+        model, chosen, scale = build_model("shared", dropout=0.0).double().eval(), make(), 4.0 / len(parts)
+        for index, part in enumerate(parts):
+            cut = chosen.cut()
+            targets = {name: value[part] for name, value in batch.targets.items()}
+            valid = {name: value[part] for name, value in batch.valid.items()}
+            predictions = model(images[part], cut)
+            # Against edges turned round, gradients conflict.
+            losses = task_losses(predictions, Batch(images[part], targets, valid), tasks())
+            losses["depth"] = losses["depth"] - 0.9 * losses["segmentation"]
+            losses["edges"] = predictions.by_task["edges"].square().mean()
+            last = index == len(parts) - 1
+            chosen.backward(Pass(model, losses, None, cut, Tensor.backward, scale, 4.0, last=last))
+        found.append(take(model))
+    assert any(gradient.abs().sum() > 0 for key, gradient in found[0].items() if key.startswith("encoder"))
+    for key, gradient in found[0].items():
+        torch.testing.assert_close(found[1][key], gradient, rtol=1e-7, atol=1e-10, msg=key)
+
+
+@pytest.mark.parametrize("level", LEVELS)
 def test_one_pass_moves_batch_statistics_once(level: str) -> None:
     model = build_model("shared", dropout=0.0).double()
     backward(model, Recording(level))
@@ -157,7 +211,7 @@ def test_one_pass_moves_batch_statistics_once(level: str) -> None:
     assert counts == [1, 1]
 
 
-@pytest.mark.parametrize("level", ["representation", "parameters"])
+@pytest.mark.parametrize("level", LEVELS)
 def test_frozen_parameters_get_no_gradient(level: str) -> None:
     model = build_model("shared", dropout=0.0).double()
     model.encoder.trunk[0].requires_grad_(False)
@@ -199,16 +253,16 @@ def test_a_pass_without_its_cut_is_a_defect() -> None:
         Recording("representation").backward(Pass(model, loss, None, None, Tensor.backward))
 
 
-@pytest.mark.parametrize("level", ["representation", "parameters"])
+@pytest.mark.parametrize("level", LEVELS)
 def test_what_is_not_finite_is_carried_on(level: str) -> None:
     """The loss scaler must see an overflow; an aggregator must not."""
     model = build_model("shared", dropout=0.0).double()
-    balancer = Recording(level)
+    balancer = PCGrad(tasks(), gradients_at=level)
+    balancer.weighting = None  # type: ignore[assignment]  # nobody may ask it
     cut = balancer.cut()
     predictions = model(_image(model), cut)
     losses = {name: raw.mean() * float("inf") for name, raw in predictions.by_task.items()}
     balancer.backward(Pass(model, losses, None, cut, Tensor.backward))
-    assert balancer.seen == []
     gradient = take(model)["encoder.trunk.0.0.weight"]
     assert gradient is not None
     assert not gradient.isfinite().all()

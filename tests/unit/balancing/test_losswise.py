@@ -7,19 +7,33 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from frugalmtl.balancing import BALANCERS
+from frugalmtl.balancing import BALANCERS, Balancer, Pass, RepresentationCut
 from frugalmtl.balancing.losswise.fixed import Fixed
 from frugalmtl.balancing.losswise.uncertainty import Uncertainty
 from frugalmtl.balancing.losswise.uniform import Uniform
 from frugalmtl.core.checks import UserError
-from tests.unit.engine.standins import tasks
+from frugalmtl.losses import task_losses
+from tests.unit.engine.standins import build_batch, build_model, tasks
 
 
 def losses() -> dict[str, Tensor]:
     values = {"segmentation": 2.0, "depth": 0.5, "edges": 0.1}
     return {name: torch.tensor(value, requires_grad=True) for name, value in values.items()}
+
+
+def step(balancer: Balancer, values: dict[str, Tensor]) -> tuple[float, list[float]]:
+    """What goes back, and the weights; gradients are left at losses and balancer."""
+    total = []
+
+    def backward(loss: Tensor) -> None:
+        total.append(loss.item())
+        loss.backward()
+
+    balance = balancer.backward(Pass(nn.Module(), values, None, None, backward))
+    assert list(balance.weights) == list(values)
+    return total[0], [float(weight) for weight in balance.weights.values()]
 
 
 @pytest.mark.parametrize(
@@ -32,15 +46,19 @@ def losses() -> dict[str, Tensor]:
     ],
 )
 def test_fixed_weights_default_to_the_protocol(weights: Any, expected: float) -> None:
-    total, used = Fixed(tasks(), weights=weights).combine(losses())
-    assert total.item() == pytest.approx(expected)
-    assert list(used) == ["segmentation", "depth", "edges"]
+    assert step(Fixed(tasks(), weights=weights), losses())[0] == pytest.approx(expected)
 
 
 def test_uniform_counts_every_task_once() -> None:
-    total, used = Uniform(tasks()).combine(losses())
-    assert total.item() == pytest.approx(2.6)
-    assert set(used.values()) == {1.0}
+    total, weights = step(Uniform(tasks()), losses())
+    assert total == pytest.approx(2.6)
+    assert weights == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("normalise", "total"), [("sum", 3.0), ("mean", 1.0)])
+def test_weights_are_rescaled_on_demand(normalise: Any, total: float) -> None:
+    weights = step(Fixed(tasks(), normalise=normalise), losses())[1]
+    assert weights == pytest.approx([total * weight / 52 for weight in (1, 1, 50)])
 
 
 @pytest.mark.parametrize(
@@ -59,46 +77,90 @@ def test_weights_that_do_not_fit_are_refused(name: str, weights: Any, message: s
 
 
 def test_uncertainty_by_hand() -> None:
-    """s = (ln 4, 0, -ln 2): the survey's form is 2/8 + ln 2 + 0.5/2 + 0 + 0.1/(2/2) - ln(2)/2."""
+    """s = (ln 4, 0, -ln 2): the weights are 1 / (2 sigma^2)."""
     balancer = Uncertainty(tasks())
     with torch.no_grad():
         for name, value in {"segmentation": math.log(4), "depth": 0.0, "edges": -math.log(2)}.items():
             balancer.log_variance[name].fill_(value)
-    total, weights = balancer.combine(losses())
-    assert total.item() == pytest.approx(0.25 + math.log(2) + 0.25 + 0.1 - math.log(2) / 2, rel=1e-6)
-    assert [float(weight) for weight in weights.values()] == pytest.approx([0.125, 0.5, 1.0])
+    total, weights = step(balancer, losses())
+    assert total == pytest.approx(2.0 / 8 + 0.5 / 2 + 0.1, rel=1e-6)
+    assert weights == pytest.approx([0.125, 0.5, 1.0])
+    regulariser = balancer.regulariser(torch.tensor([2.0, 0.5, 0.1]))
+    assert regulariser.item() == pytest.approx(math.log(4) / 2 - math.log(2) / 2)
 
 
 def test_kendalls_form_doubles_the_weight_of_classes() -> None:
-    total, weights = Uncertainty(tasks(), form="kendall").combine(losses())
-    assert [float(weight) for weight in weights.values()] == pytest.approx([1.0, 0.5, 0.5])
-    assert total.item() == pytest.approx(2.0 + 0.25 + 0.05)
+    total, weights = step(Uncertainty(tasks(), form="kendall"), losses())
+    assert weights == pytest.approx([1.0, 0.5, 0.5])
+    assert total == pytest.approx(2.0 + 0.25 + 0.05)
 
 
-def test_uncertainty_gradients_by_hand() -> None:
-    """d/ds (L e^-s / 2 + s / 2) = (1 - L e^-s) / 2, and d/dL = e^-s / 2."""
-    balancer, values = Uncertainty(tasks(), init=0.5), losses()
-    balancer.combine(values)[0].backward()
+@pytest.mark.parametrize("normalise", [None, "sum"])
+def test_uncertainty_gradients_by_hand(normalise: Any) -> None:
+    """d/ds (L e^-s / 2 + s / 2) = (1 - L e^-s) / 2, and d/dL = e^-s / 2, rescaled to 1 on demand."""
+    balancer, values = Uncertainty(tasks(), init=0.5, normalise=normalise), losses()
+    step(balancer, values)
     for name, loss in values.items():
         gradient = balancer.log_variance[name].grad
         assert gradient is not None
         assert gradient.item() == pytest.approx((1 - loss.item() * math.exp(-0.5)) / 2, rel=1e-5)
         assert loss.grad is not None
-        assert loss.grad.item() == pytest.approx(math.exp(-0.5) / 2, rel=1e-5)
+        assert loss.grad.item() == pytest.approx(1.0 if normalise else math.exp(-0.5) / 2, rel=1e-5)
 
 
 def test_uncertainty_settles_where_the_variance_is_the_loss() -> None:
     balancer = Uncertainty(tasks())
     optimizer = torch.optim.SGD(balancer.parameters(), lr=0.5)
-    fixed = {name: loss.detach() for name, loss in losses().items()}
     for _ in range(400):
         optimizer.zero_grad()
-        balancer.combine(fixed)[0].backward()
+        step(balancer, losses())
         optimizer.step()
-    for name, loss in fixed.items():
+    for name, loss in losses().items():
         assert balancer.log_variance[name].exp().item() == pytest.approx(loss.item(), rel=1e-3)
 
 
 def test_uncertainty_takes_fixed_weights_as_a_base() -> None:
-    _, weights = Uncertainty(tasks(), weights=None).combine(losses())
-    assert [float(weight) for weight in weights.values()] == pytest.approx([0.5, 0.5, 25.0])
+    assert step(Uncertainty(tasks(), weights=None), losses())[1] == pytest.approx([0.5, 0.5, 25.0])
+
+
+def test_a_task_without_labels_leaves_its_variance_alone() -> None:
+    balancer, values = Uncertainty(tasks()), losses()
+    values["edges"] = torch.zeros((), requires_grad=True)
+    step(balancer, values)
+    assert [balancer.log_variance[name].grad.item() == 0 for name in values] == [False, False, True]
+
+
+@pytest.mark.parametrize("encoder", ["shared", "stitched"])
+@pytest.mark.parametrize("name", ["fixed", "uncertainty"])
+def test_measuring_gradients_changes_nothing(name: str, encoder: str) -> None:
+    """At the representation where tasks meet in one, at the parameters where they do not: gradients are the same."""
+    found = []
+    for measure in (False, True):
+        model, balancer = build_model(encoder, dropout=0.0).double().eval(), BALANCERS.build(name, tasks()).double()
+        model.enter_stage("together")
+        cut = RepresentationCut() if measure else None
+        image = torch.rand(2, 3, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+        predictions = model(image, cut)
+        penalty = next(model.encoder.parameters()).square().sum()
+        values = task_losses(predictions, build_batch(1), tasks())
+        balance = balancer.backward(
+            Pass(model, values, penalty, cut, lambda loss: (loss * 8.0).backward(), 8.0, 8.0, measure=measure)
+        )
+        assert bool(balance.norms) == measure
+        named = [*model.named_parameters(), *balancer.named_parameters()]
+        found.append({key: parameter.grad for key, parameter in named})
+    assert any(gradient is not None for key, gradient in found[0].items() if key.startswith("encoder"))
+    for key, gradient in found[0].items():
+        torch.testing.assert_close(found[1][key], gradient, rtol=1e-9, atol=1e-12, msg=key)
+
+
+def test_measured_norms_are_those_of_unweighted_losses() -> None:
+    norms = []
+    for weights in ("uniform", {"segmentation": 3.0, "depth": 0.0, "edges": 0.5}):
+        model, balancer = build_model("shared", dropout=0.0).eval(), Fixed(tasks(), weights=weights)
+        cut = RepresentationCut()
+        batch = build_batch(1)
+        values = task_losses(model(batch.image, cut), batch, tasks())
+        norms.append(balancer.backward(Pass(model, values, None, cut, Tensor.backward, measure=True)).norms)
+    assert list(norms[0]) == ["segmentation", "depth", "edges"]
+    assert norms[1] == pytest.approx({name: norms[0][name] for name in ("segmentation", "edges")})

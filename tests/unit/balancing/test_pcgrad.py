@@ -81,10 +81,11 @@ def test_only_shared_parameters_are_projected(level: str) -> None:
 
 def test_the_trunk_gets_the_numpy_direction() -> None:
     model = build_model("shared", dropout=0.0).double().eval()
-    recording = Recording("parameters", {"edges": 0.0})  # two tasks are left, so the order does not matter
+    weights = {"segmentation": 1.0, "depth": 1.0, "edges": 0.0}
+    recording = Recording("parameters", weights)  # two tasks are left, so the order does not matter
     backward(model, recording)
     take(model)
     gradients = recording.seen[0][:2].numpy()
-    backward(model, PCGrad(tasks(), gradients_at="parameters", weights={"edges": 0.0}))
+    backward(model, PCGrad(tasks(), gradients_at="parameters", weights=weights))
     found = torch.cat([p.grad.reshape(-1) for p in model.encoder.parameters() if p.grad is not None]).numpy()
     np.testing.assert_allclose(found, project(gradients, [(1,), (0,)]), rtol=1e-6, atol=1e-12)

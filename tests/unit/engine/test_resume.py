@@ -190,7 +190,7 @@ def test_another_config_is_not_continued(change: dict[str, Any], message: str, t
         {"random": []},
         {"random": [{"python": [3, [1], None]}]},
         {"sums": 4},
-        {"count": "many"},
+        {"counts": {"parts/depth": "many"}},
     ],
     ids=str,
 )

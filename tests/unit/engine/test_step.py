@@ -68,16 +68,6 @@ def test_accumulated_halves_are_the_whole_batch(balancer: str) -> None:
         torch.testing.assert_close(parts[name], value, msg=name, rtol=1e-6, atol=1e-9)
 
 
-def test_accumulated_directions_are_averaged() -> None:
-    batches = halves(build_batch(3, 4))
-    models = [build_model(norm=False, dropout=0.0) for _ in range(3)]
-    section = {"name": "pcgrad", "weights": {"edges": 0.0}}
-    together = moved(models[0], stepper(models[0], section), batches)
-    alone = [moved(model, stepper(model, section), [batch]) for model, batch in zip(models[1:], batches, strict=True)]
-    for name, value in together.items():
-        torch.testing.assert_close(value, (alone[0][name] + alone[1][name]) / 2, msg=name)
-
-
 @pytest.mark.parametrize("balancer", BALANCERS, ids=str)
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
 def test_clipping_limits_the_norm_of_everything(balancer: Any, precision: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from frugalmtl.balancing.base import fixed_weights
+from frugalmtl.balancing.base import Scale, fixed_weights
 from frugalmtl.balancing.losswise.base import LossBalancer
 from frugalmtl.tasks import Task
 
@@ -25,7 +25,7 @@ class Fixed(LossBalancer):
         UserError: a weight for an unknown task, or below 0.
     """
 
-    scale = "free"
+    scale: ClassVar[Scale] = "free"
 
     def __init__(
         self,

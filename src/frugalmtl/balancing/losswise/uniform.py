@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from frugalmtl.balancing.losswise.fixed import Fixed
 from frugalmtl.tasks import Task
@@ -13,7 +14,10 @@ class Uniform(Fixed):
 
     Args:
         tasks: the tasks.
+        normalise: ``"mean"`` divides by the number of tasks.
     """
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        super().__init__(tasks, weights="uniform")
+    scale = "sum"
+
+    def __init__(self, tasks: Sequence[Task], *, normalise: Literal["sum", "mean"] | None = None) -> None:
+        super().__init__(tasks, weights="uniform", normalise=normalise)
