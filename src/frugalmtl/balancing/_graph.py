@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -38,3 +39,17 @@ def nodes(tensors: Iterable[Tensor]) -> Iterator[Any]:
             if following is not None and following not in seen:
                 seen.add(following)
                 stack.append(following)
+
+
+def leaves_by_distance(tensor: Tensor) -> Iterator[Tensor]:
+    """The leaves behind a tensor, those with the fewest operations in between first."""
+    queue = deque([] if tensor.grad_fn is None else [tensor.grad_fn])
+    seen: set[Any] = set(queue)
+    while queue:
+        node = queue.popleft()
+        if hasattr(node, "variable"):
+            yield node.variable
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                queue.append(following)

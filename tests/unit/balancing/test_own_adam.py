@@ -1,0 +1,48 @@
+"""Adam with its state in buffers against torch's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from frugalmtl.balancing.losswise._own_adam import OwnAdam
+from frugalmtl.core.checks import UserError
+
+
+def gradients(count: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return [torch.randn(4, generator=generator) * 10 ** (-index % 3) for index in range(count)]
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_twenty_steps_are_torchs(weight_decay: float) -> None:
+    expected = torch.nn.Parameter(torch.linspace(-1, 2, 4))
+    optimizer = torch.optim.Adam([expected], lr=0.025, weight_decay=weight_decay, foreach=False)
+    values = expected.detach().clone()
+    own = OwnAdam(values, 0.025, weight_decay)
+    for gradient in gradients(20):
+        expected.grad = gradient.clone()
+        optimizer.step()
+        own(values, gradient)
+    assert torch.equal(values, expected.detach())
+
+
+def test_the_state_travels_in_the_state_dict() -> None:
+    whole = torch.ones(4)
+    own = OwnAdam(whole, 0.1, 0.01)
+    for gradient in gradients(6)[:3]:
+        own(whole, gradient)
+    part, fresh = whole.clone(), OwnAdam(whole, 0.1, 0.01)
+    fresh.load_state_dict({name: value.clone() for name, value in own.state_dict().items()})
+    for gradient in gradients(6)[3:]:
+        own(whole, gradient)
+        fresh(part, gradient)
+    assert torch.equal(whole, part)
+    assert int(own.steps) == 6
+    assert not list(own.parameters())
+
+
+@pytest.mark.parametrize(("lr", "decay"), [(0.0, 0.0), (-1.0, 0.0), (0.1, -0.1), (0.1, float("nan"))])
+def test_numbers_out_of_range_are_refused(lr: float, decay: float) -> None:
+    with pytest.raises(UserError):
+        OwnAdam(torch.zeros(2), lr, decay)
