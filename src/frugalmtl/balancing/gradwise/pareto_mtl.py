@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing._min_norm import min_norm_weights
+from frugalmtl.balancing.gradwise._cones import shortest
 from frugalmtl.balancing.gradwise.base import WeightingBalancer
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.tasks import Task
@@ -106,7 +106,7 @@ class ParetoMTL(WeightingBalancer):
         return rows[rows @ losses / losses.norm().clamp(min=torch.finfo(losses.dtype).tiny) >= -self.epsilon]
 
     def _shortest(self, gramian: Tensor, rows: Tensor) -> Tensor:
-        weights = rows.T @ min_norm_weights(rows @ gramian @ rows.T)
+        weights = rows.T @ torch.from_numpy(shortest(rows @ gramian @ rows.T))
         size = weights.abs().sum()
         return weights * (self.total / size) if size > 0 else weights
 
