@@ -39,8 +39,8 @@ class MultiTaskModel(nn.Module):
         Args:
             image: normalised image.
             cut: a balancer's hook at the shared representation; the identity if not given.
-            tasks: names of those that are wanted, if not all are: heads of the others are not run where the decoder
-                allows it.
+            tasks: names of those that are wanted, if not all are: predictions of the others are not returned, and their
+                heads not run where the decoder allows it.
         """
         shared = self.encoder.encode(image)
         if cut is not None:
@@ -51,6 +51,8 @@ class MultiTaskModel(nn.Module):
         if tasks is not None and self.decoder.separable:
             wanted = {name: pyramid for name, pyramid in wanted.items() if name in tasks}
         predictions: Predictions = self.decoder(wanted, (height, width))
+        if tasks is not None:
+            predictions = _only(predictions, tasks)
         predictions.penalties.update(features.penalties)
         predictions.statistics.update(features.statistics)
         return predictions
@@ -93,3 +95,14 @@ class MultiTaskModel(nn.Module):
             task: tuple(index for index, level in enumerate(pyramid) if level.grad is not None)
             for task, pyramid in features.items()
         }
+
+
+def _only(predictions: Predictions, tasks: Collection[str]) -> Predictions:
+    """The predictions of some tasks."""
+
+    def chosen(by_task: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: raw for name, raw in by_task.items() if name in tasks}
+
+    return Predictions(
+        chosen(predictions.by_task), {name: chosen(by_task) for name, by_task in predictions.auxiliary.items()}
+    )

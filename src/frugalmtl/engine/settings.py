@@ -12,8 +12,12 @@ from frugalmtl.core.checks import UserError, positive
 from frugalmtl.engine.optimizers import check_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
 
-FREE = "accelerator strategy workers log_every checkpoint_every evaluate_every tensorboard progress".split()
-"""Settings that may differ when a run goes on: they change where and how loudly it runs, not what comes out."""
+FREE = (
+    "accelerator strategy workers log_every checkpoint_every evaluate_every interference_every affinity_every "
+    "tensorboard progress"
+).split()
+"""Settings that may differ when a run goes on: they change where and how loudly it runs, not what comes out (beyond the
+last bits, where gradients are compared)."""
 
 
 @dataclass(frozen=True)

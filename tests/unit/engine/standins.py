@@ -182,15 +182,24 @@ def build_batch(seed: int, size: int = 2, *, holes: bool = True) -> Batch:
 class TinyLoader:
     """Batches that depend on (epoch, index) alone, from a loader that draws from the global generators meanwhile."""
 
-    def __init__(self, batches: int = 5, size: int = 2, *, rank: int = 0, world: int = 1, holes: bool = True) -> None:
-        self.batches_per_epoch, self.size = batches, size
+    def __init__(
+        self,
+        batches: int = 5,
+        size: int = 2,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        holes: bool = True,
+        first: int = 0,
+    ) -> None:
+        self.batches_per_epoch, self.size, self.first = batches, size, first
         self.rank, self.world, self.holes = rank, world, holes
 
     def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
         torch.rand(3)  # as torch's own DataLoader does when it is opened
         for number in range(start, self.batches_per_epoch):
             torch.rand(1)
-            whole = build_batch(derive_seed(index, number), self.size * self.world, holes=self.holes)
+            whole = build_batch(derive_seed(index, self.first + number), self.size * self.world, holes=self.holes)
             part = slice(self.rank * self.size, (self.rank + 1) * self.size)
             yield Batch(
                 whole.image[part],

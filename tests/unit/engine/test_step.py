@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision.amp import MixedPrecision
 from torch import Tensor
 
+from frugalmtl.balancing import BALANCERS as ALL
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Batch
@@ -22,6 +23,13 @@ from frugalmtl.model import MultiTaskModel
 from tests.unit.engine.standins import TinyLoader, build_balancer, build_batch, build_model, run, tasks
 
 BALANCERS: list[Any] = ["fixed", "uncertainty", "pcgrad", {"name": "pcgrad", "gradients_at": "parameters"}]
+LINEAR = [
+    {"name": name, **({"gradients_at": level} if level else {})}
+    for name in ALL.names()
+    for level in (getattr(ALL.get(name), "levels", None) or (None,))
+    if name not in {"geometric_mean", "famo", "adversarial"}
+]
+"""Those for which accumulated batches count as one; the others say that they weigh each by itself."""
 
 
 def stepper(
@@ -40,10 +48,12 @@ def stepper(
     return Stepper(fabric, model, weights, Criterion(tasks()), optimizer, Stage(**stage), clip)
 
 
-def moved(model: MultiTaskModel, take: Stepper, batches: list[Batch]) -> dict[str, Tensor]:
+def moved(
+    model: MultiTaskModel, take: Stepper, batches: list[Batch], validation: list[Batch] | None = None
+) -> dict[str, Tensor]:
     """How far one step with rate 1 moves every parameter, which is the gradient."""
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    take(batches, 0)
+    take(batches, 0, validation=validation or ())
     return {name: before[name] - parameter.detach() for name, parameter in model.named_parameters()}
 
 
@@ -56,14 +66,20 @@ def halves(batch: Batch) -> list[Batch]:
     return [part(slice(0, 2)), part(slice(2, 4))]
 
 
-@pytest.mark.parametrize("balancer", ["fixed", "uncertainty"])
-def test_accumulated_halves_are_the_whole_batch(balancer: str) -> None:
+@pytest.mark.parametrize("balancer", LINEAR, ids=lambda section: "-".join(section.values()))
+def test_accumulated_halves_are_the_whole_batch(balancer: Any) -> None:
     """Without batch statistics, and with as many labels in each half."""
     batch = build_batch(3, 4, holes=False)
-    first, second = (build_model(norm=False, dropout=0.0).double() for _ in range(2))
     batch.image = batch.image.double()
-    whole = moved(first, stepper(first, balancer), [batch])
-    parts = moved(second, stepper(second, balancer), halves(batch))
+    found = []
+    for batches in ([batch], halves(batch)):
+        model = build_model(norm=False, dropout=0.0).double()
+        take = stepper(model, balancer)
+        take.balancer.double()
+        take.balancer.enter_epoch(0, 2)
+        torch.manual_seed(3)
+        found.append(moved(model, take, batches, validation=batches))
+    whole, parts = found
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, msg=name, rtol=1e-6, atol=1e-9)
 
