@@ -1,0 +1,38 @@
+"""The front of models that one sweep over preferences gives: its config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.experiment.axis import Sweep, expand
+from frugalmtl.experiment.config import parse, read_yaml
+from frugalmtl.experiment.plan import Plan
+
+CONFIG = Path(__file__).parents[2] / "configs" / "rooms" / "pareto_sweep.yaml"
+
+
+def read() -> Sweep:
+    config = parse(Sweep, read_yaml(CONFIG), "sweep")
+    # Weights in a package of their own are not installed everywhere; the smallest backbone has none.
+    config.base["backbone"] = {"name": "timm", "model": "test_resnet"}
+    return config
+
+
+def test_one_run_per_preference_is_planned(tmp_path: Path) -> None:
+    config = read()
+    values = config.axis().values
+    assert values is not None
+    plan = Plan.checked(expand(config, values), tmp_path / "front")
+    balancers = [experiment.balancer for experiment in plan.experiments[0].values()]
+    found = [section for section in balancers if section["name"] == "pareto_mtl"]
+    assert [section["preference"] for section in found] == [0, 1, 2, 3, 4]
+    assert all(type(section["preference"]) is int and section["preferences"] == 5 for section in found)
+    assert not (tmp_path / "front").exists()
+
+
+def test_a_preference_that_is_none_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="preference must be one of 0 to 4, but got 5"):
+        Plan.checked(expand(read(), [5]), tmp_path / "front")
