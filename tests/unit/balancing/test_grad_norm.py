@@ -101,6 +101,24 @@ def test_the_model_gets_the_gradient_of_the_weighted_loss(norms_at: Any, normali
         torch.testing.assert_close(found[name], gradient, rtol=1e-6, atol=1e-9, msg=name)
 
 
+@pytest.mark.parametrize("norms_at", ["last_layer", "parameters"])
+def test_a_penalty_is_added_and_not_compared(norms_at: Any) -> None:
+    model = Small().double()
+    plain, other = GradNorm(tasks(), norms_at=norms_at), GradNorm(tasks(), norms_at=norms_at)
+    backward(model, plain, [inputs(0)])
+    expected = take(model)
+    cut = other.cut()
+    losses = dict(zip(other.task_names, model(inputs(0), cut), strict=True))
+    penalty = cut.shared[0].square().sum() + cut.leaves[0].sum()  # type: ignore[union-attr]
+    other.backward(Pass(model, losses, penalty, cut, Tensor.backward))
+    found = take(model)
+    shared = model.encoder(inputs(0))
+    (shared.square().sum() + shared.sum()).backward()
+    for name, gradient in take(model).items():
+        torch.testing.assert_close(found[name], expected[name] + gradient, rtol=1e-6, atol=1e-9, msg=name)
+    assert torch.equal(plain.learned, other.learned)
+
+
 def test_fixed_weights_scale_the_norms() -> None:
     """The published objective of losses that were multiplied before."""
     plain, fixed = GradNorm(tasks(), lr=0.1), GradNorm(tasks(), lr=0.1, weights={"edges": 1e-3})

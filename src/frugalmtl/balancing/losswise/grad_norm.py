@@ -43,7 +43,8 @@ class GradNorm(Balancer):
         lr: of the weights' Adam (the paper: 0.025).
         initial: L(0) is the loss of the ``"first_step"`` (the paper; of a task's first step with labels), or the mean
             of the ``"first_epoch"`` (LibMTL), during which the weights are 1.
-        norms_at: ``"last_layer"``, or all shared ``"parameters"`` (T backward passes), which every encoder has.
+        norms_at: ``"last_layer"``, or all shared ``"parameters"`` (T backward passes; ours). Take the latter for an
+            encoder with a network per task: where these mix their features at the end, the last layer is one network's.
         weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
             all.
         normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``).
