@@ -9,6 +9,7 @@ import pytest
 import torch
 from torchjd.scalarization import Random
 
+from frugalmtl.balancing.losswise import rlw
 from frugalmtl.balancing.losswise.rlw import RLW
 from frugalmtl.core.checks import UserError
 from tests.unit.balancing.scalars import assert_resumes_exactly, step
@@ -67,6 +68,12 @@ def test_accumulated_batches_share_a_draw() -> None:
     balancer = RLW(tasks())
     found = [step(balancer, LOSSES, last=last) for last in (False, False, True, True)]
     assert found[0] == found[1] == found[2] != found[3]
+
+
+def test_the_first_process_draws_for_all(monkeypatch: Any) -> None:
+    first = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    monkeypatch.setattr(rlw, "broadcast", lambda tensors: tensors[0].copy_(first))
+    assert step(RLW(tasks()), LOSSES) == first.tolist()
 
 
 def test_an_unlabelled_task_keeps_its_share() -> None:
