@@ -1,0 +1,112 @@
+"""The bargain that tasks strike over the direction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from frugalmtl.balancing.base import rescaled
+from frugalmtl.balancing.gradwise._cones import Array, inverses
+from frugalmtl.balancing.gradwise.base import WeightingBalancer
+from frugalmtl.core.checks import UserError, positive
+from frugalmtl.tasks import Task
+
+RIDGE = 1e-8
+"""Added to the squared cosines of the gradients, so that opposed gradients have a bargain too."""
+
+
+class NashMTL(WeightingBalancer):
+    """The Nash bargaining solution (Navon et al. 2022, claim 3.1): weights ``a > 0`` with ``G a = 1 / a`` for the inner
+    products G of the gradients, divided by their Frobenius norm as in the authors' code.
+
+    Every task gains alike in relative terms: ``g_t . d = 1 / a_t > 0`` (up to that norm). The solution is the minimum
+    of ``a' G a / 2 - sum_t log a_t``, strictly convex and self-concordant, and found by damped Newton steps from the
+    same start each time; the paper solves a sequence of convex programs that starts from the step before and
+    may stop short. Weights do not depend on the order of tasks, and with the length of one gradient only that task's
+    weight changes. Where gradients are Pareto-stationary there is no bargain: 1e-8 is added to the squared cosines, so
+    that weights stay below 1e4 of those of orthogonal gradients while d becomes 0. A task with a loss but a gradient of
+    0 has weight 0.
+
+    Args:
+        tasks: the tasks.
+        max_norm: largest norm of the direction at what the tasks share (the authors': 1); None leaves it. Since
+            ``||d||^2`` is T times the norm of G before, d has just this norm but for small gradients: learning rates
+            are to be chosen for that. It does nothing with ``normalise``. At the representation, it is the norm there.
+        update_every: steps between new weights (the authors' 1, 25 or 50); in between the last ones are kept. It makes
+            weights steadier; gradients per task are taken in every step all the same.
+        gradients_at: ``"parameters"`` (the paper), ``"parameters_batched"``, or ``"representation"`` (one backward pass
+            through the trunk; ours).
+        weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
+            all. Without ``max_norm``, they change nothing but the norm of G.
+        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``).
+
+    Raises:
+        UserError: a weight for an unknown task, or below 0, or max_norm or update_every not above 0.
+    """
+
+    scale = "free"
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        *,
+        max_norm: float | None = 1.0,
+        update_every: int = 1,
+        gradients_at: Literal["representation", "parameters", "parameters_batched"] = "parameters",
+        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
+        normalise: Literal["sum", "mean"] | None = None,
+    ) -> None:
+        super().__init__(tasks, gradients_at, weights, normalise)
+        if update_every < 1:
+            raise UserError(f"update_every must be 1 or more, but got {update_every!r}")
+        self.max_norm = None if max_norm is None else positive("max_norm", max_norm)
+        self.update_every = update_every
+        self.register_buffer("kept", torch.ones(len(self.task_names), dtype=torch.float64))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.kept: Tensor
+        self.steps: Tensor
+
+    def solve(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        """New or kept weights ``[T]``, clipped."""
+        weights = super().solve(gramian, losses)
+        if not bool(gramian.isfinite().all()) or not bool(gramian.any()):
+            return weights
+        if int(self.steps) % self.update_every == 0:
+            self.kept.copy_(torch.where(weights > 0, weights, self.kept))
+        self.steps += 1
+        weights = rescaled(torch.where(weights > 0, self.kept.to(weights), weights), self.normalise)
+        norm = (weights @ gramian @ weights).clamp(min=0).sqrt()
+        if self.max_norm is not None and self.normalise is None and norm > self.max_norm:
+            weights = weights * (self.max_norm / norm)
+        return weights
+
+    def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        """The bargain, before the norm is clipped."""
+        products = (gramian / torch.linalg.matrix_norm(gramian)).numpy()
+        inverse = inverses(np.sqrt(np.clip(np.diagonal(products), 0.0, None)))
+        cosines = products * inverse[:, None] * inverse
+        np.fill_diagonal(cosines, 1.0 + RIDGE)
+        return torch.from_numpy(bargain(cosines) * inverse)
+
+
+def bargain(matrix: Array, tolerance: float = 1e-10, rounds: int = 100) -> Array:
+    """``b > 0`` ``[T]`` with ``A b = 1 / b`` for a positive definite A ``[T, T]``.
+
+    Damped Newton steps on ``b' A b / 2 - sum_t log b_t``: with the Newton decrement l, steps of ``1 / (1 + l)`` stay in
+    the domain and converge from anywhere (Nesterov and Nemirovskii 1994).
+    """
+    solution: Array = 1.0 / np.sqrt(np.maximum(matrix.sum(axis=1), np.diagonal(matrix)))
+    for _ in range(rounds):
+        gradient = matrix @ solution - 1.0 / solution
+        # In terms of relative changes, which keeps the system well scaled.
+        curvature = matrix * np.outer(solution, solution) + np.eye(len(matrix))
+        step = np.linalg.solve(curvature, gradient * solution)
+        decrement = float(np.sqrt(max(step @ (gradient * solution), 0.0)))
+        solution = solution * (1.0 - step / (1.0 + decrement))
+        if decrement < tolerance:
+            break
+    return solution
