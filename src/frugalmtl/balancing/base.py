@@ -81,7 +81,7 @@ class StepContext:
         validation: as many batches of the second stream; empty unless :attr:`Balancer.needs_validation_stream`.
         losses: unweighted losses ``{task: scalar}`` of a batch by another forward pass in training mode, which leaves
             running statistics alone.
-        optimizer: of the stage; its groups hold the current learning rates, its state the momenta.
+        optimizer: of the stage; its groups hold the current learning rates, it or its ``members`` the momenta.
     """
 
     model: nn.Module

@@ -16,10 +16,19 @@ def process_count() -> int:
 
 
 def broadcast(tensors: Iterable[Tensor]) -> None:
-    """Overwrite every tensor with the first process's values, in place."""
+    """Overwrite every tensor, wherever it is, with the first process's values."""
     if process_count() > 1:
         for tensor in tensors:
-            dist.broadcast(tensor.detach(), src=0)
+            there = _sendable(tensor.detach())
+            dist.broadcast(there, src=0)
+            if there.device != tensor.device:
+                tensor.detach().copy_(there)
+
+
+def _sendable(tensor: Tensor) -> Tensor:
+    """The tensor where the processes' connection takes it: NCCL knows GPUs only."""
+    on_gpu = dist.get_backend() == "nccl" and tensor.device.type == "cpu"
+    return tensor.cuda() if on_gpu else tensor
 
 
 def average_gradients(parameters: Sequence[Tensor]) -> None:
@@ -52,9 +61,9 @@ def average_in_place(tensors: Sequence[Tensor]) -> None:
 def average(values: Tensor) -> Tensor:
     """Mean over the processes."""
     if process_count() > 1:
-        values = values.clone()
-        dist.all_reduce(values)
-        values /= process_count()
+        sums = _sendable(values).clone()
+        dist.all_reduce(sums)
+        return (sums / process_count()).to(values.device)
     return values
 
 

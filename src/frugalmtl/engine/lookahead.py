@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.distributed import average, average_in_place
+from frugalmtl.core.draws import Draws
 from frugalmtl.core.types import Batch
-from frugalmtl.engine.randomness import isolated
 
 
 def affinities(
@@ -37,8 +37,9 @@ def affinities(
     """
     rates = {id(item): float(group["lr"]) for group in optimizer.param_groups for item in group["params"]}
     parameters = [item for item in model.get_submodule("encoder").parameters() if id(item) in rates]
-    gradients = _Gradients(parameters, 1.0 / len(batches))
-    now, rows = _joint(losses_of, batches, gradients), gradients.rows
+    draws, gradients = Draws(batches[0].image.device), _Gradients(parameters, 1.0 / len(batches))
+    with draws.again():
+        now, rows = _joint(losses_of, batches, gradients), gradients.rows
     shared = [index for index in range(len(parameters)) if sum(row[index] is not None for row in rows.values()) > 1]
     if not shared:
         return {}
@@ -50,7 +51,7 @@ def affinities(
         for index, move in zip(shared, moves, strict=True):
             if move is not None:
                 parameters[index].data.sub_(move, alpha=rates[id(parameters[index])])
-        with torch.no_grad():
+        with torch.no_grad(), draws.again():
             after = _joint(losses_of, batches)
         for index, before in zip(shared, kept, strict=True):
             parameters[index].data.copy_(before)
@@ -68,8 +69,7 @@ def _joint(
     """Mean losses over all batches and processes; ``visit`` sees those of each batch with their graph."""
     totals: dict[str, Tensor] = {}
     for batch in batches:
-        with isolated(batch.image.device):
-            losses = losses_of(batch)
+        losses = losses_of(batch)
         if visit is not None:
             visit(losses)
         totals = {name: totals.get(name, 0.0) + loss.detach() / len(batches) for name, loss in losses.items()}

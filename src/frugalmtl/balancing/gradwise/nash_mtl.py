@@ -24,12 +24,10 @@ class NashMTL(WeightingBalancer):
     products G of the gradients, divided by their Frobenius norm as in the authors' code.
 
     Every task gains alike in relative terms: ``g_t . d = 1 / a_t > 0`` (up to that norm). The solution is the minimum
-    of ``a' G a / 2 - sum_t log a_t``, strictly convex and self-concordant, and found by damped Newton steps from the
-    same start each time; the paper solves a sequence of convex programs that starts from the step before and
-    may stop short. Weights do not depend on the order of tasks, and with the length of one gradient only that task's
-    weight changes. Where gradients are Pareto-stationary there is no bargain: 1e-8 is added to the squared cosines, so
-    that weights stay below 1e4 of those of orthogonal gradients while d becomes 0. A task with a loss but a gradient of
-    0 has weight 0.
+    of ``a' G a / 2 - sum_t log a_t``, strictly convex and self-concordant: damped Newton steps find it from the same
+    start each time, whereas the paper's sequence of convex programs starts from the last step's weights. Where
+    gradients are Pareto-stationary there is no bargain; 1e-8 is added to the squared cosines, so that weights grow no
+    more than 1e4 times while d becomes 0. A task with a loss but a gradient of 0 has weight 0.
 
     Args:
         tasks: the tasks.
@@ -41,7 +39,7 @@ class NashMTL(WeightingBalancer):
         gradients_at: ``"parameters"`` (the paper), ``"parameters_batched"``, or ``"representation"`` (one backward pass
             through the trunk; ours).
         weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
-            all. Without ``max_norm``, they change nothing but the norm of G.
+            all. At what the tasks share they change the length of the direction alone.
         normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``).
 
     Raises:
@@ -76,9 +74,10 @@ class NashMTL(WeightingBalancer):
         if not bool(gramian.isfinite().all()) or not bool(gramian.any()):
             return weights
         if int(self.steps) % self.update_every == 0:
-            self.kept.copy_(torch.where(weights > 0, weights, self.kept))
+            self.kept.copy_(torch.where(weights > 0, weights, self.kept.to(weights)))
+        else:
+            weights = rescaled(torch.where(weights > 0, self.kept.to(weights), 0.0), self.normalise)
         self.steps += 1
-        weights = rescaled(torch.where(weights > 0, self.kept.to(weights), weights), self.normalise)
         norm = (weights @ gramian @ weights).clamp(min=0).sqrt()
         if self.max_norm is not None and self.normalise is None and norm > self.max_norm:
             weights = weights * (self.max_norm / norm)
@@ -99,7 +98,7 @@ def bargain(matrix: Array, tolerance: float = 1e-10, rounds: int = 100) -> Array
     Damped Newton steps on ``b' A b / 2 - sum_t log b_t``: with the Newton decrement l, steps of ``1 / (1 + l)`` stay in
     the domain and converge from anywhere (Nesterov and Nemirovskii 1994).
     """
-    solution: Array = 1.0 / np.sqrt(np.maximum(matrix.sum(axis=1), np.diagonal(matrix)))
+    solution = 1.0 / np.sqrt(np.maximum(matrix.sum(axis=1), np.diagonal(matrix)))
     for _ in range(rounds):
         gradient = matrix @ solution - 1.0 / solution
         # In terms of relative changes, which keeps the system well scaled.
@@ -109,4 +108,4 @@ def bargain(matrix: Array, tolerance: float = 1e-10, rounds: int = 100) -> Array
         solution = solution * (1.0 - step / (1.0 + decrement))
         if decrement < tolerance:
             break
-    return solution
+    return np.asarray(solution)

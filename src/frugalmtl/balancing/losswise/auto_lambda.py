@@ -9,12 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.balancing._replay import Draws
 from frugalmtl.balancing.base import StepContext
 from frugalmtl.balancing.losswise._own_adam import OwnAdam
 from frugalmtl.balancing.losswise.base import LossBalancer
 from frugalmtl.core.checks import UserError, known, positive
 from frugalmtl.core.distributed import average, average_in_place, broadcast
+from frugalmtl.core.draws import Draws
 from frugalmtl.core.types import Batch
 from frugalmtl.tasks import Task
 
@@ -104,8 +104,7 @@ class AutoLambda(LossBalancer):
             for move, slope in zip(moves, look.slopes(context.batches, self.lambdas, parameters), strict=True):
                 move.step(slope)
             direction = look.slopes(context.validation, primary, parameters)
-            for move, slope in zip(moves, direction, strict=True):
-                slope.mul_(move.lr)
+            direction = [slope * move.lr for move, slope in zip(moves, direction, strict=True)]
             length = float(torch.nn.utils.get_total_norm(direction))
             if not 0 < length < torch.inf:
                 return None
@@ -147,7 +146,7 @@ class _Look:
                 losses = self._of(batch)
                 loss = (losses * weights.to(losses)).sum() / len(batches)
                 found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-                total = [one.add_(other) for one, other in zip(total, found, strict=True)] if total else [*found]
+                total = [one + other for one, other in zip(total, found, strict=True)] if total else [*found]
         average_in_place(total)
         return total
 

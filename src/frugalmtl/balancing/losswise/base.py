@@ -10,7 +10,7 @@ from torch import Tensor
 
 from frugalmtl.balancing._report import compared
 from frugalmtl.balancing._sharing import hides_sharing
-from frugalmtl.balancing.base import Balance, Balancer, Normalise, Pass, Weights, fixed_weights, rescaled
+from frugalmtl.balancing.base import Balance, Balancer, Normalise, Pass, Weights, check_choice, fixed_weights, rescaled
 from frugalmtl.balancing.gradients import TaskGradients, take_gradients
 from frugalmtl.tasks import Task
 
@@ -34,7 +34,8 @@ class LossBalancer(Balancer):
     def __init__(self, tasks: Sequence[Task], weights: Weights = "uniform", normalise: Normalise = None) -> None:
         super().__init__(tasks)
         self.weights = fixed_weights(tasks, weights)
-        self.normalise = normalise
+        check_choice("normalise", normalise, (None, "sum", "mean"))
+        self.normalise: Normalise = normalise
         self._gradients: TaskGradients | None = None
 
     @abstractmethod

@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing._replay import Draws
 from frugalmtl.balancing.base import StepContext
 from frugalmtl.balancing.losswise._own_adam import OwnAdam
 from frugalmtl.balancing.losswise.base import LossBalancer
 from frugalmtl.core.checks import known
 from frugalmtl.core.distributed import average, broadcast
+from frugalmtl.core.draws import Draws
 from frugalmtl.tasks import Task
 
 _EPSILON = 1e-8
