@@ -11,53 +11,52 @@ from frugalmtl.core.distributed import average, average_in_place
 from frugalmtl.core.draws import Draws
 from frugalmtl.core.types import Batch
 
+STEP = 1e-3
+"""Length of a look-ahead step relative to the shared parameters."""
+
 
 def affinities(
-    model: nn.Module,
-    losses_of: Callable[[Batch], dict[str, Tensor]],
-    batches: Sequence[Batch],
-    optimizer: torch.optim.Optimizer,
+    model: nn.Module, losses_of: Callable[[Batch], dict[str, Tensor]], batches: Sequence[Batch]
 ) -> dict[str, float]:
     """Inter-task affinity of every ordered pair of tasks (Fifty et al. 2021, eq. 1).
 
-    ``Z[a>b] = 1 - L_b(theta_s - lr g_a) / L_b(theta_s)`` with ``g_a`` the gradient of a's loss at the parameters of the
-    encoder that more than one task reaches, and the loss on the same batches: positive where a's step helps b. The
-    learning rate is the present one of each parameter's group, and the step a plain one whatever the optimiser (ours;
-    the paper trains with momentum). All forward passes draw the same dropout; weights, running statistics, gradients
-    and the state of the random generators are afterwards as before. A loss that is not positive has no affinity.
+    ``Z[a>b] = 1 - L_b(theta_a) / L_b(theta)``, on the same batches, where ``theta_a`` has gone a step against the
+    gradient of a's loss at the parameters of the encoder that more than one task reaches: positive where a's step helps
+    b. Ours: all tasks' steps have the same length, a thousandth of those parameters' norm. The paper's have the length
+    of learning rate times gradient, which with adaptive optimisers says nothing of the steps that are taken and can be
+    too small for float32. All forward passes draw the same dropout; weights, running statistics, gradients and the
+    state of the random generators are afterwards as before. A loss that is not positive has no affinity.
 
     Args:
         model: with an ``encoder``.
         losses_of: unweighted losses of a batch.
         batches: of one step.
-        optimizer: its groups hold the learning rates.
 
     Returns:
         ``{"a>b": Z}``; means over the processes. Empty if the tasks share no parameter.
     """
-    rates = {id(item): float(group["lr"]) for group in optimizer.param_groups for item in group["params"]}
-    parameters = [item for item in model.get_submodule("encoder").parameters() if id(item) in rates]
+    parameters = [item for item in model.get_submodule("encoder").parameters() if item.requires_grad]
     draws, gradients = Draws(batches[0].image.device), _Gradients(parameters, 1.0 / len(batches))
     with draws.again():
         now, rows = _joint(losses_of, batches, gradients), gradients.rows
-    shared = [index for index in range(len(parameters)) if sum(row[index] is not None for row in rows.values()) > 1]
-    if not shared:
+    places = [index for index in range(len(parameters)) if sum(row[index] is not None for row in rows.values()) > 1]
+    if not places:
         return {}
-    kept = [parameters[index].detach().clone() for index in shared]
+    shared = [parameters[index] for index in places]
+    kept = [parameter.detach().clone() for parameter in shared]
+    reach = STEP * float(torch.nn.utils.get_total_norm(kept))
     result: dict[str, float] = {}
     for stepping, row in rows.items():
-        moves = [row[index] for index in shared]
-        average_in_place([move for move in moves if move is not None])
-        for index, move in zip(shared, moves, strict=True):
-            if move is not None:
-                parameters[index].data.sub_(move, alpha=rates[id(parameters[index])])
+        moves = [_or_zeros(row[index], parameters[index]) for index in places]
+        average_in_place(moves)
+        length = float(torch.nn.utils.get_total_norm(moves))
+        for parameter, move in zip(shared, moves, strict=True):
+            parameter.data.sub_(move, alpha=reach / length if length > 0 else 0.0)
         with torch.no_grad(), draws.again():
             after = _joint(losses_of, batches)
-        for index, before in zip(shared, kept, strict=True):
-            parameters[index].data.copy_(before)
-        for name, loss in now.items():
-            if loss > 0:
-                result[f"{stepping}>{name}"] = 1.0 - after[name] / loss
+        for parameter, before in zip(shared, kept, strict=True):
+            parameter.data.copy_(before)
+        result |= {f"{stepping}>{name}": 1.0 - after[name] / loss for name, loss in now.items() if loss > 0}
     return result
 
 
@@ -91,3 +90,7 @@ class _Gradients:
                 new if before is None else before if new is None else before + new
                 for before, new in zip(old, found, strict=True)
             ]
+
+
+def _or_zeros(tensor: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if tensor is None else tensor

@@ -112,7 +112,7 @@ class Stepper:
 
     def lookahead(self, batches: Sequence[Batch]) -> dict[str, float]:
         """Inter-task affinity now, on these batches; nothing moves."""
-        return affinities(self.model, self._losses, [self._placed(batch) for batch in batches], self.raw_optimizer)
+        return affinities(self.model, self._losses, [self._placed(batch) for batch in batches])
 
     def _placed(self, batch: Batch) -> Batch:
         batch = batch.to(self.fabric.device, non_blocking=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -30,15 +31,21 @@ class Point(nn.Module):
 
 
 def test_by_hand() -> None:
-    """At (1, 2): grad a = (2, 0), grad b = (-2, 2); a = 4, b = 1. Steps of 0.1 lead to (.8, 2) and (1.2, 1.8)."""
+    """At (1, 2): a = 4, b = 1, grad a = (2, 0), grad b = (-2, 2); steps are sqrt(5) / 1000 long."""
     model = Point()
-    optimizer = torch.optim.SGD(
-        [{"params": [model.encoder.shared], "lr": 0.1}, {"params": [model.encoder.own]}], lr=5.0
-    )
     batch = build_batch(0)
     batch.image = torch.full_like(batch.image, -1.0)
-    found = affinities(model, model.losses, [batch, batch], optimizer)
-    expected = {"a>a": 1 - 3.64 / 4, "a>b": 1 - 1.44, "b>a": 1 - 4.44 / 4, "b>b": 1 - 0.36, "c>a": 0.0, "c>b": 0.0}
+    found = affinities(model, model.losses, [batch, batch])
+    step = math.sqrt(5) / 1000
+    along, across = step, step / math.sqrt(2)
+    expected = {
+        "a>a": 1 - ((1 - along) ** 2 + 3) / 4,
+        "a>b": 1 - (1 + along) ** 2,
+        "b>a": 1 - ((1 + across) ** 2 + 3) / 4,
+        "b>b": 1 - (1 - 2 * across) ** 2,
+        "c>a": 0.0,
+        "c>b": 0.0,
+    }
     assert found == pytest.approx(expected)
     assert model.encoder.shared.tolist() == [1.0, 2.0]
     assert model.encoder.shared.grad is None
