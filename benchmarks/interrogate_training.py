@@ -32,16 +32,16 @@ from frugalmtl.evaluation.cost.latency import rotation
 from frugalmtl.experiment.build import Built, build
 from frugalmtl.experiment.config import Experiment
 from frugalmtl.experiment.environment import environment, hardware
+from frugalmtl.experiment.training_cost import noise_batch
 from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel
 
-CLASSES, PARTS = 21, 7
 PASCAL: list[dict[str, object] | str] = [
-    {"kind": "segmentation", "classes": CLASSES},
+    {"kind": "segmentation", "classes": 21},
     {"kind": "normals"},
     {"kind": "saliency"},
     {"kind": "edges"},
-    {"kind": "human_parts", "parts": PARTS},
+    {"kind": "human_parts", "parts": 7},
 ]
 """The first three, four or five are taken."""
 MULTIPLE = 8
@@ -165,20 +165,6 @@ def row(name: str, setting: Setting, tasks: int, size: int) -> Row:
     return Row(built, settings, epoch / EPOCHS)
 
 
-def random_batch(batch: int, size: int, settings: TrainSettings) -> Batch:
-    """Noise with labels everywhere, for all tasks."""
-    area = (size, size)
-    targets = {
-        "segmentation": torch.randint(0, CLASSES, (batch, *area)),
-        "normals": torch.nn.functional.normalize(torch.randn(batch, 3, *area), dim=1),
-        "saliency": (torch.rand(batch, 1, *area) < 0.3).float(),
-        "edges": (torch.rand(batch, 1, *area) < 0.05).float(),
-        "human_parts": torch.randint(0, PARTS, (batch, *area)),
-    }
-    image = torch.randn(batch, 3, *area).contiguous(memory_format=settings.memory_format)
-    return Batch(image, targets, {name: torch.ones(batch, *area, dtype=torch.bool) for name in targets})
-
-
 def giga_macs(model: MultiTaskModel, image: Tensor) -> float:
     """Multiply-adds per image of a training forward pass, in 10^9; moves the running statistics."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -189,7 +175,8 @@ def giga_macs(model: MultiTaskModel, image: Tensor) -> float:
 def table(setting: Setting, tasks: int, size: int, rounds: int, batch: int) -> list[str]:
     """Markdown lines of one interleaved run."""
     rows = {name: row(name, setting, tasks, size) for name in ROWS}
-    sample = random_batch(batch, size, TrainSettings())
+    sample = noise_batch(rows[HARD].built.tasks, (size, size), batch)
+    sample.image = sample.image.contiguous(memory_format=TrainSettings().memory_format)
     macs = {name: giga_macs(timed.built.model, sample.image) for name, timed in rows.items()}
     for number in range(rounds + 1):
         for name in rotation(list(rows), number):

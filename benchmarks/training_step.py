@@ -23,6 +23,7 @@ from frugalmtl.core.types import Batch
 from frugalmtl.experiment.build import Built, build
 from frugalmtl.experiment.config import Experiment
 from frugalmtl.experiment.environment import environment, hardware
+from frugalmtl.experiment.training_cost import noise_batch
 from frugalmtl.losses import Criterion
 
 HEAD = {"name": "independent", "head": {"name": "hrnet", "width": 64}}
@@ -58,18 +59,6 @@ class Timed:
         self.total.append(time.perf_counter() - begin)
 
 
-def random_batch(size: int, pixels: int) -> Batch:
-    """Noise with labels everywhere."""
-    area = (pixels, pixels)
-    targets = {
-        "segmentation": torch.randint(0, 16, (size, *area)),
-        "depth": torch.rand(size, 1, *area) + 0.5,
-        "normals": torch.nn.functional.normalize(torch.randn(size, 3, *area), dim=1),
-    }
-    image = torch.randn(size, 3, *area).contiguous(memory_format=torch.channels_last)
-    return Batch(image, targets, {name: torch.ones(size, *area, dtype=torch.bool) for name in targets})
-
-
 def table(backbone: str, batch: int, pixels: int, rounds: int) -> str:
     """Markdown table of one backbone."""
     rows: dict[str, Timed] = {}
@@ -83,7 +72,8 @@ def table(backbone: str, batch: int, pixels: int, rounds: int) -> str:
         built.model.to(memory_format=torch.channels_last).train()
         built.model.enter_stage(built.model.recipe()[-1].name)
         rows[name] = Timed(built)
-    sample = random_batch(batch, pixels)
+    sample = noise_batch(built.tasks, built.image_size, batch)
+    sample.image = sample.image.contiguous(memory_format=torch.channels_last)
     for _ in range(rounds + 1):
         for row in rows.values():
             row.step(sample)

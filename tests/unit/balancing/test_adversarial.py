@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from frugalmtl.backbones.timm import Timm
 from frugalmtl.balancing import Pass
@@ -320,11 +321,27 @@ def test_it_trains(tmp_path: Any) -> None:
     assert all(not torch.equal(old, new) for old, new in zip(before, balancer.parameters(), strict=True))
 
 
-def test_an_encoder_without_second_derivatives_is_refused() -> None:
-    model = real("interrogate").double().train()
+class Once(torch.autograd.Function):
+    """A square whose gradient cannot be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        ctx.save_for_backward(value)
+        return value.square()
+
+    @staticmethod
+    @once_differentiable  # type: ignore[misc]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (value,) = ctx.saved_tensors
+        return 2 * value * gradient
+
+
+def test_a_layer_without_second_derivatives_is_refused() -> None:
+    model = real().double()
     balancer = attached(model)
-    with pytest.raises(UserError, match="second derivatives"):
-        step(model, balancer, image_of(64))
+    model.decoder.heads["depth"].register_forward_hook(lambda _module, _inputs, raw: Once.apply(raw))  # type: ignore
+    with pytest.raises(UserError, match=r"second derivatives.*'depth'"):
+        step(model, balancer, image_of())
 
 
 def test_heads_that_read_no_common_level_are_refused() -> None:
