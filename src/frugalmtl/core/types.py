@@ -92,7 +92,8 @@ class Heatmap:
         columns: names of the columns (layers, in order of execution).
         values: one list per row, one number per column; NaN where there is nothing to show.
         caption: how the picture is read.
-        limits: the values at both ends of the colour scale.
+        limits: the values at both ends of the colour scale; where they lie as far below 0 as above it, its hues part
+            at 0.
     """
 
     name: str

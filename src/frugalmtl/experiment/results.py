@@ -20,6 +20,7 @@ from frugalmtl.experiment.build import Built
 from frugalmtl.experiment.config import Comparison, Experiment, as_plain, row_text
 from frugalmtl.experiment.environment import environment, hardware
 from frugalmtl.experiment.runs import Run
+from frugalmtl.experiment.training_cost import StepFigures
 from frugalmtl.report import (
     Cost,
     Epoch,
@@ -30,6 +31,7 @@ from frugalmtl.report import (
     Row,
     RowCost,
     SeedResult,
+    StepCost,
     TaskInfo,
     summarise_seeds,
 )
@@ -44,6 +46,7 @@ def collect(
     costs: Mapping[str, dict[str, Any]],
     counts: Mapping[str, Sequence[Mapping[str, Any]]],
     created: str,
+    steps: Mapping[str, StepFigures] | None = None,
 ) -> Results:
     """Scores, Delta_MTL, mean rank and cost of every row.
 
@@ -55,6 +58,7 @@ def collect(
         costs: ``{"ROW training" | "ROW deployed": figures}`` of :func:`frugalmtl.experiment.profiling.measure`.
         counts: ``macs``, ``flops`` and ``params`` of the deployed model of each row's runs.
         created: date and time.
+        steps: cost of a training step of the rows in which it was measured.
     """
     tasks = [task for task in loaded[comparison.reference][0].tasks if not task.auxiliary]
     first = runs[comparison.reference][0].config
@@ -93,11 +97,16 @@ def collect(
                 scores_std=std,
                 delta_mtl_mean=gain.mean,
                 delta_mtl_std=gain.std,
-                cost=RowCost(_cost(costs[f"{name} training"]), _cost(costs[f"{name} deployed"] | _means(counts[name]))),
+                cost=RowCost(
+                    _cost(costs[f"{name} training"]),
+                    _cost(costs[f"{name} deployed"] | _means(counts[name])),
+                    _step(steps[name]) if steps and name in steps else None,
+                ),
                 budget=encoder.budget,
                 target_macs=_or_nan(encoder.target_macs),
                 target_latency_ms=_or_nan(encoder.target_latency_ms),
                 pictures=encoder.pictures(),
+                affinity=mean_affinity([run.epochs() for run in own]),
                 config=as_plain(config),
                 environment=own[0].environment(),
                 run_dirs=[str(run.folder) for run in own],
@@ -131,6 +140,25 @@ def collect(
         published=[published_row(row) for row in comparison.published],
         curves={name: [_epoch(record, tasks) for record in own[0].epochs()] for name, own in runs.items()},
     )
+
+
+def mean_affinity(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, float]]:
+    """Inter-task affinity ``{task that steps: {task that feels it: mean}}`` from the epoch records of every seed.
+
+    Mean over the epochs in which it was measured, then over the seeds with any; empty if it never was.
+
+    >>> mean_affinity([[{"affinity": {"a>b": 0.25}}, {}, {"affinity": {"a>b": 0.75}}], [{}]])
+    {'a': {'b': 0.5}}
+    """
+    measured = [[record["affinity"] for record in records if record.get("affinity")] for records in seeds]
+    result: dict[str, dict[str, float]] = {}
+    for pair in dict.fromkeys(key for epochs in measured for epoch in epochs for key in epoch):
+        each = [[epoch[pair] for epoch in epochs if math.isfinite(epoch.get(pair, math.nan))] for epochs in measured]
+        means = [spread(values).mean for values in each if values]
+        stepping, _, feeling = pair.partition(">")
+        if means:
+            result.setdefault(stepping, {})[feeling] = spread(means).mean
+    return result
 
 
 def published_row(row: Mapping[str, Any]) -> PublishedRow:
@@ -228,6 +256,8 @@ def _epoch(record: Mapping[str, Any], tasks: Sequence[Task]) -> Epoch:
         # The loss of the final prediction alone: with deep supervision the sum would not compare between rows.
         loss={task.name: record["parts"][task.name] for task in tasks if task.name in record["parts"]},
         metric={task.name: scores[task.name][task.primary] for task in tasks if task.name in scores},
+        # Of auxiliary tasks too: they pull at what is shared like any other.
+        **{key: dict(record.get(key, {})) for key in ("weights", "norms", "cosines", "conflicts")},
     )
 
 
@@ -244,3 +274,7 @@ def _cost(figures: Mapping[str, Any]) -> Cost:
     times = figures["latency_ms"]
     plain = {key: float(figures[key]) for key in ("macs", "flops", "params", "bytes", "peak_memory")}
     return Cost(**plain, latency_ms=Latency(times["median"], times["p95"]))
+
+
+def _step(figures: StepFigures) -> StepCost:
+    return StepCost(float(figures.median_ms), float(figures.memory))

@@ -1,17 +1,15 @@
 """Scores become tables, trade-off curves, pictures and one self-contained page."""
 
+from frugalmtl.report.costs import Cost, Latency, RowCost, StepCost
 from frugalmtl.report.panels import Shown, make_panels
 from frugalmtl.report.results import (
     Cell,
-    Cost,
     Epoch,
-    Latency,
     Panel,
     Protocol,
     PublishedRow,
     Results,
     Row,
-    RowCost,
     SeedResult,
     TaskInfo,
     Word,
@@ -35,6 +33,7 @@ __all__ = [
     "RowCost",
     "SeedResult",
     "Shown",
+    "StepCost",
     "TaskInfo",
     "Word",
     "load_results",

@@ -1,39 +1,60 @@
-"""Small multiples: a panel per task and one legend under all of them."""
+"""Small multiples: a panel per task (or per pair of tasks), a line per model, one legend under all of them."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from matplotlib.lines import Line2D
 
 from frugalmtl.report import _canvas
 from frugalmtl.report._canvas import Look
+from frugalmtl.report.palette import RowStyle, row_styles
 from frugalmtl.report.results import Results, TaskInfo
 
 
 def multiples(results: Results, look: Look, draw: Callable[[Any, TaskInfo], None], handles: list[Line2D]) -> bytes:
     """A panel per task, drawn by ``draw(axes, task)``, over a legend of ``handles``."""
-    tasks = results.tasks
-    across = 1 if look.narrow else min(len(tasks), 4 if len(tasks) in (4, 7, 8) else 3)
-    down = math.ceil(len(tasks) / across)
+
+    def one(task: TaskInfo, axes: Any) -> None:
+        draw(axes, task)
+        direction = "higher is better" if task.higher_is_better else "lower is better"
+        unit = f" [{task.unit}]" if task.unit else ""
+        if not axes.get_ylabel():
+            axes.set_ylabel(f"{task.primary}{unit}, {direction}")
+
+    return panels({task.name: partial(one, task) for task in results.tasks}, look, handles)
+
+
+def panels(
+    draw: Mapping[str, Callable[[Any], None]], look: Look, handles: list[Line2D], *, same_scale: bool = False
+) -> bytes:
+    """Panels side by side over a legend.
+
+    Args:
+        draw: ``{title: draws into the axes it is given}``.
+        look: how it is drawn.
+        handles: of the legend.
+        same_scale: all panels have the same vertical axis.
+    """
+    count = len(draw)
+    across = 1 if look.narrow else min(count, 4 if count in (4, 7, 8) else 3)
+    down = math.ceil(count / across)
     legend_columns = 1 if look.narrow else 3
     legend_height = 0.25 * math.ceil(len(handles) / legend_columns) + 0.15
     width, panel_height = (3.5, 2.4) if look.narrow else (10.4, 2.75)
     height = panel_height * down + legend_height
     with _canvas.style(look):
         figure = _canvas.new_figure((width, height))
-        grid = figure.subplots(down, across, squeeze=False)
-        for axes, task in zip(grid.flat, tasks, strict=False):
-            draw(axes, task)
-            direction = "higher is better" if task.higher_is_better else "lower is better"
-            unit = f" [{task.unit}]" if task.unit else ""
-            axes.set_title(task.name, loc="left", fontweight="bold")
-            if not axes.get_ylabel():
-                axes.set_ylabel(f"{task.primary}{unit}, {direction}")
-        for axes in list(grid.flat)[len(tasks) :]:
+        grid = list(figure.subplots(down, across, squeeze=False, sharey=same_scale).flat)
+        for axes, (title, fill) in zip(grid, draw.items(), strict=False):
+            fill(axes)
+            axes.set_title(title, loc="left", fontweight="bold")
+            axes.tick_params(labelleft=True)
+        for axes in grid[count:]:
             axes.set_axis_off()
         figure.legend(
             handles=handles,
@@ -44,6 +65,28 @@ def multiples(results: Results, look: Look, draw: Callable[[Any, TaskInfo], None
             labelcolor=look.theme.ink,
         )
         return _canvas.picture(figure, look)
+
+
+def epoch_line(axes: Any, points: Sequence[tuple[float, float]], style: RowStyle, look: Look) -> None:
+    """The line of a row over ``(epoch, value)``; values that are not known are bridged, few ones marked."""
+    known = [(epoch, value) for epoch, value in points if math.isfinite(value)]
+    if known:
+        few = {"marker": style.marker, "markersize": 4} if len(known) < 6 else {}
+        colour = style.colour(look.theme)
+        axes.plot(*zip(*known, strict=True), color=colour, linestyle=style.dash, linewidth=1.6, **few)
+    axes.set_xlabel("epoch")
+
+
+def row_handles(results: Results, names: Iterable[str], look: Look) -> list[Line2D]:
+    """A line in the legend for each row that is named."""
+    styles = row_styles(results)
+    handles = []
+    for name in names:
+        words = legend_words(results.row(name).label)
+        handle = Line2D([], [], color=styles[name].colour(look.theme), linewidth=2, label=words)
+        handle.set_linestyle(styles[name].dash)
+        handles.append(handle)
+    return handles
 
 
 def legend_words(text: str) -> str:

@@ -10,10 +10,11 @@ import yaml
 
 from frugalmtl.report._html import Markup, join, prose, tag
 from frugalmtl.report._reading import write_value
-from frugalmtl.report.columns import COST_FIELDS, Column, columns, cost_spread, cost_value, ratio, score
+from frugalmtl.report.columns import COST_FIELDS, Column, columns, cost_spread, cost_value, ratio, score, step_baseline
+from frugalmtl.report.costs import Cost
 from frugalmtl.report.formatting import NOT_MEASURED, decimals_for, duration, finite, number, percent, scale_for, spread
 from frugalmtl.report.palette import RowStyle, row_styles
-from frugalmtl.report.results import Cost, PublishedRow, Results, Row
+from frugalmtl.report.results import PublishedRow, Results, Row
 
 _COST_TITLES = {
     "macs": "MACs",
@@ -202,6 +203,41 @@ def _share(share: float) -> Markup:
         "span", tag("span", style=f"width:{min(max(share, 0.0), 1.0) * 100:.1f}%"), class_="bar", aria_hidden="true"
     )
     return tag("td", percent(share), bar, class_="num")
+
+
+def step_table(results: Results) -> Markup | None:
+    """Time and memory of a training step, and both as a share of the baseline's; None if no row has them.
+
+    Apart from the cost of images: its unit is a batch, and it is held against another row.
+    """
+    steps = {row.name: row.cost.step for row in results.rows if row.cost.step}
+    if not steps:
+        return None
+    baseline = step_baseline(results)
+    times, sizes = ([getattr(step, key) for step in steps.values()] for key in ("median_ms", "memory"))
+    scale, unit = scale_for(sizes, binary=True)
+    fields = (
+        ("median_ms", "time", "ms, median", 1.0, decimals_for(times)),
+        ("memory", "peak memory", unit, scale, decimals_for(size / scale for size in sizes)),
+    )
+    titles = [
+        tag("th", title, tag("span", words, class_="sub"), scope="col", class_="num")
+        for _, title, words, _, _ in fields
+    ]
+    lines = []
+    for row in results.rows:
+        cells = []
+        for key, _, _, divisor, digits in fields:
+            value = float(getattr(steps[row.name], key)) if row.name in steps else math.nan
+            whole = float(getattr(steps[baseline.name], key)) if baseline else math.nan
+            share = percent(value / whole) if whole > 0 and math.isfinite(value) else ""
+            tail = tag("span", share, class_="spread") if share and baseline is not row else None
+            missing = "not measured" if math.isnan(value) else None
+            cells.append(tag("td", number(value / divisor, digits), tail, class_="num", title=missing))
+        lines.append(tag("tr", tag("th", row_name(results, row), scope="row", class_="name"), *cells))
+    head = tag("thead", tag("tr", tag("th", "Model", scope="col", class_="name"), *titles))
+    table = tag("table", head, tag("tbody", *lines))
+    return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label="Cost of a training step")
 
 
 def configurations(results: Results) -> Markup:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from frugalmtl.evaluation.aggregate import spread as spread_over_seeds
+from frugalmtl.report.costs import Cost
 from frugalmtl.report.formatting import NOT_MEASURED, decimals_for, number, off_by, percent, scale_for, spread
-from frugalmtl.report.results import Cost, Results, Row, TaskInfo
+from frugalmtl.report.results import Results, Row, TaskInfo
 
 COST_FIELDS = ("macs", "flops", "params", "bytes", "peak_memory", "latency_ms")
 
@@ -90,6 +91,18 @@ def ratio(results: Results, row: Row, key: str) -> float:
         return row.ratio_to_reference[key]
     reference = cost_value(results.row(results.reference).cost.deployed, key)
     return cost_value(row.cost.deployed, key) / reference if reference > 0 else math.nan
+
+
+def step_baseline(results: Results) -> Row | None:
+    """The row that steps of training are held against: the first one that shares everything and balances nothing.
+
+    Not the report's reference, whose single-task networks take a step each; None if no row with a measured step has
+    the encoder ``hard_sharing`` with the balancer ``uniform`` or ``fixed``.
+    """
+    for row in results.rows:
+        if row.encoder == "hard_sharing" and row.balancer in ("uniform", "fixed") and row.cost.step:
+            return row
+    return None
 
 
 def score(row: Row, task: TaskInfo, metric: str = "") -> tuple[float, float]:

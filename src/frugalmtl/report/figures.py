@@ -6,21 +6,19 @@ Drawn with matplotlib's Agg without its global state: nothing needs a display, f
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
-
-from matplotlib.lines import Line2D
+from typing import Any
 
 from frugalmtl.report._canvas import Look, recolour
+from frugalmtl.report._drawing import Drawing, file_name
 from frugalmtl.report._heatmaps import HALF_PAGE, heat_map, heat_map_words
-from frugalmtl.report._multiples import legend_words, multiples
+from frugalmtl.report._interference import interference
+from frugalmtl.report._multiples import epoch_line, multiples, row_handles
 from frugalmtl.report._tradeoff import CostKey, delta_tradeoff, metric_tradeoff, spots
 from frugalmtl.report.formatting import finite
 from frugalmtl.report.palette import row_styles
-from frugalmtl.report.results import Epoch, Results, Row, TaskInfo
+from frugalmtl.report.results import Epoch, Results, TaskInfo
 
 __all__ = [
     "Drawing",
@@ -33,33 +31,6 @@ __all__ = [
     "metric_tradeoff",
     "recolour",
 ]
-
-Section = Literal["tradeoff", "training", "decisions"]
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure of the report.
-
-    Attributes:
-        name: stem of the file's name.
-        title: heading on the page.
-        text: what the picture shows, for readers who do not see it.
-        draw: makes the bytes in a given look.
-        wide: takes the full width of the page.
-        section: where on the page it stands.
-        row: the row that it belongs to, if to a single one.
-        caption: how the picture is read.
-    """
-
-    name: str
-    title: str
-    text: str
-    draw: Callable[[Look], bytes]
-    wide: bool = True
-    section: Section = "tradeoff"
-    row: str = ""
-    caption: str = ""
 
 
 def drawings(results: Results) -> list[Drawing]:
@@ -87,7 +58,7 @@ def drawings(results: Results) -> list[Drawing]:
         alt = "Training loss per epoch, one panel per task, one line per model."
         draw = partial(loss_curves, results)
         curves.append(Drawing("curves_loss", "Training loss", alt, draw, section="training"))
-    return [*overall, *each, *curves, *_decisions(results)]
+    return [*overall, *each, *curves, *_decisions(results), *interference(results)]
 
 
 def _decisions(results: Results) -> list[Drawing]:
@@ -97,7 +68,7 @@ def _decisions(results: Results) -> list[Drawing]:
         for picture in row.pictures:
             made.append(
                 Drawing(
-                    name=f"decisions_{_file_name(row, place)}_{picture.name}",
+                    name=f"decisions_{file_name(row, place)}_{picture.name}",
                     title=picture.title,
                     text=heat_map_words(picture),
                     draw=partial(heat_map, row.label, picture),
@@ -108,12 +79,6 @@ def _decisions(results: Results) -> list[Drawing]:
                 )
             )
     return made
-
-
-def _file_name(row: Row, place: int) -> str:
-    """The row's name as part of a file's name; names that do not fit are told apart by their place."""
-    safe = re.sub(r"[^A-Za-z0-9_-]+", "_", row.name)
-    return safe if safe == row.name else f"{safe}_{place}"
 
 
 def metric_curves(results: Results, look: Look | None = None) -> bytes:
@@ -131,25 +96,12 @@ def _curves(results: Results, look: Look, values: Callable[[Epoch], dict[str, fl
 
     def draw(axes: Any, task: TaskInfo) -> None:
         for name, history in results.curves.items():
-            known = [
-                (e.epoch, values(e)[task.name]) for e in history if math.isfinite(values(e).get(task.name, math.nan))
-            ]
-            if known:
-                style = styles[name]
-                few = {"marker": style.marker, "markersize": 4} if len(known) < 6 else {}
-                colour = style.colour(look.theme)
-                axes.plot(*zip(*known, strict=True), color=colour, linestyle=style.dash, linewidth=1.6, **few)
+            points = [(epoch.epoch, values(epoch).get(task.name, math.nan)) for epoch in history]
+            epoch_line(axes, points, styles[name], look)
         axes.set_xlabel("epoch")
         if loss:
             axes.set_ylabel("training loss")
         elif not task.higher_is_better:
             axes.invert_yaxis()
 
-    handles = []
-    for name, style in styles.items():
-        handle = Line2D(
-            [], [], color=style.colour(look.theme), linewidth=2, label=legend_words(results.row(name).label)
-        )
-        handle.set_linestyle(style.dash)
-        handles.append(handle)
-    return multiples(results, look, draw, handles)
+    return multiples(results, look, draw, row_handles(results, styles, look))

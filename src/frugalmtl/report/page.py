@@ -9,8 +9,16 @@ from pathlib import Path
 from frugalmtl.report._embedding import data_uri, embed
 from frugalmtl.report._gallery import gallery
 from frugalmtl.report._html import Markup, join, prose, tag
-from frugalmtl.report._tables import conditions, configurations, cost_table, metrics_table, results_table, row_name
-from frugalmtl.report.columns import answer
+from frugalmtl.report._tables import (
+    conditions,
+    configurations,
+    cost_table,
+    metrics_table,
+    results_table,
+    row_name,
+    step_table,
+)
+from frugalmtl.report.columns import answer, step_baseline
 from frugalmtl.report.figures import Drawing, Look, drawings, recolour
 from frugalmtl.report.palette import DARK, LIGHT, Theme, row_styles
 from frugalmtl.report.results import Results
@@ -19,6 +27,14 @@ PICTURE_BUDGET = 10_000_000
 """Characters of the page that pictures of samples may take together; figures and tables come on top."""
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_AFFINITY = (
+    "Row: the task down whose loss a trial step went, at what the tasks share, and was taken back. Column: the task "
+    "whose loss fell, by how many percent. Blue helps, red hurts. The diagonal is what a task gains from its own step; "
+    "it may lie beyond the scale, which is that of the other cells and the same for all models. Tasks that help each "
+    "other are worth grouping; one that hurts others, or is hurt, deserves more channels of its own (in encoders with "
+    "a target per task, such as tau of InterroGate). Mean over epochs and seeds; steps are as long as the learning "
+    "rate, so early epochs count most."
+)
 _NARROW = "(max-width: 640px)"
 _DARK = "(prefers-color-scheme: dark)"
 
@@ -42,6 +58,7 @@ def render_page(results: Results, folder: Path) -> str:
         ("panels", "Image by image", _gallery(results, pictures, "panels") if results.panels else None),
         ("photos", "Photographs", _gallery(results, pictures, "photos") if results.photos else None),
         ("decisions", "What the networks decided", _decisions(results, figures)),
+        ("interference", "How the tasks get on", _interference(results, figures)),
         ("training", "Training", _figures(f for f in figures if f.section == "training")),
         ("cost", "Cost", _cost(results)),
         ("runs", "Configuration and environment", configurations(results)),
@@ -133,13 +150,20 @@ def _figures(chosen: Iterable[Drawing]) -> Markup | None:
     return tag("div", *made, class_="charts") if made else None
 
 
-def _decisions(results: Results, figures: list[Drawing]) -> Markup | None:
-    """What the encoders show of themselves, a row of the comparison each; the first one is open."""
+def _by_row(results: Results, chosen: Iterable[Drawing]) -> list[Markup]:
+    """Folds with the figures of one row each; the first one is open."""
+    drawn = list(chosen)
     folds: list[Markup] = []
     for row in results.rows:
-        charts = _figures(f for f in figures if f.section == "decisions" and f.row == row.name)
+        charts = _figures(drawing for drawing in drawn if drawing.row == row.name)
         if charts:
             folds.append(tag("details", tag("summary", row_name(results, row)), charts, open=not folds))
+    return folds
+
+
+def _decisions(results: Results, figures: list[Drawing]) -> Markup | None:
+    """What the encoders show of themselves."""
+    folds = _by_row(results, (f for f in figures if f.section == "decisions"))
     if not folds:
         return None
     note = (
@@ -147,6 +171,30 @@ def _decisions(results: Results, figures: list[Drawing]) -> Markup | None:
         "column per layer in the order of execution."
     )
     return join([tag("p", note, class_="note"), *folds])
+
+
+def _interference(results: Results, figures: list[Drawing]) -> Markup | None:
+    """Weights and gradients during training: figures of all rows, then those of single ones."""
+    own = [f for f in figures if f.section == "interference"]
+    trials = _figures(f for f in figures if f.section == "affinity")
+    if not own and not trials:
+        return None
+    note = (
+        "What the tasks wanted from the parameters they share, and what the balancer made of it, as recorded during "
+        "the training of the first seed; a value is a mean over the steps of an epoch. Gradients of the tasks' losses "
+        "are compared where the tasks' features part, or at the shared parameters where there is no such place or "
+        "the balancer was told so. A model whose tasks share nothing has none to compare, and stands in no such figure."
+    )
+    overall = _figures(f for f in own if not f.row)
+    affinity = [tag("h3", "Affinity: what a step for one task does to the others"), tag("p", _AFFINITY, class_="note")]
+    return join(
+        [
+            tag("p", note, class_="note") if own else None,
+            overall,
+            *_by_row(results, own),
+            *([*affinity, trials] if trials else []),
+        ]
+    )
 
 
 def _figure(drawing: Drawing) -> Markup:
@@ -185,4 +233,14 @@ def _cost(results: Results) -> Markup:
         "Per image. “As trained” is the model with everything that its training needs; “deployed” is what "
         "remains of it. The bars set the deployed model against the deployed reference."
     )
-    return join([tag("p", note, class_="note"), cost_table(results)])
+    steps = step_table(results)
+    baseline = step_baseline(results)
+    words = (
+        "One step of the training on a batch: forward, losses and all that the balancer does, without loading data and "
+        "without the optimiser's update; peak memory beyond the weights, gradients included. Rows are timed against "
+        "each other."
+    )
+    if baseline:
+        words += f" Percentages are of “{baseline.label}”, which shares all features and weighs tasks by fixed weights."
+    training = [tag("h3", "Training step"), tag("p", words, class_="note"), steps] if steps else []
+    return join([tag("p", note, class_="note"), cost_table(results), *training])

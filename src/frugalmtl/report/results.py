@@ -19,6 +19,7 @@ from frugalmtl.core.files import read_text, write_text
 from frugalmtl.core.types import Heatmap, Scores
 from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.report._reading import read_value, write_value
+from frugalmtl.report.costs import RowCost
 
 Mark = Literal["", "right", "wrong", "missed", "unknown"]
 
@@ -89,37 +90,6 @@ class SeedResult:
 
 
 @dataclass
-class Latency:
-    """Milliseconds per image: median and 95th percentile of interleaved runs."""
-
-    median: float = math.nan
-    p95: float = math.nan
-
-
-@dataclass
-class Cost:
-    """What one model costs for one image: operations, parameters, bytes on disk, peak bytes in memory, milliseconds."""
-
-    macs: float = math.nan
-    flops: float = math.nan
-    params: float = math.nan
-    bytes: float = math.nan
-    peak_memory: float = math.nan
-    latency_ms: Latency = field(default_factory=Latency)
-
-
-@dataclass
-class RowCost:
-    """The same model as it is trained and as it is deployed.
-
-    Operations and parameters of the deployed form are means over seeds; all else is that of the first seed.
-    """
-
-    training: Cost = field(default_factory=Cost)
-    deployed: Cost = field(default_factory=Cost)
-
-
-@dataclass
 class Row:
     """One model of the comparison, over all its seeds.
 
@@ -138,6 +108,8 @@ class Row:
         target_macs: the budget in multiply-adds per image.
         target_latency_ms: the budget in milliseconds per image, for a budget of time.
         pictures: what the encoder of the first seed shows of itself.
+        affinity: ``{task that takes a step: {task that feels it: relative decrease of its loss}}``, mean over epochs
+            and seeds; empty if it was not measured.
     """
 
     name: str
@@ -162,6 +134,7 @@ class Row:
     target_macs: float = math.nan
     target_latency_ms: float = math.nan
     pictures: list[Heatmap] = field(default_factory=list)
+    affinity: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -189,11 +162,25 @@ class PublishedRow:
 
 @dataclass
 class Epoch:
-    """One line of a training history: mean training loss and validation metric (the primary one) per task."""
+    """One line of a training history; what was not recorded is empty.
+
+    Attributes:
+        epoch: how many epochs were done, this one with them.
+        loss: ``{task: mean training loss}``.
+        metric: ``{task: primary metric on the validation split}``.
+        weights: ``{task: mean weight of its loss, or of its gradient at what the tasks share}``.
+        norms: ``{task: mean norm of the gradient of its unweighted loss}`` over the steps that compared gradients.
+        cosines: ``{"a~b": mean cosine of the gradients of two tasks}`` over these steps.
+        conflicts: ``{"a~b": share of these steps in which the cosine was below 0}``.
+    """
 
     epoch: float
     loss: dict[str, float] = field(default_factory=dict)
     metric: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
+    norms: dict[str, float] = field(default_factory=dict)
+    cosines: dict[str, float] = field(default_factory=dict)
+    conflicts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def _comparison(cache: Path, **rows: dict[str, Any]) -> Comparison:
         "tasks": ["segmentation", "depth"],
         "backbone": {"name": "timm", "model": "test_resnet"},
         "decoder": {"name": "independent", "head": "linear"},
-        "train": {"epochs": 1, "batch_size": 4},
+        "train": {"epochs": 1, "batch_size": 4, "interference_every": 1, "affinity_every": 1},
     }
     return Comparison(base, {"single": {"encoder": {"name": "single_task"}}, **rows}, "single", [0, 1], panels=0)
 
@@ -117,6 +118,18 @@ def test_costs_of_every_seed_budgets_curves_and_pictures_are_collected(
     assert all(map(math.isnan, picture.values[1]))
     assert single.pictures == []
     assert any("first seed" in note for note in results.protocol.notes)
+    (epoch,) = results.curves["pruned"]
+    assert epoch.weights == {"segmentation": 1.0, "depth": 1.0}
+    assert epoch.norms.keys() == epoch.weights.keys()
+    assert -1 <= epoch.cosines["segmentation~depth"] <= 1
+    assert epoch.conflicts["segmentation~depth"] in (0.0, 1.0)
+    logs = [json.loads(line) for run in row.run_dirs for line in (Path(run) / "log.jsonl").read_text().splitlines()]
+    felt = [record["affinity"]["depth>segmentation"] for record in logs if record["event"] == "epoch"]
+    assert row.affinity["depth"]["segmentation"] == pytest.approx(sum(felt) / 2)
+    assert len(felt) == 2, "one per seed"
+    assert set(results.curves["single"][0].cosines.values()) <= {0.0}, "nothing is shared"
+    assert single.affinity == {}
+    assert row.cost.step is None, "not measured"
 
 
 def test_the_curve_is_no_key_of_an_experiment_and_must_be_a_text(tmp_path: Path) -> None:

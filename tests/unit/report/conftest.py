@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -220,3 +221,49 @@ def add_curve(results: Results, name: str = "Gates", points: int = 6) -> list[st
         results.rows.append(row)
         names.insert(0, row.name)
     return names
+
+
+def add_interference(results: Results, *, without: tuple[str, ...] = ("single",), every: int = 1) -> Results:
+    """Let all rows but some have compared gradients, one of them weigh tasks, and one have measured affinity.
+
+    The first task fights with the second, all others get on; the last row is more peaceful than the others.
+    """
+    generator = np.random.default_rng(11)
+    names = [task.name for task in results.tasks]
+    for place, row in enumerate(results.rows):
+        for index, epoch in enumerate(results.curves[row.name]):
+            done = index / len(results.curves[row.name])
+            epoch.weights = dict.fromkeys(names, 1.0)
+            if row.name == results.rows[-1].name:
+                drift = {name: 0.3 + 1.6 * (order + 1) / len(names) * done for order, name in enumerate(names)}
+                epoch.weights = {name: value / math.fsum(drift.values()) for name, value in drift.items()}
+            if row.name in without or index % every:
+                continue
+            epoch.norms = {
+                name: 10 ** (-order) * (1 + place) * math.exp(generator.normal(0, 0.1) - done)
+                for order, name in enumerate(names)
+            }
+            for one, other in itertools.combinations(range(len(names)), 2):
+                base = -0.35 if (one, other) == (0, 1) else 0.25 - 0.05 * (one + other)
+                peace = 0.25 if row.name == results.rows[-1].name else 0.0
+                cosine = (base + peace) * (1 - 0.6 * done) + generator.normal(0, 0.02) + 0.01 * place
+                pair = f"{names[one]}~{names[other]}"
+                epoch.cosines[pair] = cosine
+                epoch.conflicts[pair] = 1 / (1 + math.exp(8 * cosine))
+    row = results.rows[-1]
+    row.affinity = {
+        one: {other: 0.02 if one == other else generator.normal(0.0005, 0.002) for other in names} for one in names
+    }
+    return results
+
+
+def with_tasks(results: Results, count: int) -> Results:
+    """The comparison with as many tasks, the further ones without scores."""
+    more = ("edges", "saliency", "parts")
+    results.tasks = [*results.tasks, *(TaskInfo(name, "f", True) for name in more)][:count]
+    kept = {task.name for task in results.tasks}
+    for row in results.rows:
+        for scores in (row.scores_mean, row.scores_std, *(seed.scores for seed in row.seeds)):
+            for name in set(scores) - kept:
+                del scores[name]
+    return results
