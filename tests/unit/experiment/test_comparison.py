@@ -129,7 +129,6 @@ def test_costs_of_every_seed_budgets_curves_and_pictures_are_collected(
     assert len(felt) == 2, "one per seed"
     assert set(results.curves["single"][0].cosines.values()) <= {0.0}, "nothing is shared"
     assert single.affinity == {}
-    assert row.cost.step is None, "not measured"
 
 
 def test_the_curve_is_no_key_of_an_experiment_and_must_be_a_text(tmp_path: Path) -> None:
