@@ -30,7 +30,7 @@ class MGDA(WeightingBalancer):
             one backward pass through the trunk).
         normalisation: what gradients are divided by before the weights are sought: nothing, their length (``"l2"``),
             the loss's absolute value (``"loss"``) or both (``"loss+"``); a divisor of 0 counts as 1. The weights then
-            multiply the gradients as they were, as in the authors' code.
+            multiply the gradients as they were, as in the authors' code, so that d may hurt a task.
         weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
             all.
         normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``, as they do anyway).

@@ -21,25 +21,27 @@ RIDGE = 1e-8
 
 class NashMTL(WeightingBalancer):
     """The Nash bargaining solution (Navon et al. 2022, claim 3.1): weights ``a > 0`` with ``G a = 1 / a`` for the inner
-    products G of the gradients, divided by their Frobenius norm as in the authors' code.
+    products G of the gradients.
 
-    Every task gains alike in relative terms: ``g_t . d = 1 / a_t > 0`` (up to that norm). The solution is the minimum
-    of ``a' G a / 2 - sum_t log a_t``, strictly convex and self-concordant: damped Newton steps find it from the same
-    start each time, whereas the paper's sequence of convex programs starts from the last step's weights. Where
-    gradients are Pareto-stationary there is no bargain; 1e-8 is added to the squared cosines, so that weights grow no
-    more than 1e4 times while d becomes 0. A task with a loss but a gradient of 0 has weight 0.
+    Every task gains alike in relative terms: ``g_t . d = 1 / a_t > 0``. The direction d has length ``sqrt(T)`` whatever
+    the gradients' scale; a task's weight is inverse to its own. The solution is the minimum of ``a' G a / 2 - sum_t log
+    a_t``, strictly convex and self-concordant: damped Newton steps find it from the same start each time. The authors'
+    code solves a sequence of convex programs from the last step's weights, with G divided by its Frobenius norm and the
+    equation adapted, so that it aims at the same weights, but may stop short of them. Where gradients are
+    Pareto-stationary there is no bargain; 1e-8 is added to the squared cosines, so that weights grow no more than
+    ``1e4 sqrt(T)`` times while d becomes 0. A task with a loss but a gradient of 0 has weight 0.
 
     Args:
         tasks: the tasks.
-        max_norm: largest norm of the direction at what the tasks share (the authors': 1); None leaves it. Since
-            ``||d||^2`` is T times the norm of G before, d has just this norm but for small gradients: learning rates
-            are to be chosen for that. It does nothing with ``normalise``. At the representation, it is the norm there.
+        max_norm: largest norm of the direction at what the tasks share (the authors': 1, which new weights always
+            reach: choose learning rates for that); None leaves it. It does nothing with ``normalise``. At the
+            representation, it is the norm there.
         update_every: steps between new weights (the authors' 1, 25 or 50); in between the last ones are kept. It makes
             weights steadier; gradients per task are taken in every step all the same.
         gradients_at: ``"parameters"`` (the paper), ``"parameters_batched"``, or ``"representation"`` (one backward pass
             through the trunk; ours).
         weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
-            all. At what the tasks share they change the length of the direction alone.
+            all. They do not change the direction of new weights.
         normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``).
 
     Raises:
@@ -74,10 +76,13 @@ class NashMTL(WeightingBalancer):
         if not bool(gramian.isfinite().all()) or not bool(gramian.any()):
             return weights
         if int(self.steps) % self.update_every == 0:
+            there = (losses != 0) | (gramian.diagonal() != 0)
+            weights = weights / gramian.diagonal()[there].mean().sqrt()  # weigh() knows lengths up to this factor
             self.kept.copy_(torch.where(weights > 0, weights, self.kept.to(weights)))
         else:
-            weights = rescaled(torch.where(weights > 0, self.kept.to(weights), 0.0), self.normalise)
+            weights = torch.where(weights > 0, self.kept.to(weights), 0.0)
         self.steps += 1
+        weights = rescaled(weights, self.normalise)
         norm = (weights @ gramian @ weights).clamp(min=0).sqrt()
         if self.max_norm is not None and self.normalise is None and norm > self.max_norm:
             weights = weights * (self.max_norm / norm)
@@ -85,14 +90,14 @@ class NashMTL(WeightingBalancer):
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """The bargain, before the norm is clipped."""
-        products = (gramian / torch.linalg.matrix_norm(gramian)).numpy()
+        products = gramian.numpy()
         inverse = inverses(np.sqrt(np.clip(np.diagonal(products), 0.0, None)))
         cosines = products * inverse[:, None] * inverse
         np.fill_diagonal(cosines, 1.0 + RIDGE)
         return torch.from_numpy(bargain(cosines) * inverse)
 
 
-def bargain(matrix: Array, tolerance: float = 1e-10, rounds: int = 100) -> Array:
+def bargain(matrix: Array, tolerance: float = 1e-6, rounds: int = 100) -> Array:
     """``b > 0`` ``[T]`` with ``A b = 1 / b`` for a positive definite A ``[T, T]``.
 
     Damped Newton steps on ``b' A b / 2 - sum_t log b_t``: with the Newton decrement l, steps of ``1 / (1 + l)`` stay in

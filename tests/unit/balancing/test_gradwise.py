@@ -1,0 +1,110 @@
+"""What holds for every way to weigh gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.unit.balancing.jacobians import DEGENERATE, REGULAR, build, direction, lengths, weights_of
+
+SECTIONS: dict[str, dict[str, object]] = {
+    "pcgrad": {"name": "pcgrad"},
+    **{f"mgda, {kind}": {"name": "mgda", "normalisation": kind} for kind in ("none", "l2", "loss", "loss+")},
+    "cagrad": {"name": "cagrad"},
+    "cagrad, wide": {"name": "cagrad", "c": 1.5, "rescale": "1+c"},
+    "imtl_g": {"name": "imtl_g"},
+    **{f"aligned_mtl, {mode}": {"name": "aligned_mtl", "scale_mode": mode} for mode in ("min", "median", "rmse")},
+    "upgrad": {"name": "upgrad"},
+    "nash_mtl": {"name": "nash_mtl", "max_norm": None},
+}
+EVERY = pytest.mark.parametrize("name", SECTIONS)
+
+
+@EVERY
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_weights_do_not_depend_on_the_scale_of_all_gradients(name: str, factor: float) -> None:
+    for gradients in REGULAR:
+        balancer = build(SECTIONS[name], len(gradients))
+        torch.manual_seed(0)
+        expected = weights_of(balancer, gradients)
+        torch.manual_seed(0)
+        found = weights_of(balancer, factor * gradients)
+        if name == "nash_mtl":  # its direction does not depend on the scale
+            found = found * factor
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in SECTIONS if name != "pcgrad"])
+def test_weights_do_not_depend_on_the_order_of_tasks(name: str) -> None:
+    for seed, gradients in enumerate(REGULAR):
+        order = np.random.default_rng(seed).permutation(len(gradients))
+        losses = np.linspace(0.5, 2.0, len(gradients))
+        balancer = build(SECTIONS[name], len(gradients))
+        expected = weights_of(balancer, gradients, losses)[order]
+        np.testing.assert_allclose(weights_of(balancer, gradients[order], losses[order]), expected, atol=1e-7)
+
+
+@EVERY
+@pytest.mark.parametrize("gradients", DEGENERATE)
+def test_weights_are_finite(name: str, gradients: str) -> None:
+    matrix = DEGENERATE[gradients]
+    for factor in (1e-8, 1.0, 1e8):
+        balancer = build(SECTIONS[name], len(matrix))
+        found = weights_of(balancer, factor * matrix)
+        assert np.isfinite(found).all()
+        assert np.linalg.norm(found @ matrix) * factor <= 10 * max(1.0, factor * lengths(matrix).max())
+
+
+@EVERY
+def test_gradients_of_integers_in_many_relations(name: str) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        gradients = np.round(rng.normal(size=(rng.integers(2, 6), rng.integers(2, 5))))
+        found = weights_of(build(SECTIONS[name], len(gradients)), gradients)
+        assert np.isfinite(found).all()
+
+
+@EVERY
+def test_one_task_alone_keeps_its_gradient(name: str) -> None:
+    gradients = DEGENERATE["a single task"]
+    expected = {
+        "cagrad": 1.4 / (1 + 0.4**2),  # the best step of the ball is c longer than the mean
+        "nash_mtl": 1.0 / lengths(gradients)[0],
+    }
+    np.testing.assert_allclose(weights_of(build(SECTIONS[name], 1), gradients), [expected.get(name, 1.0)], rtol=1e-6)
+
+
+@EVERY
+def test_a_task_without_labels_changes_nothing(name: str) -> None:
+    gradients = np.insert(REGULAR[1], 1, 0.0, axis=0)
+    losses = np.array([1.0, 0.0, 0.5, 2.0])
+    there = [0, 2, 3]
+    torch.manual_seed(0)
+    found = weights_of(build(SECTIONS[name], 4), gradients, losses)
+    torch.manual_seed(0)
+    expected = weights_of(build(SECTIONS[name], 3), gradients[there], losses[there])
+    assert found[1] == 0
+    np.testing.assert_allclose(found[there], expected, rtol=1e-12)
+
+
+@EVERY
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_gradients_that_are_not_finite_are_passed_on(name: str, value: float) -> None:
+    gradients = REGULAR[1].copy()
+    gradients[0, 0] = value
+    found = weights_of(build(SECTIONS[name], 3), gradients)
+    assert np.isfinite(found).all()
+    assert (found > 0).all()
+
+
+@pytest.mark.parametrize("name", ["mgda, none", "cagrad, wide", "upgrad", "nash_mtl"])
+def test_no_task_is_hurt(name: str) -> None:
+    conflicts = 0
+    for gradients in [*REGULAR, *DEGENERATE.values()]:
+        conflicts += (gradients @ gradients.T).min() < 0
+        balancer = build(SECTIONS[name], len(gradients))
+        rates = gradients @ direction(balancer, gradients)
+        scale = lengths(gradients) * max(1.0, np.abs(weights_of(balancer, gradients)).max()) * lengths(gradients).max()
+        assert (rates >= -1e-8 * scale).all()
+    assert conflicts > 10

@@ -1,0 +1,93 @@
+"""MGDA against the shortest vector found by trying every face, and its conditions of optimality."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from frugalmtl.balancing.gradwise.mgda import MGDA
+from frugalmtl.core.checks import UserError
+from tests.unit.balancing.jacobians import (
+    DEGENERATE,
+    REGULAR,
+    build,
+    direction,
+    lengths,
+    shortest_in_hull,
+    weights_of,
+)
+from tests.unit.balancing.test_gradients import backward, take
+from tests.unit.engine.standins import build_model, tasks
+
+PLAIN: dict[str, object] = {"name": "mgda"}
+
+
+def test_it_is_the_shortest_vector_of_the_hull() -> None:
+    for gradients in [*REGULAR, DEGENERATE["one much longer"], DEGENERATE["one much shorter"]]:
+        expected = shortest_in_hull(gradients)
+        found = direction(build(PLAIN, len(gradients)), gradients)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-7 * lengths(gradients).min())
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_weights_are_optimal(name: str) -> None:
+    gradients = DEGENERATE[name]
+    weights = weights_of(build(PLAIN, len(gradients)), gradients)
+    assert (weights >= 0).all()
+    assert weights.sum() == pytest.approx(1.0)
+    found = weights @ gradients
+    assert (gradients @ found >= found @ found - 1e-9 * lengths(gradients) * lengths(gradients).min()).all()
+
+
+def test_two_tasks_have_a_closed_form() -> None:
+    for seed in range(30):
+        one, other = gradients = np.random.default_rng(seed).normal(size=(2, 3)) * [[1.0], [2.0]]
+        share = np.clip((other - one) @ other / ((one - other) @ (one - other)), 0.0, 1.0)
+        np.testing.assert_allclose(weights_of(build(PLAIN, 2), gradients), [share, 1.0 - share], atol=1e-9)
+
+
+def test_equal_gradients_get_even_weights() -> None:
+    gradients = DEGENERATE["identical"]
+    np.testing.assert_allclose(weights_of(build(PLAIN), gradients), [1 / 3] * 3, rtol=0.01)
+
+
+def test_a_task_whose_gradient_vanishes_stops_what_is_shared() -> None:
+    gradients = DEGENERATE["one zero"]
+    np.testing.assert_array_equal(weights_of(build(PLAIN), gradients), [0.0, 1.0, 0.0])
+
+
+@pytest.mark.parametrize("kind", ["l2", "loss", "loss+"])
+def test_normalisation_concerns_the_search_alone(kind: str) -> None:
+    losses = np.array([0.5, 4.0, 1.5])
+    for gradients in (matrix for matrix in REGULAR if len(matrix) == 3):
+        divisor = {"l2": lengths(gradients), "loss": losses, "loss+": losses * lengths(gradients)}[kind]
+        weights = weights_of(build({**PLAIN, "normalisation": kind}), gradients, losses)
+        normalised = gradients / divisor[:, None]
+        np.testing.assert_allclose(weights @ normalised, shortest_in_hull(normalised), atol=1e-8)
+        np.testing.assert_allclose(
+            direction(build({**PLAIN, "normalisation": kind}), gradients, losses), weights @ gradients, atol=1e-12
+        )
+
+
+def test_losses_of_zero_do_not_matter_to_the_normalisation() -> None:
+    gradients = REGULAR[1]
+    losses = np.array([0.0, 1.0, 1.0])
+    found = weights_of(build({**PLAIN, "normalisation": "loss"}), gradients, losses)
+    np.testing.assert_allclose(found, weights_of(build(PLAIN), gradients))
+
+
+def test_unknown_normalisation_is_refused() -> None:
+    with pytest.raises(UserError, match="normalisation must be one of 'none', 'l2', 'loss', 'loss"):
+        MGDA(tasks(), normalisation="l1")  # type: ignore[arg-type]
+
+
+def test_where_gradients_are_taken() -> None:
+    assert MGDA(tasks()).gradients_at == "parameters"
+    model = build_model("shared", dropout=0.0).double().eval()
+    found = []
+    for level in ("parameters", "representation"):
+        backward(model, MGDA(tasks(), gradients_at=level))  # type: ignore[arg-type]
+        found.append(take(model))
+    trunk = [name for name in found[0] if name.startswith("encoder")]
+    assert any(not torch.allclose(found[0][name], found[1][name]) for name in trunk)  # type: ignore[arg-type]
