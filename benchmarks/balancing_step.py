@@ -130,7 +130,7 @@ def sections() -> dict[str, dict[str, Any]]:
 
 def measured(rows: dict[str, Built], options: argparse.Namespace, *, channels_last: bool) -> dict[str, StepFigures]:
     """Figures of one interleaved run."""
-    settings = TrainSettings(channels_last=channels_last)
+    settings = dict.fromkeys(rows, TrainSettings(channels_last=channels_last))
     return step_figures(rows, batch_size=options.batch, rounds=options.rounds, settings=settings)
 
 

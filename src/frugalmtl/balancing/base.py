@@ -25,7 +25,8 @@ Scale = Literal["sum", "mean", "free"]
 """What the weights of T tasks add up to: T (learning rates as for a plain sum of losses), 1, or nothing fixed."""
 
 Normalise = Literal["sum", "mean"] | None
-"""Rescale the weights of every step so that they add up to T (``"sum"``) or 1 (``"mean"``); ``None`` leaves them."""
+"""Rescale the weights of every step so that they (their absolute values, where a method has negative ones) add up to T
+(``"sum"``) or 1 (``"mean"``); ``None`` leaves them."""
 
 
 @dataclass
@@ -175,16 +176,16 @@ def fixed_weights(tasks: Sequence[Task], weights: Weights) -> dict[str, float]:
 
 
 def rescaled(weights: Tensor, normalise: Normalise) -> Tensor:
-    """Weights ``[T]`` as :data:`Normalise` says; weights that add up to nothing positive stay as they are.
+    """Weights ``[T]`` as :data:`Normalise` says; weights that are all 0 stay so.
 
     >>> rescaled(torch.tensor([0.5, 1.5]), "mean")
     tensor([0.2500, 0.7500])
     """
     if normalise is None:
         return weights
-    total = weights.sum()
+    total = weights.abs().sum()
     target = float(len(weights)) if normalise == "sum" else 1.0
-    return torch.where(total > 0, weights * (target / total.clamp(min=torch.finfo(weights.dtype).tiny)), weights)
+    return weights * (target / total.clamp(min=torch.finfo(weights.dtype).tiny))
 
 
 def check_choice(what: str, value: object, choices: Sequence[object]) -> None:

@@ -21,6 +21,7 @@ from frugalmtl.experiment.plan import Plan
 from frugalmtl.experiment.profiling import measure
 from frugalmtl.experiment.results import collect, rank_rows
 from frugalmtl.experiment.runs import Predictor, Run
+from frugalmtl.experiment.training_cost import step_figures
 from frugalmtl.report import Results, load_results, print_table, write_report
 
 
@@ -76,8 +77,14 @@ def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Data
         row: [costs[f"{row} deployed"], *(count(run.deployed()[1], size).as_dict() for run in own[1:])]
         for row, own in runs.items()
     }
+    steps = step_figures(
+        {row: built for row, (built, _) in loaded.items()},
+        batch_size=runs[comparison.reference][0].config.train.batch_size,
+        rounds=max(3, comparison.latency_rounds // 4),
+        settings={row: own[0].config.train for row, own in runs.items()},
+    )
     created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    results = collect(comparison, runs, dataset, loaded, costs, counts, created)
+    results = collect(comparison, runs, dataset, loaded, costs, counts, created, steps)
     predictors = {row: Predictor(*pair) for row, pair in loaded.items()}
     results.panels = test_panels(predictors, dataset, runs, comparison.panels, folder)
     best = rank_rows(results)[0]

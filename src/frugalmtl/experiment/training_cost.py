@@ -47,7 +47,7 @@ def step_figures(
     *,
     batch_size: int = 8,
     rounds: int = 7,
-    settings: TrainSettings | None = None,
+    settings: Mapping[str, TrainSettings] | None = None,
 ) -> dict[str, StepFigures]:
     """Time training steps against each other: every round takes one step of each row, and who begins rotates.
 
@@ -60,7 +60,8 @@ def step_figures(
         batch: for all rows, also as the batch of a second stream; noise with labels everywhere if not given.
         batch_size: images in that noise.
         rounds: steps that are timed.
-        settings: layout of the images, epochs and optimiser (whose state balancers may read).
+        settings: of each row: layout of the images, epochs and optimiser (whose state balancers may read); the
+            defaults for rows that are not named.
 
     Raises:
         UserError: no row, or a number of rounds or images that is not positive.
@@ -68,7 +69,7 @@ def step_figures(
     if not rows:
         raise UserError("a step's cost needs at least one row, but got none")
     positive("rounds", rounds)
-    settings = settings or TrainSettings()
+    given = settings or {}
     devices = {device_of(built.model) for built in rows.values()}
     if len(devices) > 1:
         raise UserError(f"rows timed together must be on one device, but are on {sorted(map(str, devices))}")
@@ -77,7 +78,11 @@ def step_figures(
     memory: dict[str, int] = {}
     with isolated(device):
         steps = {
-            name: _Step(built, batch or noise_batch(built.tasks, built.image_size, batch_size), settings)
+            name: _Step(
+                built,
+                batch or noise_batch(built.tasks, built.image_size, batch_size),
+                given.get(name, TrainSettings()),
+            )
             for name, built in rows.items()
         }
         for number in range(-1, rounds):

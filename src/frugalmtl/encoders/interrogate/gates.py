@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from frugalmtl.backbones.channels import Mask
 
@@ -160,7 +159,6 @@ class _Merge(torch.autograd.Function):
         return (*picked, mixed) if mixed is not None else tuple(picked)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         choice, mix, shared, *own = ctx.saved_tensors
         along = _along(ctx.axis, shared.ndim)

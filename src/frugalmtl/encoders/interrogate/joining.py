@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from frugalmtl.backbones.channels import Channels, Mask
 
@@ -119,7 +118,6 @@ class _Join(torch.autograd.Function):
         return tuple(torch.cat(parts, axis) for parts in pieces)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         layout: Layout = ctx.layout
         mix, shared, *own = ctx.saved_tensors

@@ -312,3 +312,19 @@ def plain_forward(encoder, batch: Tensor) -> list[list[Tensor]]:  # type: ignore
             made = [*picked, mixed]
         values.append(made)
     return [[values[index][task] for index in graph.outputs] for task in range(len(encoder.task_names))]
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_merging_has_second_derivatives(heard: bool) -> None:
+    """Adversarial training differentiates gradients."""
+    choice = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
+    mix, *tensors = (
+        torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        for shape in ((2, 3), (2, 3, 2, 2), (2, 3, 2, 2), (2, 3, 2, 2))
+    )
+
+    def merged(mix: Tensor, shared: Tensor, *own: Tensor) -> tuple[Tensor, ...]:
+        picked, mixed = merge(choice, mix, 1, shared, own, heard=heard)
+        return tuple(tensor.square() for tensor in (*picked, *([mixed] if mixed is not None else [])))
+
+    assert torch.autograd.gradgradcheck(merged, (mix, *tensors))
