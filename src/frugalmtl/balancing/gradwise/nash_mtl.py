@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing.base import rescaled
-from frugalmtl.balancing.gradwise._cones import Array, inverses
+from frugalmtl.balancing.gradwise._cones import Array, inverses, lengths_and_units
 from frugalmtl.balancing.gradwise.base import WeightingBalancer
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.tasks import Task
@@ -90,11 +90,9 @@ class NashMTL(WeightingBalancer):
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """The bargain, before the norm is clipped."""
-        products = gramian.numpy()
-        inverse = inverses(np.sqrt(np.clip(np.diagonal(products), 0.0, None)))
-        cosines = products * inverse[:, None] * inverse
-        np.fill_diagonal(cosines, 1.0 + RIDGE)
-        return torch.from_numpy(bargain(cosines) * inverse)
+        lengths, units = lengths_and_units(gramian)
+        cosines = units @ units.T  # positive semi-definite in spite of rounding, unlike what was given
+        return torch.from_numpy(bargain(cosines + RIDGE * np.eye(len(lengths))) * inverses(lengths))
 
 
 def bargain(matrix: Array, tolerance: float = 1e-6, rounds: int = 100) -> Array:
