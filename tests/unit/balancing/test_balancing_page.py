@@ -1,0 +1,24 @@
+"""The page on balancing names every balancer and says what its weights add up to."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from frugalmtl.balancing import BALANCERS
+
+PAGE = Path(__file__).parents[3] / "docs" / "balancing.md"
+
+
+def test_the_table_of_scales_is_that_of_the_code() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (sum|mean|free) \| [^|]+ \| (\w*) ?\|$", PAGE.read_text(), flags=re.MULTILINE)
+    expected = {}
+    for name in BALANCERS.names():
+        places = BALANCERS.schema(name).get("gradients_at")
+        expected[name] = (BALANCERS.get(name).scale, places.default if places else "")  # type: ignore[attr-defined]
+    assert {name: (scale, place) for name, scale, place in rows} == expected
+
+
+def test_every_balancer_is_suggested_for_something() -> None:
+    which = PAGE.read_text().split("## Where gradients are taken")[0]
+    assert [name for name in BALANCERS.names() if f"`{name}`" not in which] == []
