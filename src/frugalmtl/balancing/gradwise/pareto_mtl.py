@@ -67,8 +67,7 @@ class ParetoMTL(WeightingBalancer):
         weights: dict[str, float] | Literal["uniform"] | None = "uniform",
         normalise: Literal["sum", "mean"] | None = None,
     ) -> None:
-        # The sum of weights of both signs says nothing about a step: weights are rescaled here.
-        super().__init__(tasks, gradients_at, weights)
+        super().__init__(tasks, gradients_at, weights, normalise)
         if preferences < 2:
             raise UserError(f"preferences must be 2 or more, but got {preferences!r}")
         if not 0 <= preference < preferences:
@@ -78,7 +77,6 @@ class ParetoMTL(WeightingBalancer):
         if warmup_steps < 0:
             raise UserError(f"warmup_steps must be 0 or more, but got {warmup_steps!r}")
         self.epsilon, self.warmup_steps = epsilon, warmup_steps
-        self.total = 1.0 if normalise == "mean" else float(len(self.task_names))
         vectors = preference_vectors(len(self.task_names), preferences)
         others = vectors - vectors[preference]
         self.constraints = others[others.abs().sum(dim=1) > 0]
@@ -108,7 +106,7 @@ class ParetoMTL(WeightingBalancer):
     def _shortest(self, gramian: Tensor, rows: Tensor) -> Tensor:
         weights = rows.T @ torch.from_numpy(shortest(rows @ gramian @ rows.T))
         size = weights.abs().sum()
-        return weights * (self.total / size) if size > 0 else weights
+        return weights * (len(self.task_names) / size) if size > 0 else weights
 
 
 def preference_vectors(tasks: int, count: int) -> Tensor:
