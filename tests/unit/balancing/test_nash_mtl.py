@@ -9,7 +9,8 @@ import torch
 from frugalmtl.balancing.gradwise.nash_mtl import NashMTL, bargain
 from frugalmtl.core.checks import UserError
 from tests.unit.balancing.jacobians import DEGENERATE, REGULAR, build, direction, lengths, many_tasks, weights_of
-from tests.unit.engine.standins import tasks
+from tests.unit.balancing.test_gradients import backward, plain, take
+from tests.unit.engine.standins import build_model, tasks
 
 FREE: dict[str, object] = {"name": "nash_mtl", "max_norm": None}
 
@@ -128,3 +129,22 @@ def test_gradients_that_are_not_finite_are_not_remembered() -> None:
 def test_impossible_options_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(UserError, match=next(iter(options))):
         NashMTL(tasks(), **options)  # type: ignore[arg-type]
+
+
+def test_between_updates_the_trunk_is_traversed_once() -> None:
+    """Kept weights need no gradient per task at the parameters, and what reaches those is the same."""
+    model = build_model("shared", dropout=0.0).double().eval()
+    passes: list[int] = []
+    next(model.encoder.parameters()).register_hook(lambda gradient: passes.append(1))
+    balancer = NashMTL(tasks(), update_every=2)
+    backward(model, balancer)
+    take(model)
+    first, _ = len(passes), passes.clear()
+    backward(model, balancer)
+    found = take(model)
+    assert (first, len(passes)) == (3, 1)
+    weights = dict(zip((task.name for task in tasks()), balancer.kept.tolist(), strict=True))
+    expected = plain(model, weights)
+    for name, gradient in found.items():
+        if name.startswith("encoder"):
+            torch.testing.assert_close(gradient, expected[name], rtol=1e-9, atol=1e-12, msg=name)

@@ -68,6 +68,10 @@ class GradientBalancer(Balancer):
         """The cut at the shared representation."""
         return RepresentationCut()
 
+    def level(self) -> Level:
+        """Where the gradients of the step that begins are taken."""
+        return self.gradients_at
+
     def enter_epoch(self, epoch: int, epochs: int) -> None:
         """A new stage may have changed what the tasks share: look again."""
         super().enter_epoch(epoch, epochs)
@@ -83,7 +87,7 @@ class GradientBalancer(Balancer):
         if self.gradients_at == "representation" and not self._checked:
             refuse_hidden_sharing(step, losses)
             self._checked = True
-        gradients = self._gradients = self._gradients or take_gradients(self.gradients_at)
+        gradients = self._gradients = self._gradients or take_gradients(self.level())
         gradients.add(step, losses)
         self._losses.append(torch.stack([loss.detach() for loss in losses]).double() * (step.scale / step.loss_scale))
         if not step.last:

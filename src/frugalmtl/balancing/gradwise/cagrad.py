@@ -20,9 +20,9 @@ _TOLERANCE = 1e-9
 
 
 class CAGrad(WeightingBalancer):
-    """Conflict-averse gradient descent (Liu et al. 2021, eq. 1): ``max_d min_t g_t . d`` over ``||d - g_0|| <= c
-    ||g_0||`` with the mean gradient ``g_0``.
+    """Conflict-averse gradient descent (Liu et al. 2021, eq. 1): near the mean gradient, the best for the worst task.
 
+    The direction maximises ``min_t g_t . d`` over ``||d - g_0|| <= c ||g_0||`` with the mean gradient ``g_0``.
     The solution is ``d = g_0 + c ||g_0|| g_w / ||g_w||`` for a ``g_w = sum_t w_t g_t`` of the convex hull. The paper
     finds w by a general solver from the dual problem, which says nothing where ``g_w = 0`` (torchjd's weights are all 0
     there, and wherever ``||g_w||`` is below 1e-4 of the gradients). Here the problem itself is solved: for a given

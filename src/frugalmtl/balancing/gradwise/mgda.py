@@ -15,9 +15,9 @@ from frugalmtl.tasks import Task
 
 
 class MGDA(WeightingBalancer):
-    """Multiple-gradient descent (Désidéri 2012; Sener and Koltun 2018, eq. 3): ``min_w ||sum_t w_t g_t||^2`` over
-    ``w_t >= 0``, ``sum_t w_t = 1``.
+    """Multiple-gradient descent (Désidéri 2012; Sener and Koltun 2018, eq. 3): the shortest mean of the gradients.
 
+    Weights solve ``min_w ||sum_t w_t g_t||^2`` over ``w_t >= 0``, ``sum_t w_t = 1``.
     The direction d has ``g_t . d >= ||d||^2`` for every task; it is 0 where some convex combination of the gradients
     is, so a task with a loss but a gradient of 0 stops what the tasks share. At the representation this is MGDA-UB
     (sec. 3.3). The problem is solved exactly, as non-negative least squares: the paper's Frank-Wolfe iterations are

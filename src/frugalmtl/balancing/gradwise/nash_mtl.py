@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing.base import rescaled
+from frugalmtl.balancing.gradients import Level
 from frugalmtl.balancing.gradwise._cones import Array, inverses, lengths_and_units
 from frugalmtl.balancing.gradwise.base import WeightingBalancer
 from frugalmtl.core.checks import UserError, positive
@@ -20,9 +21,9 @@ RIDGE = 1e-8
 
 
 class NashMTL(WeightingBalancer):
-    """The Nash bargaining solution (Navon et al. 2022, claim 3.1): weights ``a > 0`` with ``G a = 1 / a`` for the inner
-    products G of the gradients.
+    """Nash-MTL (Navon et al. 2022, claim 3.1): the bargain that the tasks strike over the direction.
 
+    Its weights are ``a > 0`` with ``G a = 1 / a`` for the inner products G of the gradients.
     Every task gains alike in relative terms: ``g_t . d = 1 / a_t > 0``. The direction d has length ``sqrt(T)`` whatever
     the gradients' scale; a task's weight is inverse to its own. The solution is the minimum of ``a' G a / 2 - sum_t log
     a_t``, strictly convex and self-concordant: damped Newton steps find it from the same start each time. The authors'
@@ -33,11 +34,12 @@ class NashMTL(WeightingBalancer):
 
     Args:
         tasks: the tasks.
-        max_norm: largest norm of the direction at what the tasks share (the authors': 1, which new weights always
-            reach: choose learning rates for that); None leaves it. It does nothing with ``normalise``. At the
+        max_norm: largest norm of the direction of new weights at what the tasks share (the authors': 1, which they
+            always reach: choose learning rates for that); None leaves it. It does nothing with ``normalise``. At the
             representation, it is the norm there.
-        update_every: steps between new weights (the authors' 1, 25 or 50); in between the last ones are kept. It makes
-            weights steadier; gradients per task are taken in every step all the same.
+        update_every: steps between new weights (the authors' 1, 25 or 50). In between the last ones are kept as they
+            were clipped, and the trunk is traversed backwards once (parameters of the trunk that only one task reaches
+            then have that task's weight too).
         gradients_at: ``"parameters"`` (the paper), ``"parameters_batched"``, or ``"representation"`` (one backward pass
             through the trunk; ours).
         weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
@@ -75,18 +77,25 @@ class NashMTL(WeightingBalancer):
         weights = super().solve(gramian, losses)
         if not bool(gramian.isfinite().all()) or not bool(gramian.any()):
             return weights
-        if int(self.steps) % self.update_every == 0:
-            there = (losses != 0) | (gramian.diagonal() != 0)
-            weights = weights / gramian.diagonal()[there].mean().sqrt()  # weigh() knows lengths up to this factor
-            self.kept.copy_(torch.where(weights > 0, weights, self.kept.to(weights)))
-        else:
-            weights = torch.where(weights > 0, self.kept.to(weights), 0.0)
+        due = self._due()
         self.steps += 1
+        if not due:
+            return torch.where(weights > 0, self.kept.to(weights), 0.0)
+        there = (losses != 0) | (gramian.diagonal() != 0)
+        weights = weights / gramian.diagonal()[there].mean().sqrt()  # weigh() knows lengths up to this factor
         weights = rescaled(weights, self.normalise)
         norm = (weights @ gramian @ weights).clamp(min=0).sqrt()
         if self.max_norm is not None and self.normalise is None and norm > self.max_norm:
             weights = weights * (self.max_norm / norm)
+        self.kept.copy_(torch.where(weights > 0, weights, self.kept.to(weights)))
         return weights
+
+    def level(self) -> Level:
+        """Between updates at the cut, through which kept weights reach the trunk in one backward pass."""
+        return self.gradients_at if self._due() else "representation"
+
+    def _due(self) -> bool:
+        return int(self.steps) % self.update_every == 0
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """The bargain, before the norm is clipped."""
