@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.checks import UserError, known, not_negative
 from frugalmtl.core.recipe import ParameterGroup
 from frugalmtl.core.registry import Registry
 from frugalmtl.core.types import Batch, Scores
@@ -118,11 +118,23 @@ class Balancer(nn.Module, ABC):
         super().__init__()
         self.task_names = tuple(task.name for task in tasks)
 
+    @property
+    def method(self) -> str:
+        """The name that configs have, for messages: ``alpha of grad_norm must be ...``."""
+        return type(self).__module__.rpartition(".")[2]
+
     def attach(self, model: nn.Module) -> None:
         """Called once, with the model that will be trained: layers of the method's own learn their sizes here.
 
         Raises:
             UserError: the method cannot balance this model.
+        """
+
+    def check(self, step: Pass) -> None:
+        """Called before a training begins, for every stage, with a pass that nothing goes back from.
+
+        Raises:
+            UserError: the method cannot balance the stage.
         """
 
     def groups(self) -> tuple[ParameterGroup, ...]:
@@ -163,16 +175,18 @@ def fixed_weights(tasks: Sequence[Task], weights: Weights) -> dict[str, float]:
     """Resolve :data:`Weights` to one number per task.
 
     Raises:
-        UserError: a name that is no task, or a weight below 0.
+        UserError: a name that is no task, a weight below 0 or not finite, or no weight above 0.
     """
     if weights == "uniform":
         return {task.name: 1.0 for task in tasks}
     given = weights or {}
     for name, weight in given.items():
         known("task in the balancer's weights:", name, [task.name for task in tasks])
-        if not weight >= 0:
-            raise UserError(f"the weight of task {name!r} must be 0 or more, but got {weight!r}")
-    return {task.name: float(given.get(task.name, task.weight)) for task in tasks}
+        not_negative(f"the weight of task {name!r}", weight)
+    resolved = {task.name: float(given.get(task.name, task.weight)) for task in tasks}
+    if not any(resolved.values()):
+        raise UserError("the balancer's weights are all 0: give at least one task a weight above 0")
+    return resolved
 
 
 def rescaled(weights: Tensor, normalise: Normalise) -> Tensor:
@@ -185,7 +199,7 @@ def rescaled(weights: Tensor, normalise: Normalise) -> Tensor:
         return weights
     total = weights.abs().sum()
     target = float(len(weights)) if normalise == "sum" else 1.0
-    return weights * (target / total.clamp(min=torch.finfo(weights.dtype).tiny))
+    return weights / total.clamp(min=torch.finfo(weights.dtype).tiny) * target
 
 
 def check_choice(what: str, value: object, choices: Sequence[object]) -> None:

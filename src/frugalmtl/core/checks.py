@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -32,13 +33,35 @@ def known(what: str, name: str, names: Iterable[str]) -> str:
 
 
 def positive(what: str, value: float) -> float:
-    """Return ``value`` if it is above zero.
+    """Return ``value`` if it is above zero and finite.
 
     Raises:
-        UserError: ``value`` is zero, negative or not a number.
+        UserError: ``value`` is zero, negative, infinite or not a number.
     """
     if not value > 0:
         raise UserError(f"{what} must be above 0, but got {value!r}")
+    return finite(what, value)
+
+
+def not_negative(what: str, value: float) -> float:
+    """Return ``value`` if it is zero or above, and finite.
+
+    Raises:
+        UserError: ``value`` is negative, infinite or not a number.
+    """
+    if not value >= 0:
+        raise UserError(f"{what} must be 0 or more, but got {value!r}")
+    return finite(what, value)
+
+
+def finite(what: str, value: float) -> float:
+    """Return ``value`` if it is a finite number.
+
+    Raises:
+        UserError: ``value`` is infinite or not a number.
+    """
+    if not math.isfinite(value):
+        raise UserError(f"{what} must be finite, but got {value!r}")
     return value
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from math import isfinite
 from typing import Any, Literal
 
 import torch
@@ -95,8 +94,7 @@ class TrainSettings:
         for pattern, factor in self.lr_factors.items():
             if not isinstance(pattern, str) or isinstance(factor, bool) or not isinstance(factor, int | float):
                 raise UserError(f"lr_factors must be a mapping of patterns to numbers, but got {pattern!r}: {factor!r}")
-            if not isfinite(positive(f"the factor of {pattern!r} in lr_factors", factor)):
-                raise UserError(f"the factor of {pattern!r} in lr_factors must be finite, but got {factor!r}")
+            positive(f"the factor of {pattern!r} in lr_factors", factor)
         schedule = SCHEDULES.check(self.schedule)
         SCHEDULES.get(schedule.name)(Progress(0, 1, 0, 1), **schedule.args)
         check_optimizer("optimizer", self.optimizer)

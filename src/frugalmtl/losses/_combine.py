@@ -8,7 +8,7 @@ from functools import partial
 
 from torch import Tensor
 
-from frugalmtl.core.registry import Registry
+from frugalmtl.core.registry import Registry, Spec, SpecLike
 from frugalmtl.core.types import Batch, Predictions
 from frugalmtl.tasks import Task
 
@@ -71,6 +71,11 @@ class Criterion:
             result.by_task[name] = sum(values.values(), start=next(iter(values.values())).new_zeros(()))
             result.parts |= {key: value.detach() for key, value in values.items()}
         return result
+
+
+def is_of_classes(section: SpecLike) -> bool:
+    """Whether a loss is a cross-entropy rather than a distance; a section as :attr:`Task.loss` has it."""
+    return bool(getattr(LOSSES.get(Spec.of(LOSSES.what, section).name), "of_classes", False))
 
 
 def task_losses(predictions: Predictions, batch: Batch, tasks: Sequence[Task]) -> dict[str, Tensor]:

@@ -7,9 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from frugalmtl.core.checks import fraction
+from frugalmtl.losses._classes import of_classes
 from frugalmtl.losses._masking import full_precision, mask_like, mean_over
 
 
+@of_classes
 def balanced_bce(raw: Tensor, target: Tensor, valid: Tensor, *, positive_weight: float | None = None) -> Tensor:
     """Class-balanced binary cross-entropy.
 

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from frugalmtl.losses._classes import of_classes
 from frugalmtl.losses._masking import full_precision, mask_like, mean_over
 
 
+@of_classes
 def bce(raw: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """Sigmoid cross-entropy, mean over valid positions.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from frugalmtl.losses._classes import of_classes
 from frugalmtl.losses._masking import full_precision, mean_over
 
 _IGNORE = -100
 
 
+@of_classes
 def cross_entropy(raw: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """Softmax cross-entropy, mean over valid positions.
 

@@ -93,10 +93,9 @@ def take(*modules: nn.Module) -> list[Tensor]:
 def by_hand(*, alpha: float) -> Adversarial:
     """Two tasks, two channels, and a discriminator that passes on what is positive."""
     balancer = Adversarial(tasks()[:2]).double()
-    first, last = nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)
+    first, last = nn.Conv2d(2, 2, 1, bias=False), nn.Conv2d(2, 2, 1, bias=False)
     for layer in (first, last):
         layer.weight.data = torch.eye(2)[:, :, None, None]
-        layer.bias.data.zero_()  # type: ignore[union-attr]
     balancer.discriminator = nn.Sequential(first, nn.ReLU(), last).double()
     balancer.alpha = alpha
     return balancer
@@ -109,7 +108,18 @@ def column(*values: float) -> Tensor:
 def test_the_discriminators_loss_by_hand() -> None:
     # (3, 4) -> (0.6, 0.8); (0, -2) -> (0, -1), of which nothing is left.
     found = by_hand(alpha=1.0).confusion([column(3, 4), column(0, -2)], [0, 1])
-    assert found.item() == pytest.approx((math.log(1 + math.exp(0.2)) + math.log(2)) / 2)
+    assert found.item() == pytest.approx(math.log(1 + math.exp(0.2)) + math.log(2))
+
+
+def test_every_task_counts_once_whatever_the_number_of_its_positions() -> None:
+    """Positions where a gradient is 0 are left out of a task's own mean."""
+    many, few = torch.randn(2, 2, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).split(1)
+    few[:, :, 1:] = 0
+    few[:, :, :, 1:] = 0
+    balancer = by_hand(alpha=1.0)
+    apart = [balancer.confusion([given], [index]) for index, given in enumerate((many, few))]
+    torch.testing.assert_close(balancer.confusion([many, few], [0, 1]), apart[0] + apart[1])
+    torch.testing.assert_close(apart[1], balancer.confusion([few[:, :, :1, :1]], [1]))
 
 
 def test_the_gradient_is_reversed_by_hand() -> None:
@@ -146,6 +156,8 @@ def test_positions_without_a_gradient_do_not_count_and_let_nothing_through(kerne
 def test_every_gradient_agrees_with_finite_differences(head: str, options: dict[str, Any]) -> None:
     model = smoothed(real(head=head)).double().train()
     balancer = attached(model, share=0.3, **options)
+    for parameter in balancer.parameters():  # from the first values, what goes back is too small to be seen
+        nn.init.normal_(parameter, std=0.3)
     balancer.enter_epoch(1, 10)
     image = image_of(64)
     step(model, balancer, image)
@@ -207,6 +219,8 @@ def test_the_discriminator_has_the_width_that_all_heads_read_and_its_own_rate() 
         model = real(head=head)
         balancer = attached(model, kernel=3)
         assert balancer.discriminator is not None
+        assert balancer.discriminator[0].bias is None
+        assert 0.005 < balancer.discriminator[0].weight.std() < 0.015
         assert balancer.discriminator[0].in_channels == model.encoder.channels[level]
         assert balancer.discriminator[2].out_channels == 3
     (group,) = balancer.groups()
@@ -366,9 +380,12 @@ def test_it_must_be_attached() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"share": 1.5}, "share must lie in"),
-        ({"kernel": 2}, "kernel must be one of 1, 3"),
-        ({"lr_factor": 0.0}, "lr_factor must be above 0"),
+        ({"share": 1.5}, "share of adversarial must lie in"),
+        ({"share": math.nan}, "share of adversarial must lie in"),
+        ({"kernel": 2}, "kernel of adversarial must be one of 1, 3"),
+        ({"lr_factor": 0.0}, "lr_factor of adversarial must be above 0"),
+        ({"lr_factor": math.inf}, "lr_factor of adversarial must be finite"),
+        ({"normalise": "max"}, "normalise of adversarial must be one of"),
         ({"weights": {"sheep": 1.0}}, "sheep"),
     ],
 )

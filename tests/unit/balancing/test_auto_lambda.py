@@ -227,7 +227,7 @@ def test_the_weights_are_used_as_they_are() -> None:
 def test_auxiliary_tasks_are_not_primary() -> None:
     chosen = [replace(task, auxiliary=task.name == "edges") for task in tasks()]
     assert AutoLambda(chosen).primary == ["segmentation", "depth"]
-    with pytest.raises(UserError, match="primary"):
+    with pytest.raises(UserError, match="primary of auto_lambda must name one task or more"):
         AutoLambda([replace(task, auxiliary=True) for task in tasks()])
 
 
@@ -235,10 +235,11 @@ def test_auxiliary_tasks_are_not_primary() -> None:
     ("options", "message"),
     [
         ({"primary": ["dept"]}, "Did you mean 'depth'"),
-        ({"primary": []}, "primary"),
-        ({"epsilon": 0.0}, "epsilon"),
-        ({"init": -0.1}, "init"),
-        ({"lr": 0.0}, "lr"),
+        ({"primary": []}, "primary of auto_lambda must name one task or more"),
+        ({"epsilon": 0.0}, "epsilon of auto_lambda must be above 0"),
+        ({"init": -0.1}, "init of auto_lambda must be above 0"),
+        ({"init": float("inf")}, "init of auto_lambda must be finite"),
+        ({"lr": 0.0}, "lr of auto_lambda must be above 0"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], message: str) -> None:

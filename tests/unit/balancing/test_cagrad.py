@@ -104,10 +104,10 @@ def test_opposed_gradients() -> None:
 
 @pytest.mark.parametrize("c", [-0.1, float("nan"), float("inf")])
 def test_impossible_radii_are_refused(c: float) -> None:
-    with pytest.raises(UserError, match="c must be 0 or more and finite, but got"):
+    with pytest.raises(UserError, match="c of cagrad must be 0 or more and finite, but got"):
         CAGrad(tasks(), c=c)
 
 
 def test_unknown_rescaling_is_refused() -> None:
-    with pytest.raises(UserError, match="rescale must be one of"):
+    with pytest.raises(UserError, match="rescale of cagrad must be one of"):
         CAGrad(tasks(), rescale="c")  # type: ignore[arg-type]

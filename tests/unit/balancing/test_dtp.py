@@ -87,7 +87,16 @@ def test_scores_in_another_unit_are_refused(values: tuple[float, ...], message: 
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("gamma", -1.0), ("gamma", math.nan), ("momentum", 0.0), ("momentum", 1.1), ("smallest", 0.0), ("smallest", 0.5)],
+    [
+        ("gamma", -1.0),
+        ("gamma", math.nan),
+        ("gamma", math.inf),
+        ("momentum", math.nan),
+        ("momentum", 0.0),
+        ("momentum", 1.1),
+        ("smallest", 0.0),
+        ("smallest", 0.5),
+    ],
 )
 def test_options_are_checked(option: str, value: float) -> None:
     with pytest.raises(UserError, match=f"{option} of dtp must"):

@@ -73,6 +73,8 @@ def test_fixed_weights_go_before_and_do_not_change_the_pace() -> None:
 def test_the_temperature_is_checked() -> None:
     with pytest.raises(UserError, match="temperature of dwa must be above 0, but got 0"):
         DWA(tasks(), temperature=0.0)
+    with pytest.raises(UserError, match="temperature of dwa must be finite, but got inf"):
+        DWA(tasks(), temperature=float("inf"))
 
 
 def test_a_resumed_run_goes_on_exactly(tmp_path: Path, monkeypatch: Any) -> None:

@@ -156,8 +156,9 @@ def test_dropout_is_the_same_before_and_after() -> None:
     ("options", "message"),
     [
         ({"min_losses": {"dept": 0.1}}, "Did you mean 'depth'"),
-        ({"lr": 0.0}, "lr"),
-        ({"weight_decay": -1.0}, "weight_decay"),
+        ({"min_losses": {"depth": math.nan}}, "min_losses of famo for 'depth' must be finite"),
+        ({"lr": 0.0}, "lr of famo must be above 0"),
+        ({"weight_decay": -1.0}, "weight_decay of famo must be 0 or more"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], message: str) -> None:

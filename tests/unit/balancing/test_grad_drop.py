@@ -178,7 +178,9 @@ def test_the_mean_is_the_sum_divided_by_the_tasks() -> None:
 def test_mistakes() -> None:
     with pytest.raises(UserError, match="Did you mean 'depth'"):
         GradDrop(tasks(), leak={"deph": 0.5})
-    with pytest.raises(UserError, match=r"leak of task 'edges' must lie in \[0, 1\]"):
+    with pytest.raises(UserError, match=r"leak of grad_drop for 'edges' must lie in \[0, 1\]"):
         GradDrop(tasks(), leak={"edges": 1.5})
-    with pytest.raises(UserError, match="leak of task 'segmentation'"):
+    with pytest.raises(UserError, match="leak of grad_drop for 'segmentation' must lie in"):
+        GradDrop(tasks(), leak=float("nan"))
+    with pytest.raises(UserError, match="leak of grad_drop for 'segmentation' must lie in"):
         GradDrop(tasks(), leak=-0.1)

@@ -162,7 +162,10 @@ def test_gradients_that_are_not_finite_move_no_weight() -> None:
 
 
 def test_the_first_epoch_is_even() -> None:
-    model, balancer = Small().double(), GradNorm(tasks(), initial="first_epoch", weights={"depth": 2.0, "edges": 1.0})
+    model, balancer = (
+        Small().double(),
+        GradNorm(tasks(), reference_loss="first_epoch", weights={"depth": 2.0, "edges": 1.0}),
+    )
     backward(model, balancer, [inputs(0)])
     assert torch.equal(balancer.learned, torch.ones(3))
     balancer.end_epoch({"segmentation": 4.0, "depth": 3.0, "edges": 0.5}, None)
@@ -199,16 +202,28 @@ def test_without_a_common_layer_all_parameters_are_needed(encoder: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"alpha": -1.0}, {"lr": 0.0}, {"initial": "epoch"}, {"norms_at": "head"}, {"weights": {"dept": 1.0}}]
+    ("options", "message"),
+    [
+        ({"alpha": -1.0}, "alpha of grad_norm must be 0 or more, but got -1.0"),
+        ({"alpha": float("inf")}, "alpha of grad_norm must be finite, but got inf"),
+        ({"lr": 0.0}, "lr of grad_norm must be above 0, but got 0.0"),
+        ({"reference_loss": "epoch"}, "reference_loss of grad_norm must be one of 'first_step', 'first_epoch'"),
+        ({"norms_at": "head"}, "norms_at of grad_norm must be one of 'last_layer', 'parameters'"),
+        ({"normalise": "max"}, "normalise of grad_norm must be one of None, 'sum', 'mean', but got 'max'"),
+        ({"weights": {"dept": 1.0}}, "Did you mean 'depth'"),
+    ],
+    ids=str,
 )
-def test_options_are_checked(options: dict[str, Any]) -> None:
-    with pytest.raises(UserError):
+def test_options_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         GradNorm(tasks(), **options)
-    with pytest.raises(UserError):
+    if isinstance(next(iter(options.values())), str):  # a choice, which the config's schema refuses before
+        message = f"balancer 'grad_norm': {next(iter(options))} must be"
+    with pytest.raises(UserError, match=message):
         BALANCERS.build({"name": "grad_norm", **options}, tasks())
 
 
-@pytest.mark.parametrize("options", [{}, {"initial": "first_epoch"}, {"norms_at": "parameters"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"reference_loss": "first_epoch"}, {"norms_at": "parameters"}], ids=str)
 def test_training_goes_on_exactly(options: dict[str, Any], tmp_path: Path) -> None:
     balancer, result = goes_on_exactly(tmp_path, {"name": "grad_norm", **options}, accumulate=2)
     assert not torch.equal(balancer.learned, torch.ones(3))

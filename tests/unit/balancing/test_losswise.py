@@ -14,7 +14,7 @@ from frugalmtl.balancing.losswise.fixed import Fixed
 from frugalmtl.balancing.losswise.uncertainty import Uncertainty
 from frugalmtl.balancing.losswise.uniform import Uniform
 from frugalmtl.core.checks import UserError
-from frugalmtl.losses import task_losses
+from frugalmtl.losses import LOSSES, is_of_classes, task_losses
 from tests.unit.engine.standins import build_batch, build_model, tasks
 
 
@@ -66,7 +66,9 @@ def test_weights_are_rescaled_on_demand(normalise: Any, total: float) -> None:
     [
         ({"dept": 1.0}, "Did you mean 'depth'"),
         ({"depth": -1.0}, "0 or more"),
-        ({"depth": float("nan")}, "0 or more"),
+        ({"depth": float("nan")}, "the weight of task 'depth' must be 0 or more, but got nan"),
+        ({"depth": float("inf")}, "the weight of task 'depth' must be finite"),
+        (dict.fromkeys(("segmentation", "depth", "edges"), 0.0), "weights are all 0: give at least one"),
         ("even", "weights"),
     ],
 )
@@ -89,10 +91,32 @@ def test_uncertainty_by_hand() -> None:
     assert regulariser.item() == pytest.approx(math.log(4) / 2 - math.log(2) / 2)
 
 
-def test_kendalls_form_doubles_the_weight_of_classes() -> None:
+def test_kendalls_form_doubles_the_weight_of_cross_entropies() -> None:
+    """Those of a sigmoid too, whose labels are probabilities."""
     total, weights = step(Uncertainty(tasks(), form="kendall"), losses())
-    assert weights == pytest.approx([1.0, 0.5, 0.5])
-    assert total == pytest.approx(2.0 + 0.25 + 0.05)
+    assert weights == pytest.approx([1.0, 0.5, 1.0])
+    assert total == pytest.approx(2.0 + 0.25 + 0.1)
+
+
+def test_every_loss_says_whether_it_is_a_cross_entropy() -> None:
+    found = {name: is_of_classes(name) for name in LOSSES.names()}
+    distances = {"l1", "normalised_l1"}
+    assert found == {name: name not in distances for name in LOSSES.names()}
+    assert is_of_classes({"name": "balanced_bce", "positive_weight": 0.95})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"form": "kendal"}, "form of uncertainty must be one of 'survey', 'kendall', but got 'kendal'"),
+        ({"init": math.nan}, "init of uncertainty must be finite, but got nan"),
+        ({"init": math.inf}, "init of uncertainty must be finite, but got inf"),
+        ({"normalise": "max"}, "normalise of uncertainty must be one of None, 'sum', 'mean', but got 'max'"),
+    ],
+)
+def test_options_of_uncertainty_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Uncertainty(tasks(), **options)
 
 
 @pytest.mark.parametrize("normalise", [None, "sum"])

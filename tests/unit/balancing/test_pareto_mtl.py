@@ -173,11 +173,12 @@ def test_only_the_trunk_is_weighed() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"preferences": 1}, "preferences must be 2 or more"),
-        ({"preferences": 3, "preference": 3}, "one of 0 to 2"),
+        ({"preferences": 1}, "preferences of pareto_mtl must be 2 or more"),
+        ({"preferences": 3, "preference": 3}, "preference of pareto_mtl must be one of 0 to 2"),
         ({"preference": -1}, "one of 0 to 4"),
-        ({"epsilon": -0.1}, "epsilon"),
-        ({"warmup_steps": -1}, "warmup_steps"),
+        ({"epsilon": -0.1}, "epsilon of pareto_mtl must be 0 or more"),
+        ({"epsilon": float("inf")}, "epsilon of pareto_mtl must be finite"),
+        ({"warmup_steps": -1}, "warmup_steps of pareto_mtl must be 0 or more"),
         ({"weights": {"deph": 1.0}}, "Did you mean 'depth'"),
     ],
     ids=str,

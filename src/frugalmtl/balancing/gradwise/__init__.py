@@ -1,1 +1,1 @@
-"""Balancers that turn the tasks' gradients into one direction (aggregators by torchjd)."""
+"""Balancers that turn the tasks' gradients into one direction (some with weights computed by torchjd)."""

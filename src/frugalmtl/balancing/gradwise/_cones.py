@@ -18,14 +18,15 @@ RIDGE = 1e-12
 gradients) the algorithm may stop early."""
 
 
-def lengths_and_units(gramian: Tensor) -> tuple[Array, Array]:
+def lengths_and_units(gramian: Tensor, rounding: float = 1e-14) -> tuple[Array, Array]:
     """Inner products ``[T, T]`` -> lengths ``[T]`` of the gradients, and ``[T, T]`` rows of unit length with their
-    cosines; a row of zeros for a gradient of length 0."""
+    cosines; a row of zeros for a gradient of length 0. Eigenvalues of the cosines count as 0 up to ``rounding`` of the
+    largest."""
     products = gramian.double().numpy()
     lengths = np.sqrt(np.clip(np.diagonal(products), 0.0, None))
     inverse = inverses(lengths)
     values, vectors = np.linalg.eigh(products * inverse[:, None] * inverse)
-    roots = np.sqrt(np.where(values > 1e-14 * values[-1], values, 0.0))  # what is below is rounding
+    roots = np.sqrt(np.where(values > rounding * values[-1], values, 0.0))
     return lengths, vectors * roots * (lengths > 0)[:, None]
 
 

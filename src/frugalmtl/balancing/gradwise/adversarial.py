@@ -22,22 +22,26 @@ from frugalmtl.core.types import Predictions
 from frugalmtl.model import Cut, MultiTaskModel
 from frugalmtl.tasks import Task
 
+_SPREAD = 0.01
+"""Standard deviation of the discriminator's first weights."""
+
 _NO_SECOND = "torch::autograd::Error"
 """What autograd puts behind a gradient that cannot be differentiated again (``once_differentiable``)."""
 
 
 class Adversarial(Balancer):
-    """Adversarial training of task gradients (Maninis et al. 2019, ASTMT, sec. "Adversarial training").
+    """Adversarial training (Maninis et al. 2019, ASTMT): gradients that do not tell which task they are of.
 
     A discriminator sees a task's gradient at its features, divided at every position by its norm over the channels, and
     tells at every position which task it is of; the network learns to make that impossible::
 
         L   = (1 - w) sum_t c_t L_t + w L_D
-        L_D = mean over tasks t, positions p of cross_entropy(D(R(g_t / (|g_t| + 1e-10)))_p, t),  g_t = c_t dL_t / dz_t
+        L_D = sum_t mean over positions p of cross_entropy(D(R(g_t / (|g_t| + 1e-10)))_p, t),  g_t = c_t dL_t / dz_t
 
     R is the identity that multiplies what goes back by ``-alpha``, ``alpha = 2 / (1 + exp(-10 (e + 1) / E)) - 1`` in
-    epoch e (from 0) of E. D is two convolutions of z's width with a ReLU between them. What goes back from D through
-    ``g_t`` is a second derivative, of the heads and the loss; the trunk is traversed once.
+    epoch e (from 0) of E. D is two convolutions of z's width, the first without a bias, with a ReLU between them; their
+    weights start from N(0, 0.01^2) (the authors' code). What goes back from D through ``g_t`` is a second derivative,
+    of the heads and the loss; the trunk is traversed once.
 
     ``z_t`` is the last tensor at the cut that the task reads: with hard sharing the coarsest level of the features, one
     tensor for all tasks (the paper: the features that the decoder made for the task). A position where ``g_t`` is
@@ -73,9 +77,10 @@ class Adversarial(Balancer):
         normalise: Literal["sum", "mean"] | None = None,
     ) -> None:
         super().__init__(tasks)
-        check_choice("kernel", kernel, (1, 3))
-        self.share = fraction("share", share)
-        self.lr_factor = positive("lr_factor", lr_factor)
+        check_choice("kernel of adversarial", kernel, (1, 3))
+        check_choice("normalise of adversarial", normalise, (None, "sum", "mean"))
+        self.share = fraction("share of adversarial", share)
+        self.lr_factor = positive("lr_factor of adversarial", lr_factor)
         self.kernel, self.normalise = kernel, normalise
         self.weights = fixed_weights(tasks, weights)
         self.discriminator: nn.Sequential | None = None
@@ -91,11 +96,11 @@ class Adversarial(Balancer):
         """
         channels = _last_common_width(cast(MultiTaskModel, model), self.task_names)
         padding = self.kernel // 2
-        self.discriminator = nn.Sequential(
-            nn.Conv2d(channels, channels, self.kernel, padding=padding),
-            nn.ReLU(),
-            nn.Conv2d(channels, len(self.task_names), self.kernel, padding=padding),
-        )
+        first = nn.Conv2d(channels, channels, self.kernel, padding=padding, bias=False)
+        last = nn.Conv2d(channels, len(self.task_names), self.kernel, padding=padding)
+        for layer in (first, last):
+            nn.init.normal_(layer.weight, std=_SPREAD)
+        self.discriminator = nn.Sequential(first, nn.ReLU(), last)
 
     def groups(self) -> tuple[ParameterGroup, ...]:
         """The discriminator learns faster."""
@@ -147,13 +152,14 @@ class Adversarial(Balancer):
         """
         discriminator = self._ready()
         dtype = next(discriminator.parameters()).dtype
-        directions = torch.cat([_directions(gradient.to(dtype)) for gradient in gradients])
-        logits = discriminator(_reversed(directions, self.alpha))
-        counts = (directions.detach() != 0).any(dim=1)
-        labels = torch.tensor(owners, device=logits.device).repeat_interleave(len(gradients[0]))
-        each = F.cross_entropy(logits, labels[:, None, None].expand_as(counts), reduction="none")
-        total: Tensor = (each * counts).sum() / counts.sum().clamp(min=1)
-        return total
+        terms = []
+        for gradient, owner in zip(gradients, owners, strict=True):
+            direction = _directions(gradient.to(dtype))
+            logits = discriminator(_reversed(direction, self.alpha))
+            counts = (direction.detach() != 0).any(dim=1)
+            each = F.cross_entropy(logits, torch.full_like(counts, owner, dtype=torch.long), reduction="none")
+            terms.append((each * counts).sum() / counts.sum().clamp(min=1))
+        return torch.stack(terms).sum()
 
     def _ready(self) -> nn.Sequential:
         if self.discriminator is None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing._report import compared
-from frugalmtl.balancing._sharing import refuse_hidden_sharing
+from frugalmtl.balancing._sharing import Sharing, refuse_hidden, sharing
 from frugalmtl.balancing.base import Balance, Balancer, Normalise, Pass, Weights, check_choice, fixed_weights, rescaled
 from frugalmtl.balancing.gradients import Level, RepresentationCut, TaskGradients, take_gradients
 from frugalmtl.core.distributed import average, broadcast
@@ -46,12 +46,12 @@ class GradientBalancer(Balancer):
         self, tasks: Sequence[Task], gradients_at: Level, weights: Weights, normalise: Normalise = None
     ) -> None:
         super().__init__(tasks)
-        check_choice("gradients_at", gradients_at, self.levels)
+        check_choice(f"gradients_at of {self.method}", gradients_at, self.levels)
         self.gradients_at = gradients_at
         self.weights = fixed_weights(tasks, weights)
-        check_choice("normalise", normalise, (None, "sum", "mean"))
+        check_choice(f"normalise of {self.method}", normalise, (None, "sum", "mean"))
         self.normalise: Normalise = normalise
-        self._checked = False
+        self._sharing: Sharing | None = None
         self._gradients: TaskGradients | None = None
         self._losses: list[Tensor] = []
 
@@ -75,7 +75,16 @@ class GradientBalancer(Balancer):
     def enter_epoch(self, epoch: int, epochs: int) -> None:
         """A new stage may have changed what the tasks share: look again."""
         super().enter_epoch(epoch, epochs)
-        self._checked, self._gradients, self._losses = False, None, []
+        self._sharing, self._gradients, self._losses = None, None, []
+
+    def check(self, step: Pass) -> None:
+        """Refuse to compare gradients at a representation that the tasks do not share.
+
+        Raises:
+            UserError: they share parameters only.
+        """
+        if self.gradients_at == "representation":
+            refuse_hidden(sharing(step, list(step.losses.values())))
 
     def backward(self, step: Pass) -> Balance:
         """Take the gradients of one batch; with the last one, let the direction reach the shared parameters.
@@ -84,17 +93,25 @@ class GradientBalancer(Balancer):
             UserError: gradients are taken at the representation, but the encoder's tasks do not share one.
         """
         losses = [loss * self.weights[name] for name, loss in step.losses.items()]
-        if self.gradients_at == "representation" and not self._checked:
-            refuse_hidden_sharing(step, losses)
-            self._checked = True
-        gradients = self._gradients = self._gradients or take_gradients(self.level())
+        gradients = self._gradients = self._gradients or take_gradients(self._place(step, losses))
         gradients.add(step, losses)
-        self._losses.append(torch.stack([loss.detach() for loss in losses]).double() * (step.scale / step.loss_scale))
+        self._losses.append(torch.stack([loss.detach() for loss in losses]) * (step.scale / step.loss_scale))
         if not step.last:
             return Balance()
-        joint = average(torch.stack(self._losses).sum(dim=0)).cpu()
+        joint = average(torch.stack(self._losses).sum(dim=0)).cpu().double()
         self._gradients, self._losses = None, []
         return self.direct(gradients, joint)
+
+    def _place(self, step: Pass, losses: Sequence[Tensor]) -> Level:
+        """The level, or the parameters where the tasks do not meet at the cut: what they do not share stays plain."""
+        level = self.level()
+        if level != "representation":
+            return level
+        if self._sharing is None:
+            self._sharing = sharing(step, losses)
+            if self.gradients_at == "representation":
+                refuse_hidden(self._sharing)
+        return level if self._sharing == "meeting" else "parameters"
 
 
 class WeightingBalancer(GradientBalancer):
@@ -125,7 +142,7 @@ class WeightingBalancer(GradientBalancer):
         count = len(losses)
         even = torch.full((count,), 1.0 / count if self.scale == "mean" else 1.0, dtype=torch.float64)
         size = gramian.diagonal().mean()
-        if not bool(gramian.isfinite().all()) or size == 0:
+        if not bool(gramian.isfinite().all() and losses.isfinite().all()) or size == 0:
             return rescaled(even, self.normalise)
         there = (losses != 0) | (gramian.diagonal() != 0)
         weights = torch.zeros_like(even)

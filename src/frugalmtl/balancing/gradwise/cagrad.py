@@ -20,7 +20,7 @@ _TOLERANCE = 1e-9
 
 
 class CAGrad(WeightingBalancer):
-    """Conflict-averse gradient descent (Liu et al. 2021, eq. 1): near the mean gradient, the best for the worst task.
+    """Conflict-averse gradient descent (Liu et al. 2021, eq. 3): near the mean gradient, the best for the worst task.
 
     The direction maximises ``min_t g_t . d`` over ``||d - g_0|| <= c ||g_0||`` with the mean gradient ``g_0``.
     The solution is ``d = g_0 + c ||g_0|| g_w / ||g_w||`` for a ``g_w = sum_t w_t g_t`` of the convex hull. The paper
@@ -34,8 +34,9 @@ class CAGrad(WeightingBalancer):
     Args:
         tasks: the tasks.
         c: radius of the ball, 0 or more; 0 is the mean gradient, and from 1 on d never hurts a task.
-        rescale: divide by ``1 + c^2`` (``"1+c2"``, the authors' code) or ``1 + c`` (``"1+c"``, its other option), so
-            that the step length depends less on c.
+        rescale: divide by ``1 + c^2`` (``"1+c2"``, the authors' code, which then multiplies by T to match the sum of
+            losses: ``normalise: sum`` comes close) or ``1 + c`` (``"1+c"``, its other option), so that the step length
+            depends less on c.
         gradients_at: ``"representation"`` (one backward pass through the trunk; ours), ``"parameters"`` (the paper), or
             ``"parameters_batched"``.
         weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
@@ -60,8 +61,8 @@ class CAGrad(WeightingBalancer):
     ) -> None:
         super().__init__(tasks, gradients_at, weights, normalise)
         if not 0 <= c < float("inf"):
-            raise UserError(f"c must be 0 or more and finite, but got {c!r}")
-        check_choice("rescale", rescale, ("none", "1+c2", "1+c"))
+            raise UserError(f"c of cagrad must be 0 or more and finite, but got {c!r}")
+        check_choice("rescale of cagrad", rescale, ("none", "1+c2", "1+c"))
         self.c = c
         self.divisor = {"none": 1.0, "1+c2": 1.0 + c * c, "1+c": 1.0 + c}[rescale]
 

@@ -20,7 +20,7 @@ Directions = list[list[Tensor | None]]
 
 
 class GradDrop(GradientBalancer):
-    """Gradient sign dropout (Chen et al. 2020, "Just pick a sign", algorithm 1).
+    """GradDrop (Chen et al. 2020, "Just Pick a Sign"): where tasks disagree on a sign, one sign is drawn.
 
     With signals ``G_t`` and ``U ~ U(0, 1)``, one number per position::
 
@@ -29,9 +29,9 @@ class GradDrop(GradientBalancer):
         direction = sum_t (l_t + (1 - l_t) M_t) g_t
 
     At the representation, ``G_t`` is the gradient times the sign of the activation, summed over all samples of the
-    joint batch (sec. 3.2): one mask ``[C, H, W]`` for all of them. At the parameters (as Auto-lambda's code has it) it
-    is the gradient itself. Every position draws by itself. In expectation, a position keeps each sign in proportion to
-    what pulls that way, so the direction is shorter than the plain sum where tasks disagree and equal to it where they
+    joint batch: one mask ``[C, H, W]`` for all of them. At the parameters (as Auto-lambda's code has it) it is the
+    gradient itself. Every position draws by itself. In expectation, a position keeps each sign in proportion to what
+    pulls that way, so the direction is shorter than the plain sum where tasks disagree and equal to it where they
     agree.
 
     Where the paper is silent: a signal of exactly 0 has no sign to disagree with, so its gradient stays (as in the
@@ -70,7 +70,7 @@ class GradDrop(GradientBalancer):
         super().__init__(tasks, gradients_at, weights, normalise)
         given = leak if isinstance(leak, dict) else dict.fromkeys(self.task_names, leak)
         for name, share in given.items():
-            fraction(f"leak of task {known('task in leak:', name, self.task_names)!r}", share)
+            fraction(f"leak of grad_drop for {known('task in leak of grad_drop:', name, self.task_names)!r}", share)
         self.leak = [float(given.get(name, 0.0)) for name in self.task_names]
         self.factor = 1.0 / len(self.task_names) if normalise == "mean" else 1.0
         at_representation = gradients_at == "representation"

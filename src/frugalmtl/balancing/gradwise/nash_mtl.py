@@ -32,6 +32,8 @@ class NashMTL(WeightingBalancer):
     Pareto-stationary there is no bargain; 1e-8 is added to the squared cosines, so that weights grow no more than
     ``1e4 sqrt(T)`` times while d becomes 0. A task with a loss but a gradient of 0 has weight 0.
 
+    Heads get the plain gradient of their own loss (ours; the authors' code scales theirs by the weights too).
+
     Args:
         tasks: the tasks.
         max_norm: largest norm of the direction of new weights at what the tasks share (the authors': 1, which they
@@ -64,8 +66,8 @@ class NashMTL(WeightingBalancer):
     ) -> None:
         super().__init__(tasks, gradients_at, weights, normalise)
         if update_every < 1:
-            raise UserError(f"update_every must be 1 or more, but got {update_every!r}")
-        self.max_norm = None if max_norm is None else positive("max_norm", max_norm)
+            raise UserError(f"update_every of nash_mtl must be 1 or more, but got {update_every!r}")
+        self.max_norm = None if max_norm is None else positive("max_norm of nash_mtl", max_norm)
         self.update_every = update_every
         self.register_buffer("kept", torch.ones(len(self.task_names), dtype=torch.float64))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))

@@ -12,20 +12,20 @@ from torch import Tensor
 
 from frugalmtl.balancing.gradwise._cones import shortest
 from frugalmtl.balancing.gradwise.base import WeightingBalancer
-from frugalmtl.core.checks import UserError, positive
+from frugalmtl.core.checks import UserError, not_negative
 from frugalmtl.tasks import Task
 
 
 class ParetoMTL(WeightingBalancer):
     """Pareto multi-task learning (Lin et al. 2019): of K models, the one whose losses lie nearest to preference u_k.
 
-    The preferences u_1 ... u_K divide the space of losses into cones. A model stays in its own as long as every
-    ``G_j = (u_j - u_k) . L / ||L||`` is below 0; constraints with ``G_j >= -epsilon`` are active. First, until no
-    constraint is active (at most ``warmup_steps`` steps), the direction is the shortest vector in the hull of the
-    active constraints' gradients; then the shortest in the hull of the losses' gradients and theirs (eqs. 9, 13). The
-    gradient of a constraint is ``sum_t (u_j - u_k)_t g_t``, so both are ``sum_t w_t g_t`` with ``w = A' a``, where A
-    stacks the identity and the rows ``u_j - u_k``. Weights may be negative: to move to another ratio, a loss may rise
-    (by what the tasks share: heads always go down their own loss).
+    The preferences u_1 ... u_K divide the space of losses into cones. A model stays in its own as long as every ``G_j =
+    (u_j - u_k) . L / ||L||`` is below 0; constraints with ``G_j >= -epsilon`` are active. First, until no constraint is
+    active (at most ``warmup_steps`` steps), the direction is the shortest vector in the hull of the active constraints'
+    gradients; then the shortest in the hull of the losses' gradients and theirs. The gradient of a constraint is
+    ``sum_t (u_j - u_k)_t g_t``, so both are ``sum_t w_t g_t`` with ``w = A' a``, where A stacks the identity and the
+    rows ``u_j - u_k``. Weights may be negative: to move to another ratio, a loss may rise (by what the tasks share:
+    heads always go down their own loss).
 
     As in the authors' code: constraints look at the losses divided by their norm, and weights are divided by the mean
     of their absolute values, so these add up to T. Ours: they are so in the first phase too; the hulls' shortest
@@ -69,13 +69,12 @@ class ParetoMTL(WeightingBalancer):
     ) -> None:
         super().__init__(tasks, gradients_at, weights, normalise)
         if preferences < 2:
-            raise UserError(f"preferences must be 2 or more, but got {preferences!r}")
+            raise UserError(f"preferences of pareto_mtl must be 2 or more, but got {preferences!r}")
         if not 0 <= preference < preferences:
-            raise UserError(f"preference must be one of 0 to {preferences - 1}, but got {preference!r}")
-        if epsilon != 0:
-            positive("epsilon of pareto_mtl", epsilon)
+            raise UserError(f"preference of pareto_mtl must be one of 0 to {preferences - 1}, but got {preference!r}")
+        not_negative("epsilon of pareto_mtl", epsilon)
         if warmup_steps < 0:
-            raise UserError(f"warmup_steps must be 0 or more, but got {warmup_steps!r}")
+            raise UserError(f"warmup_steps of pareto_mtl must be 0 or more, but got {warmup_steps!r}")
         self.epsilon, self.warmup_steps = epsilon, warmup_steps
         vectors = preference_vectors(len(self.task_names), preferences)
         others = vectors - vectors[preference]

@@ -13,11 +13,11 @@ from frugalmtl.tasks import Task
 
 
 class PCGrad(WeightingBalancer):
-    """Projecting conflicting gradients (Yu et al. 2020, algorithm 1); the projection is torchjd's.
+    """PCGrad (Yu et al. 2020, alg. 1): gradients that hurt each other lose the part that hurts.
 
     For every task i, and every other task j in random order: if ``g_i . g_j < 0`` then ``g_i -= (g_i . g_j) / ||g_j||^2
     g_j`` with the original ``g_j``; the direction is the sum of the projected gradients. Its weights add up to T or
-    more; without conflicts they are all 1.
+    more; without conflicts they are all 1. They are computed by torchjd.
 
     Args:
         tasks: the tasks.

@@ -17,12 +17,13 @@ from frugalmtl.tasks import Task
 
 
 class UPGrad(WeightingBalancer):
-    """Unconflicting projection of gradients (Quinton and Rey 2024, eq. 4); torchjd's, with an exact projector.
+    """UPGrad (Quinton and Rey 2024, eq. 4): every gradient is turned until it hurts no task, then they are averaged.
 
-    Each gradient is projected onto the dual cone of all, ``{d : g_t . d >= 0 for all t}``; the direction is the mean
-    of the projections, so it lies in the cone. Its weights add up to 1 or more; without conflicts they are all 1 / T.
-    torchjd's own projector adds 1e-4 to the diagonal of the inner products, which leaves conflicts of that order and
-    overlooks tasks with short gradients; ours solves the same problem by non-negative least squares.
+    Each gradient is projected onto the dual cone of all, ``{d : g_t . d >= 0 for all t}``; the direction is the mean of
+    the projections, so it lies in the cone. Its weights add up to 1 or more; without conflicts they are all 1 / T. The
+    weights are computed by torchjd, with a projector of ours: its own adds 1e-4 to the diagonal of the inner products,
+    which leaves conflicts of that order and overlooks tasks with short gradients; ours solves the same problem by
+    non-negative least squares.
 
     Args:
         tasks: the tasks.

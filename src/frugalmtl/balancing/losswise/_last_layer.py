@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing._graph import leaves_by_distance, reached
-from frugalmtl.balancing._sharing import hides_sharing
+from frugalmtl.balancing._sharing import sharing
 from frugalmtl.balancing.base import Pass
 from frugalmtl.balancing.gradients import Rows, used_cut
 from frugalmtl.core.checks import UserError
@@ -25,7 +25,7 @@ def find_last_layer(step: Pass, losses: Sequence[Tensor]) -> int:
     """
     cut = used_cut(step)
     places = {id(parameter): index for index, parameter in enumerate(step.model.get_submodule("encoder").parameters())}
-    if not hides_sharing(step, losses):
+    if sharing(step, losses) != "hidden":
         behind = [reached([loss]) for loss in losses]
         ends = list(zip(cut.shared, cut.leaves, strict=True))
         common = set.intersection(*(reached(old for old, leaf in ends if id(leaf) in mine) for mine in behind))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
-from frugalmtl.core.checks import UserError, fraction, positive
+from frugalmtl.core.checks import UserError, not_negative, positive
 
 
 class OwnAdam(nn.Module):
@@ -17,6 +17,7 @@ class OwnAdam(nn.Module):
 
     Args:
         values: what will be updated, for shape, type and device.
+        method: whose it is, for messages.
         lr: learning rate.
         weight_decay: factor of the L2 penalty's gradient.
         betas: decay of the running means of the gradient and its square.
@@ -29,17 +30,19 @@ class OwnAdam(nn.Module):
     def __init__(
         self,
         values: Tensor,
+        method: str,
         lr: float,
         weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
         super().__init__()
-        self.lr = positive("lr", lr)
-        if not weight_decay >= 0:
-            raise UserError(f"weight_decay must be 0 or more, but got {weight_decay!r}")
-        self.weight_decay, self.eps = weight_decay, eps
-        self.betas = (fraction("the first beta", betas[0]), fraction("the second beta", betas[1]))
+        self.lr = positive(f"lr of {method}", lr)
+        self.weight_decay = not_negative(f"weight_decay of {method}", weight_decay)
+        self.eps = positive(f"eps of {method}", eps)
+        if not all(0 <= beta < 1 for beta in betas):
+            raise UserError(f"betas of {method} must be 0 or more and below 1, but got {betas!r}")
+        self.betas = betas
         self.register_buffer("mean", torch.zeros_like(values))
         self.register_buffer("square", torch.zeros_like(values))
         self.register_buffer("steps", torch.zeros(()))

@@ -68,14 +68,15 @@ class AutoLambda(LossBalancer):
     ) -> None:
         super().__init__(tasks, weights, normalise)
         for name in primary or []:
-            known("primary task", name, self.task_names)
+            known("task in primary of auto_lambda:", name, self.task_names)
         self.primary = [task.name for task in tasks if not task.auxiliary] if primary is None else list(primary)
         if not self.primary:
-            raise UserError("auto_lambda needs a primary task: name one or more in 'primary'")
-        self.epsilon = positive("epsilon", epsilon)
-        self.register_buffer("lambdas", torch.full((len(self.task_names),), positive("init", init)))
+            raise UserError("primary of auto_lambda must name one task or more, but got none")
+        self.epsilon = positive("epsilon of auto_lambda", epsilon)
+        start = positive("init of auto_lambda", init)
+        self.register_buffer("lambdas", torch.full((len(self.task_names),), start))
         self.lambdas: Tensor
-        self.adam = OwnAdam(self.lambdas, lr)
+        self.adam = OwnAdam(self.lambdas, self.method, lr)
 
     def weigh(self, losses: Tensor) -> Tensor:
         """The weights as they are now."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing._report import compared
-from frugalmtl.balancing._sharing import hides_sharing
+from frugalmtl.balancing._sharing import sharing
 from frugalmtl.balancing.base import Balance, Balancer, Normalise, Pass, Weights, check_choice, fixed_weights, rescaled
-from frugalmtl.balancing.gradients import TaskGradients, take_gradients
+from frugalmtl.balancing.gradients import AtRepresentation, TaskGradients, joint_products, take_gradients
 from frugalmtl.tasks import Task
 
 
@@ -34,9 +34,10 @@ class LossBalancer(Balancer):
     def __init__(self, tasks: Sequence[Task], weights: Weights = "uniform", normalise: Normalise = None) -> None:
         super().__init__(tasks)
         self.weights = fixed_weights(tasks, weights)
-        check_choice("normalise", normalise, (None, "sum", "mean"))
+        check_choice(f"normalise of {self.method}", normalise, (None, "sum", "mean"))
         self.normalise: Normalise = normalise
         self._gradients: TaskGradients | None = None
+        self._products: list[Tensor] = []
 
     @abstractmethod
     def weigh(self, losses: Tensor) -> Tensor:
@@ -79,13 +80,24 @@ class LossBalancer(Balancer):
             torch.autograd.backward(torch.stack(terms).sum() * step.scale)
 
     def _measured(self, step: Pass, losses: Sequence[Tensor], weights: Tensor) -> Balance | None:
-        if self._gradients is None:
-            self._gradients = take_gradients("parameters" if hides_sharing(step, losses) else "representation")
-        self._gradients.add(step, losses)
+        gradients = self._gradients = self._gradients or self._place(step, losses)
+        gradients.add(step, losses)
+        ones = [1.0] * len(losses)
+        if isinstance(gradients, AtRepresentation):  # inner products add up, so that each batch can go back at once
+            self._products.append(gradients.products())
+            gradients.push(ones)
+            self._gradients = AtRepresentation()
         if not step.last:
             return None
         gradients, self._gradients = self._gradients, None
-        gramian = gradients.gramian()
-        gradients.push([1.0] * len(losses))
+        if isinstance(gradients, AtRepresentation):
+            gramian = joint_products(torch.stack(self._products).sum(dim=0), step.loss_scale)
+            self._products = []
+        else:
+            gramian = gradients.gramian()
+            gradients.push(ones)
         factors = weights.tolist()
         return compared(list(step.losses), gramian, factors, factors)
+
+    def _place(self, step: Pass, losses: Sequence[Tensor]) -> TaskGradients:
+        return take_gradients("representation" if sharing(step, losses) == "meeting" else "parameters")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing.losswise.base import LossBalancer
-from frugalmtl.core.checks import UserError, fraction, positive
+from frugalmtl.core.checks import UserError, fraction, not_negative, positive
 from frugalmtl.core.types import Scores
 from frugalmtl.tasks import Task
 
@@ -59,8 +59,7 @@ class DTP(LossBalancer):
         normalise: Literal["sum", "mean"] | None = None,
     ) -> None:
         super().__init__(tasks, weights, normalise)
-        if not gamma >= 0:
-            raise UserError(f"gamma of dtp must be 0 or more, but got {gamma!r}")
+        not_negative("gamma of dtp", gamma)
         if not 0 < smallest < 0.5:
             raise UserError(f"smallest of dtp must lie between 0 and 0.5, but got {smallest!r}")
         self.tasks = tuple(tasks)

@@ -15,7 +15,7 @@ from frugalmtl.tasks import Task
 
 
 class DWA(LossBalancer):
-    """Dynamic weight average (Liu et al. 2019, sec. 3.3).
+    """Dynamic weight average (Liu et al. 2019, MTAN, sec. 4.1.3): tasks whose losses fall slowly count more.
 
     In epoch e, ``w_t = T softmax_t(r_t / temperature)`` with the relative pace ``r_t = L_t(e-1) / L_t(e-2)`` of the
     mean losses of the two epochs before; all weights are 1 in the first two epochs. T is the number of tasks.

@@ -11,7 +11,7 @@ from torch import Tensor
 from frugalmtl.balancing.base import StepContext
 from frugalmtl.balancing.losswise._own_adam import OwnAdam
 from frugalmtl.balancing.losswise.base import LossBalancer
-from frugalmtl.core.checks import known
+from frugalmtl.core.checks import finite, known
 from frugalmtl.core.distributed import average, broadcast
 from frugalmtl.core.draws import Draws
 from frugalmtl.tasks import Task
@@ -20,7 +20,7 @@ _EPSILON = 1e-8
 
 
 class FAMO(LossBalancer):
-    """Fast adaptive multitask optimisation (Liu et al. 2023, algorithm 1).
+    """FAMO (Liu et al. 2023): all losses fall at the same relative rate, judged by their values before and after.
 
     The step is the gradient of ``c sum_t z_t log(L_t - b_t)`` with ``z = softmax(w)`` and ``1 / c = sum_t z_t / (L_t -
     b_t)``, that is with weights ``c z_t / (L_t - b_t)``, which add up to 1. After it, the losses of the same batches
@@ -34,7 +34,7 @@ class FAMO(LossBalancer):
     Args:
         tasks: the tasks.
         lr: of w (the paper: 0.025).
-        weight_decay: of w (the paper's algorithm: 0.001; its code: 0.00001).
+        weight_decay: of w (the authors' ``weight_methods.py``: 0.00001).
         min_losses: lower bounds b of the unweighted losses; 0 for a task that is not named. A loss at or below its
             bound counts as 1e-8 above (ours).
         weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
@@ -58,14 +58,14 @@ class FAMO(LossBalancer):
         normalise: Literal["sum", "mean"] | None = None,
     ) -> None:
         super().__init__(tasks, weights, normalise)
-        for name in min_losses or {}:
-            known("task in min_losses:", name, self.task_names)
+        for name, bound in (min_losses or {}).items():
+            finite(f"min_losses of famo for {known('task in min_losses of famo:', name, self.task_names)!r}", bound)
         bounds = [(min_losses or {}).get(name, 0.0) * self.weights[name] for name in self.task_names]
         self.register_buffer("bounds", torch.tensor(bounds), persistent=False)
         self.register_buffer("logits", torch.zeros(len(bounds)))
         self.bounds: Tensor
         self.logits: Tensor
-        self.adam = OwnAdam(self.logits, lr, weight_decay)
+        self.adam = OwnAdam(self.logits, self.method, lr, weight_decay)
         self._before: list[Tensor] = []
         self._draws: Draws | None = None
 

@@ -13,7 +13,9 @@ from frugalmtl.tasks import Task
 
 
 class Fixed(LossBalancer):
-    """``L = sum_t w_t L_t`` with the weights of the published protocol, or one's own.
+    """Fixed weights (Vandenhende et al. 2021, sec. 4.1): those of the published protocol, or one's own.
+
+    ``L = sum_t w_t L_t``.
 
     Args:
         tasks: the tasks.

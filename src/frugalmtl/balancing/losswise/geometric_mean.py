@@ -14,11 +14,11 @@ from frugalmtl.tasks import Task
 
 
 class GeometricMean(LossBalancer):
-    """Geometric loss strategy: ``L = (prod_t L_t)^(1/T)`` (Chennupati et al. 2019).
+    """Geometric loss strategy (Chennupati et al. 2019): the geometric mean of the losses instead of their sum.
 
-    Its gradient is ``sum_t w_t dL_t`` with ``w_t = L / (T L_t)``, and these are the weights, as numbers: every task
-    moves by the relative change of its loss. With several processes the losses in w are the means over them, so that
-    the update is that of one process with the joint batch.
+    ``L = (prod_t L_t)^(1/T)``. Its gradient is ``sum_t w_t dL_t`` with ``w_t = L / (T L_t)``, and these are the
+    weights, as numbers: every task moves by the relative change of its loss. With several processes the losses in w are
+    the means over them, so that the update is that of one process with the joint batch.
 
     A task without labels in the (joint) batch has a loss of exactly 0, which would make the product 0; it is left out
     and T counts the others (our choice; the paper has full labels).

@@ -13,7 +13,7 @@ from frugalmtl.balancing.base import Balance, Balancer, Pass, check_choice, fixe
 from frugalmtl.balancing.gradients import RepresentationCut, TaskGradients, take_gradients, used_cut
 from frugalmtl.balancing.losswise._last_layer import find_last_layer, rows_at
 from frugalmtl.balancing.losswise._own_adam import OwnAdam
-from frugalmtl.core.checks import UserError
+from frugalmtl.core.checks import not_negative
 from frugalmtl.core.distributed import average, average_in_place, broadcast
 from frugalmtl.core.types import Scores
 from frugalmtl.model import Cut
@@ -23,16 +23,16 @@ _SMALLEST = 1e-3  # a step of Adam can carry a small weight below 0, where the l
 
 
 class GradNorm(Balancer):
-    """Gradient normalisation (Chen et al. 2018, algorithm 1; Vandenhende et al. 2021, eq. 7).
+    """GradNorm (Chen et al. 2018, alg. 1): learned weights that make gradients alike in length, longer for laggards.
 
     Every step, w takes a step of Adam towards the minimum of ``sum_t |G_t - mean(G) r_t^alpha|``, where ``G_t = w_t
     ||grad_W L_t||`` at the last layer W that all tasks share, ``r_t = (L_t / L_t(0)) / mean(L / L(0))``, and the target
     counts as constant; the gradient is ``sign(G_t - target_t) ||grad_W L_t||``. Then w is made to add up to T, with no
     weight below 0.001 before that (ours). The step of the network itself uses the weights from before, as published.
 
-    Costs about one backward pass: losses go back to the shared representation one by one, from there to W alone, and
-    their weighted sum through the trunk. Heads get the gradient of the weighted loss, as published. Norms and cosines
-    in the log are those at the representation.
+    The survey has it as eq. 7 (Vandenhende et al. 2021). Costs about one backward pass: losses go back to the shared
+    representation one by one, from there to W alone, and their weighted sum through the trunk. Heads get the gradient
+    of the weighted loss, as published. Norms and cosines in the log are those at the representation.
 
     Norms and losses are those of the joint batch of accumulated batches and processes. A task without labels in it is
     left out of the means, and the gradient of its weight is 0. Where a gradient is not finite the weights stay.
@@ -41,8 +41,8 @@ class GradNorm(Balancer):
         tasks: the tasks.
         alpha: how much a lagging task gains (the paper: 1.5 on NYUD; the survey's eq. 7 has no exponent, i.e. 1).
         lr: of the weights' Adam (the paper: 0.025).
-        initial: L(0) is the loss of the ``"first_step"`` (the paper; of a task's first step with labels), or the mean
-            of the ``"first_epoch"`` (LibMTL), during which the weights are 1.
+        reference_loss: L(0) is the loss of the ``"first_step"`` (the paper; of a task's first step with labels), or
+            the mean of the ``"first_epoch"`` (LibMTL), during which the weights are 1.
         norms_at: ``"last_layer"``, or all shared ``"parameters"`` (T backward passes; ours). Take the latter for an
             encoder with a network per task: where these mix their features at the end, the last layer is one network's.
         weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
@@ -62,17 +62,17 @@ class GradNorm(Balancer):
         *,
         alpha: float = 1.5,
         lr: float = 0.025,
-        initial: Literal["first_step", "first_epoch"] = "first_step",
+        reference_loss: Literal["first_step", "first_epoch"] = "first_step",
         norms_at: Literal["last_layer", "parameters"] = "last_layer",
         weights: dict[str, float] | Literal["uniform"] | None = "uniform",
         normalise: Literal["sum", "mean"] | None = None,
     ) -> None:
         super().__init__(tasks)
-        if not alpha >= 0:
-            raise UserError(f"alpha must be 0 or more, but got {alpha!r}")
-        check_choice("initial", initial, ("first_step", "first_epoch"))
-        check_choice("norms_at", norms_at, ("last_layer", "parameters"))
-        self.alpha, self.initial, self.norms_at = alpha, initial, norms_at
+        not_negative("alpha of grad_norm", alpha)
+        check_choice("reference_loss of grad_norm", reference_loss, ("first_step", "first_epoch"))
+        check_choice("norms_at of grad_norm", norms_at, ("last_layer", "parameters"))
+        check_choice("normalise of grad_norm", normalise, (None, "sum", "mean"))
+        self.alpha, self.reference_loss, self.norms_at = alpha, reference_loss, norms_at
         self.weights, self.normalise = fixed_weights(tasks, weights), normalise
         self.register_buffer("learned", torch.ones(len(self.task_names)))
         self.register_buffer("first_losses", torch.zeros(len(self.task_names)))
@@ -80,7 +80,7 @@ class GradNorm(Balancer):
         self.learned: Tensor
         self.first_losses: Tensor
         self.layer: Tensor
-        self.adam = OwnAdam(self.learned, lr)
+        self.adam = OwnAdam(self.learned, self.method, lr)
         self._start()
 
     def _start(self) -> None:
@@ -99,7 +99,7 @@ class GradNorm(Balancer):
 
     def end_epoch(self, losses: Mapping[str, float], scores: Scores | None) -> None:
         """Take the mean losses of the first epoch as L(0), if they are wanted."""
-        if self.initial == "first_epoch":
+        if self.reference_loss == "first_epoch":
             means = [losses.get(name, 0.0) * self.weights[name] for name in self.task_names]
             self._begin(self.first_losses.new_tensor(means))
 
@@ -151,7 +151,7 @@ class GradNorm(Balancer):
             norms: ``||grad_W L_t||``, ``[T]``.
             losses: L, ``[T]``; 0 for a task without labels.
         """
-        if self.initial == "first_step":
+        if self.reference_loss == "first_step":
             self._begin(losses)
         there = (losses != 0) & (self.first_losses != 0)
         if not there.any():

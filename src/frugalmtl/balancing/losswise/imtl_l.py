@@ -13,7 +13,7 @@ from frugalmtl.tasks import Task
 
 
 class IMTLL(LossBalancer):
-    """Impartial multi-task learning, the loss balance (IMTL-L; Liu et al. 2021, sec. 3.2).
+    """IMTL-L (Liu et al. 2021, IMTL, sec. 3.2): learned scales bring all losses to one size.
 
     ``L = sum_t exp(s_t) L_t - s_t`` with learned s. For given losses it is smallest where every ``exp(s_t) L_t`` is 1.
 

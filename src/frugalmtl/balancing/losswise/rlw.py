@@ -15,7 +15,7 @@ from frugalmtl.tasks import Task
 
 
 class RLW(LossBalancer):
-    """Random loss weighting (Lin et al. 2022).
+    """Random loss weighting (Lin et al. 2022): weights drawn afresh for every step.
 
     ``w = softmax(z)`` with ``z_t`` from N(0, 1), or ``w`` from the Dirichlet distribution with all parameters 1 (even
     over all weights that add up to 1). A task without labels in the batch keeps its share: the others do not gain.

@@ -10,18 +10,17 @@ from torch import Tensor
 
 from frugalmtl.balancing.base import check_choice
 from frugalmtl.balancing.losswise.base import LossBalancer
-from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.checks import UserError, known, not_negative
 from frugalmtl.core.distributed import broadcast
 from frugalmtl.tasks import Task
 
 
 class TaskSampling(LossBalancer):
-    """Every optimiser step is for one task, drawn with the probabilities p.
+    """Task sampling (Stickland and Murray 2019): every optimiser step is for one task, drawn at random.
 
-    ``p_t`` is 1 / T; or goes with ``size_t^alpha`` (alpha 1: proportional to the sizes, 1/2: to their roots, 0: even;
-    1 / alpha is also called the temperature; Stickland and Murray 2019); or is given. Heads of the other
-    tasks are not run where the decoder lets tasks be left out, and parameters that only they use get no gradient and do
-    not move.
+    Its probability ``p_t`` is 1 / T; or goes with ``size_t^alpha`` (alpha 1: proportional to the sizes, 1/2: to their
+    roots, 0: even; 1 / alpha is also called the temperature); or is given. Heads of the other tasks are not run where
+    the decoder lets tasks be left out, and parameters that only they use get no gradient and do not move.
 
     The loss of the task drawn has the weight 1, so that the expected gradient is ``sum_t p_t g_t``. With ``unbiased``
     its weight is ``1 / (T p_t)``, so that the expected gradient is the mean ``1/T sum_t g_t`` whatever p is, and
@@ -63,7 +62,7 @@ class TaskSampling(LossBalancer):
     ) -> None:
         super().__init__(tasks, weights)
         check_choice("by of task_sampling", by, ("uniform", "size", "given"))
-        check_choice("normalise", normalise, (None, "sum", "mean"))
+        check_choice("normalise of task_sampling", normalise, (None, "sum", "mean"))
         for option, value, user in (
             ("sizes", sizes, "size"),
             ("alpha", alpha, "size"),
@@ -74,8 +73,7 @@ class TaskSampling(LossBalancer):
         shares = dict.fromkeys(self.task_names, 1.0)
         if by == "size":
             exponent = 1.0 if alpha is None else alpha
-            if not exponent >= 0:
-                raise UserError(f"alpha of task_sampling must be 0 or more, but got {alpha!r}")
+            not_negative("alpha of task_sampling", exponent)
             sized = _one_per_task("sizes", sizes, self.task_names, above_zero=True)
             shares = {name: size**exponent for name, size in sized.items()}
         elif by == "given":

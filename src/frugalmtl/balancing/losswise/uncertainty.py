@@ -8,16 +8,20 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from frugalmtl.balancing.base import check_choice
 from frugalmtl.balancing.losswise.base import LossBalancer
+from frugalmtl.core.checks import finite
+from frugalmtl.losses import is_of_classes
 from frugalmtl.tasks import Task
 
 
 class Uncertainty(LossBalancer):
-    """Homoscedastic uncertainty, learned: ``L = sum_t c_t w_t L_t / sigma_t^2 + log sigma_t``.
+    """Homoscedastic uncertainty (Kendall et al. 2018): losses are divided by learned variances.
 
-    The parameter is ``s_t = log sigma_t^2``, so that the loss is ``c_t w_t L_t exp(-s_t) + s_t / 2``; ``c_t`` is 1/2
-    for every task (Vandenhende et al. 2021, eq. 6), or 1/2 for continuous labels and 1 for classes (Kendall et al.
-    2018, eqs. 7 and 10; by :attr:`Task.label_type`).
+    ``L = sum_t c_t w_t L_t / sigma_t^2 + log sigma_t``. The parameter is ``s_t = log sigma_t^2``, so that the loss is
+    ``c_t w_t L_t exp(-s_t) + s_t / 2``; ``c_t`` is 1/2 for every task (Vandenhende et al. 2021, eq. 6), or 1 where the
+    loss is a cross-entropy, of a sigmoid too, and 1/2 where it is a distance (Kendall et al. 2018). Their distance is
+    the squared one, of a Gaussian; L1 is treated like it (as in the survey).
 
     Args:
         tasks: the tasks.
@@ -28,7 +32,7 @@ class Uncertainty(LossBalancer):
             the objective above all the same.
 
     Raises:
-        UserError: a weight for an unknown task, or below 0.
+        UserError: a weight for an unknown task, or below 0, an unknown form, or an init that is not finite.
     """
 
     scale = "free"
@@ -43,8 +47,10 @@ class Uncertainty(LossBalancer):
         normalise: Literal["sum", "mean"] | None = None,
     ) -> None:
         super().__init__(tasks, weights, normalise)
-        self.factors = [1.0 if form == "kendall" and task.label_type == "classes" else 0.5 for task in tasks]
-        self.log_variance = nn.ParameterDict({task.name: nn.Parameter(torch.tensor(float(init))) for task in tasks})
+        check_choice("form of uncertainty", form, ("survey", "kendall"))
+        start = float(finite("init of uncertainty", init))
+        self.factors = [1.0 if form == "kendall" and is_of_classes(task.loss) else 0.5 for task in tasks]
+        self.log_variance = nn.ParameterDict({task.name: nn.Parameter(torch.tensor(start)) for task in tasks})
 
     def weigh(self, losses: Tensor) -> Tensor:
         """``c_t exp(-s_t)``."""

@@ -10,7 +10,7 @@ from frugalmtl.tasks import Task
 
 
 class Uniform(Fixed):
-    """``L = sum_t L_t`` (Vandenhende et al. 2021, "uniform weights").
+    """Uniform weights (Vandenhende et al. 2021): the plain sum of the losses, ``L = sum_t L_t``.
 
     Args:
         tasks: the tasks.
