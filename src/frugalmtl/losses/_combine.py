@@ -73,7 +73,7 @@ class Criterion:
         return result
 
 
-def is_of_classes(section: SpecLike) -> bool:
+def is_of_classes(section: SpecLike | Spec) -> bool:
     """Whether a loss is a cross-entropy rather than a distance; a section as :attr:`Task.loss` has it."""
     return bool(getattr(LOSSES.get(Spec.of(LOSSES.what, section).name), "of_classes", False))
 

@@ -174,3 +174,20 @@ def test_training_goes_on_exactly(tmp_path: Path) -> None:
 def test_running_statistics_move_once_per_step(tmp_path: Path) -> None:
     model, _, result = run(tmp_path, balancer="famo", epochs=1)
     assert {int(value) for name, value in model.state_dict().items() if "num_batches" in name} == {result.steps}
+
+
+def test_a_step_that_the_loss_scaler_skips_moves_no_weight() -> None:
+    """Gradients have overflowed and the parameters are as before; Adam would go on by its momentum."""
+    model, balancer = Small().double(), FAMO(tasks())
+    for overflow in (False, True):
+        around = context(model, torch.optim.SGD(model.parameters(), lr=0.1), NAMES, [inputs(0)])
+        before = {name: value.clone() for name, value in balancer.state_dict().items()}
+        balancer.before_step(around)
+        backward(model, balancer, [inputs(0)])
+        if overflow:
+            model.encoder.last.bias.grad[0] = math.inf  # type: ignore[index]
+        else:
+            around.optimizer.step()
+        balancer.after_step(around)
+        moved = [name for name, value in balancer.state_dict().items() if not torch.equal(value, before[name])]
+        assert bool(moved) == (not overflow)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from frugalmtl.balancing.base import StepContext
 from frugalmtl.balancing.losswise._own_adam import OwnAdam
@@ -29,7 +29,8 @@ class FAMO(LossBalancer):
     than the others gains.
 
     Losses are those of the joint batch: means over the processes, and for w over the accumulated batches as well. A
-    task without labels in it is left out: its weight and its gradient are 0, and z is a softmax over the others.
+    task without labels in it is left out: its weight and its gradient are 0, and z is a softmax over the others. A step
+    that the loss scaler skips leaves w alone (gradients that are not finite tell).
 
     Args:
         tasks: the tasks.
@@ -85,6 +86,9 @@ class FAMO(LossBalancer):
         """See what the step did to the losses, and move w."""
         if self._draws is None:
             raise RuntimeError("before_step was not called")
+        if not _moved(context.model):
+            self._before, self._draws = [], None
+            return
         before = torch.stack(self._before).mean(dim=0)
         fixed = before.new_tensor([self.weights[name] for name in self.task_names])
         with torch.no_grad(), self._draws.again():
@@ -102,3 +106,9 @@ class FAMO(LossBalancer):
 
     def _above(self, losses: Tensor) -> Tensor:
         return (losses - self.bounds.to(losses)).clamp(min=0.0) + _EPSILON
+
+
+def _moved(model: nn.Module) -> bool:
+    """False after a step that the loss scaler has skipped, of which no loss tells anything."""
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    return bool(torch.nn.utils.get_total_norm(gradients).isfinite())

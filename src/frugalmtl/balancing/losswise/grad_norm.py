@@ -101,10 +101,10 @@ class GradNorm(Balancer):
         """Take the mean losses of the first epoch as L(0), if they are wanted."""
         if self.reference_loss == "first_epoch":
             means = [losses.get(name, 0.0) * self.weights[name] for name in self.task_names]
-            self._begin(self.first_losses.new_tensor(means))
+            self.first_losses.copy_(self._first(self.first_losses.new_tensor(means)))
 
-    def _begin(self, losses: Tensor) -> None:
-        self.first_losses.copy_(torch.where(self.first_losses == 0, losses, self.first_losses))
+    def _first(self, losses: Tensor) -> Tensor:
+        return torch.where(self.first_losses == 0, losses, self.first_losses)
 
     def backward(self, step: Pass) -> Balance:
         """Take the gradients of one batch; with the last one, compare them, and go back through the trunk.
@@ -151,15 +151,15 @@ class GradNorm(Balancer):
             norms: ``||grad_W L_t||``, ``[T]``.
             losses: L, ``[T]``; 0 for a task without labels.
         """
-        if self.reference_loss == "first_step":
-            self._begin(losses)
-        there = (losses != 0) & (self.first_losses != 0)
+        first = self._first(losses) if self.reference_loss == "first_step" else self.first_losses
+        there = (losses != 0) & (first != 0)
         if not there.any():
             return
-        sizes, pace = self.learned * norms, losses / self.first_losses
+        sizes, pace = self.learned * norms, losses / first
         targets = sizes[there].mean() * (pace / pace[there].mean()) ** self.alpha
         if not bool((sizes - targets)[there].isfinite().all()):
             return
+        self.first_losses.copy_(first)
         gradient = torch.where(there, (sizes - targets).sign() * norms, 0.0)
         broadcast([gradient])
         self.adam(self.learned, gradient)
