@@ -10,7 +10,7 @@ from tests.unit.balancing.jacobians import DEGENERATE, REGULAR, build, direction
 
 SECTIONS: dict[str, dict[str, object]] = {
     "pcgrad": {"name": "pcgrad"},
-    **{f"mgda, {kind}": {"name": "mgda", "normalisation": kind} for kind in ("none", "l2", "loss", "loss+")},
+    **{f"mgda, {kind}": {"name": "mgda", "divide_by": kind} for kind in ("none", "l2", "loss", "loss+")},
     "cagrad": {"name": "cagrad"},
     "cagrad, wide": {"name": "cagrad", "c": 1.5, "rescale": "1+c"},
     "imtl_g": {"name": "imtl_g"},

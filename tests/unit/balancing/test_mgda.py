@@ -58,28 +58,28 @@ def test_a_task_whose_gradient_vanishes_stops_what_is_shared() -> None:
 
 
 @pytest.mark.parametrize("kind", ["l2", "loss", "loss+"])
-def test_normalisation_concerns_the_search_alone(kind: str) -> None:
+def test_the_divisor_concerns_the_search_alone(kind: str) -> None:
     losses = np.array([0.5, 4.0, 1.5])
     for gradients in (matrix for matrix in REGULAR if len(matrix) == 3):
         divisor = {"l2": lengths(gradients), "loss": losses, "loss+": losses * lengths(gradients)}[kind]
-        weights = weights_of(build({**PLAIN, "normalisation": kind}), gradients, losses)
+        weights = weights_of(build({**PLAIN, "divide_by": kind}), gradients, losses)
         normalised = gradients / divisor[:, None]
         np.testing.assert_allclose(weights @ normalised, shortest_in_hull(normalised), atol=1e-8)
         np.testing.assert_allclose(
-            direction(build({**PLAIN, "normalisation": kind}), gradients, losses), weights @ gradients, atol=1e-12
+            direction(build({**PLAIN, "divide_by": kind}), gradients, losses), weights @ gradients, atol=1e-12
         )
 
 
-def test_losses_of_zero_do_not_matter_to_the_normalisation() -> None:
+def test_losses_of_zero_divide_nothing() -> None:
     gradients = REGULAR[1]
     losses = np.array([0.0, 1.0, 1.0])
-    found = weights_of(build({**PLAIN, "normalisation": "loss"}), gradients, losses)
+    found = weights_of(build({**PLAIN, "divide_by": "loss"}), gradients, losses)
     np.testing.assert_allclose(found, weights_of(build(PLAIN), gradients))
 
 
-def test_unknown_normalisation_is_refused() -> None:
-    with pytest.raises(UserError, match="normalisation must be one of 'none', 'l2', 'loss', 'loss"):
-        MGDA(tasks(), normalisation="l1")  # type: ignore[arg-type]
+def test_an_unknown_divisor_is_refused() -> None:
+    with pytest.raises(UserError, match="divide_by of mgda must be one of 'none', 'l2', 'loss', 'loss"):
+        MGDA(tasks(), divide_by="l1")  # type: ignore[arg-type]
 
 
 def test_where_gradients_are_taken() -> None:

@@ -46,7 +46,6 @@ class TaskSampling(LossBalancer):
     """
 
     scale = "mean"
-    _place: Tensor
 
     def __init__(
         self,
@@ -83,15 +82,12 @@ class TaskSampling(LossBalancer):
         self.unbiased = unbiased
         self._target = float(len(tasks)) if normalise == "sum" else 1.0
         self._factor = 1.0
-        # Where draws are exchanged; nothing is remembered in it.
-        self.register_buffer("_place", torch.zeros(1, dtype=torch.int64), persistent=False)
 
     def choose(self) -> tuple[str, ...]:
         """Draw the task of the next step."""
         drawn = torch.multinomial(torch.tensor(list(self.probabilities.values()), dtype=torch.float64), 1)
-        self._place.copy_(drawn)
-        broadcast([self._place])
-        name = self.task_names[int(self._place)]
+        broadcast([drawn])
+        name = self.task_names[int(drawn)]
         self._factor = 1.0 / (len(self.task_names) * self.probabilities[name]) if self.unbiased else 1.0
         return (name,)
 
