@@ -11,25 +11,29 @@ Row = Sequence[Tensor | None]
 """One task's gradient, tensor by tensor; None where the task does not reach the tensor."""
 
 _CHUNK = 1 << 18  # elements; two float32 chunks stay in a core's cache while all pairs of tasks are multiplied
+_GPU_CHUNK = 1 << 24  # elements of every task that are copied side by side at a time
 
 
 def gramian(rows: Sequence[Row]) -> Tensor:
-    """Gradients of T tasks -> their inner products ``[T, T]``, float64, on the gradients' device.
+    """Gradients of T tasks -> their inner products ``[T, T]``, float64, on the CPU.
 
     Products are summed in float32 (float64 for float64 gradients) over at most 2^18 elements and in float64 beyond.
-    Tensors are read in the order of their memory, so a layout such as channels-last costs no copy. On a GPU whole
-    tensors are stacked instead: there, kernel launches cost more than copies.
+    Tensors are read in the order of their memory, so a layout such as channels-last costs no copy. On a GPU tensors are
+    stacked, at most 2^24 elements at a time (there, kernel launches cost more than copies), and the host waits once.
     """
-    count = len(rows)
-    device = next((item.device for row in rows for item in row if item is not None), torch.device("cpu"))
-    total = torch.zeros(count, count, dtype=torch.float64, device=device)
+    products: list[Tensor] = []
+    places: list[list[int]] = []
     for tensors in zip(*rows, strict=True):
-        present = [index for index, tensor in enumerate(tensors) if tensor is not None]
         flat = in_memory_order([tensor for tensor in tensors if tensor is not None])
-        if not flat or not flat[0].numel():
-            continue
-        places = torch.tensor(present, device=device)
-        total[places[:, None], places] += _by_chunks(flat) if device.type == "cpu" else _stacked(flat)
+        if flat and flat[0].numel():
+            places.append([index for index, tensor in enumerate(tensors) if tensor is not None])
+            products.append(_by_chunks(flat) if flat[0].device.type == "cpu" else _stacked(flat))
+    total = torch.zeros(len(rows), len(rows), dtype=torch.float64)
+    if products:
+        values = torch.cat([product.reshape(-1) for product in products]).cpu().double()
+        for place, piece in zip(places, torch.split(values, [len(place) ** 2 for place in places]), strict=True):
+            index = torch.tensor(place)
+            total[index[:, None], index] += piece.view(len(place), len(place))
     return total
 
 
@@ -67,8 +71,11 @@ def _by_chunks(flat: Sequence[Tensor]) -> Tensor:
 
 
 def _stacked(flat: Sequence[Tensor]) -> Tensor:
-    matrix = torch.stack([_full(tensor) for tensor in flat])
-    return (matrix @ matrix.T).double()
+    total = torch.zeros((), device=flat[0].device)
+    for start in range(0, flat[0].numel(), _GPU_CHUNK):
+        matrix = torch.stack([_full(tensor[start : start + _GPU_CHUNK]) for tensor in flat])
+        total = total + matrix @ matrix.T
+    return total
 
 
 def _full(tensor: Tensor) -> Tensor:

@@ -20,6 +20,9 @@ def compared(names: Sequence[str], gramian: Tensor, weights: Sequence[float], fa
         factors: what the losses were multiplied with before the gradients were taken; the norm of a gradient that was
             multiplied with 0 is unknown and left out.
     """
+    told = dict(zip(names, weights, strict=True))
+    if not bool(gramian.isfinite().all()) or not bool(gramian.any()):
+        return Balance(dict(told))  # an overflow that the loss scaler takes care of, or nothing to compare
     squares = gramian.tolist()
     lengths = [math.sqrt(max(squares[index][index], 0.0)) for index in range(len(names))]
     norms = {name: length / factor for name, length, factor in zip(names, lengths, factors, strict=True) if factor}
@@ -29,4 +32,4 @@ def compared(names: Sequence[str], gramian: Tensor, weights: Sequence[float], fa
         for other in range(one + 1, len(names))
         if lengths[one] and lengths[other]
     }
-    return Balance(dict(zip(names, weights, strict=True)), dict(norms), dict(cosines))
+    return Balance(dict(told), dict(norms), dict(cosines))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor
 
@@ -12,25 +13,15 @@ from frugalmtl.balancing.base import Pass
 from frugalmtl.balancing.gradients import used_cut
 from frugalmtl.core.checks import UserError
 
-
-def refuse_hidden_sharing(step: Pass, losses: Sequence[Tensor]) -> None:
-    """Check that gradients at the cut say how the tasks get on.
-
-    Raises:
-        UserError: see :func:`hides_sharing`.
-    """
-    if hides_sharing(step, losses):
-        raise UserError(
-            "the tasks of this encoder share parameters but no representation to compare gradients at: "
-            "set gradients_at to 'parameters' for this balancer"
-        )
+Sharing = Literal["meeting", "hidden", "none"]
+"""How tasks share what is trained of the encoder: in a tensor of the cut; parameters, but no such tensor; or not."""
 
 
-def hides_sharing(step: Pass, losses: Sequence[Tensor]) -> bool:
-    """Whether tasks share parameters of the encoder, but meet in no tensor of the cut.
+def sharing(step: Pass, losses: Sequence[Tensor]) -> Sharing:
+    """Find out by walking the graph of one pass.
 
-    Then (cross-stitch: every task has its own features, made with everybody's parameters) the rows of gradients at the
-    cut are disjoint, no two of them ever conflict, and a balancer would do nothing without a word.
+    Hidden sharing (an encoder that mixes features in front of the cut only: every task reads tensors of its own, made
+    with everybody's parameters) makes the rows of gradients at the cut disjoint: no two of them ever conflict.
     """
     cut = used_cut(step)
     encoder = {id(parameter) for parameter in step.model.get_submodule("encoder").parameters()}
@@ -41,4 +32,19 @@ def hides_sharing(step: Pass, losses: Sequence[Tensor]) -> bool:
         mine = [index for index, leaf in enumerate(cut.leaves) if id(leaf) in behind]
         meetings.update(mine)
         users.update((behind | reached(cut.shared[index] for index in mine)) & encoder)
-    return any(count > 1 for count in users.values()) and not any(count > 1 for count in meetings.values())
+    if any(count > 1 for count in meetings.values()):
+        return "meeting"
+    return "hidden" if any(count > 1 for count in users.values()) else "none"
+
+
+def refuse_hidden(found: Sharing) -> None:
+    """Check that gradients at the cut say how the tasks get on; else a balancer would do nothing without a word.
+
+    Raises:
+        UserError: sharing is hidden.
+    """
+    if found == "hidden":
+        raise UserError(
+            "the tasks of this encoder share parameters but no representation to compare gradients at: "
+            "set gradients_at to 'parameters' for this balancer"
+        )

@@ -103,7 +103,11 @@ class TaskGradients(ABC):
 
     def push(self, weights: Sequence[float]) -> None:
         """Let ``sum_t w_t g_t`` reach the shared parameters; uses the gradients up."""
-        self.put([combined(place.rows, weights) for place in self.places()])
+        directions = []
+        for place in self.places():
+            directions.append(combined(place.rows, weights))
+            place.rows.clear()  # the other tasks' gradients need not outlive what is still to come
+        self.put(directions)
 
 
 def take_gradients(level: Level) -> TaskGradients:
@@ -136,8 +140,11 @@ class AtRepresentation(TaskGradients):
 
     def gramian(self) -> Tensor:
         """Sum of the batches' and processes' inner products, since their leaves are parts of one representation."""
-        total = torch.stack([gramian(place.rows) for place in self._places]).sum(dim=0)
-        return average(total).cpu() / (process_count() * self.loss_scale**2)
+        return joint_products(self.products(), self.loss_scale)
+
+    def products(self) -> Tensor:
+        """Inner products of this process's batches, with the loss scale."""
+        return torch.stack([gramian(place.rows) for place in self._places]).sum(dim=0)
 
     def put(self, directions: Sequence[Sequence[Tensor | None]]) -> None:
         """Go back from the cuts through the trunk."""
@@ -171,7 +178,6 @@ class AtParameters(TaskGradients):
         self._apart = _sums(self._apart, _clear(self._parameters))
         # What lies behind the cut is given free before the trunk is traversed.
         both = take_rows(losses, step.scale, [*cut.leaves, *self._parameters], keep=step.penalty is not None)
-        self._apart = _sums(self._apart, _clear(self._parameters))
         read = len(cut.leaves)
         keep = step.penalty is not None
         through = (self._side_by_side if self.batched else self._one_by_one)(cut, [row[:read] for row in both], keep)
@@ -195,7 +201,7 @@ class AtParameters(TaskGradients):
         read = [index for index in range(len(cut.leaves)) if any(row[index] is not None for row in rows)]
         if not read:
             return [[None] * len(self._parameters) for _ in rows]
-        sides = [torch.stack([_or_zeros(row[index], cut.leaves[index]) for row in rows]) for index in read]
+        sides = [torch.stack([or_zeros(row[index], cut.leaves[index]) for row in rows]) for index in read]
         shared = [cut.shared[index] for index in read]
         found = torch.autograd.grad(
             shared, self._parameters, sides, is_grads_batched=True, allow_unused=True, retain_graph=keep
@@ -221,18 +227,18 @@ class AtParameters(TaskGradients):
 
     def _reduce(self) -> None:
         device = self._parameters[0].device if self._parameters else torch.device("cpu")
-        reached = any_process([[item is not None for item in row] for row in self._rows], device)
-        for row, flags in zip(self._rows, reached, strict=True):
+        there = any_process([[item is not None for item in row] for row in self._rows], device)
+        for row, flags in zip(self._rows, there, strict=True):
             for index, flag in enumerate(flags):
                 if flag and row[index] is None:
                     row[index] = torch.zeros_like(self._parameters[index])
             average_in_place([item for item in row if item is not None])
-        self._shared = [index for index, flags in enumerate(zip(*reached, strict=True)) if sum(flags) > 1]
+        self._shared = [index for index, flags in enumerate(zip(*there, strict=True)) if sum(flags) > 1]
         self._reduced = True
 
     def gramian(self) -> Tensor:
         """Inner products at the shared parameters."""
-        return gramian(self.places()[0].rows).cpu() / self.loss_scale**2
+        return gramian(self.places()[0].rows) / self.loss_scale**2
 
     def put(self, directions: Sequence[Sequence[Tensor | None]]) -> None:
         """Write the direction, and what is not shared, to ``.grad``."""
@@ -243,6 +249,11 @@ class AtParameters(TaskGradients):
             for item in alone:
                 total = _sum(total, item)
             parameter.grad = total
+
+
+def joint_products(products: Tensor, loss_scale: float) -> Tensor:
+    """Inner products at the cut, of the joint batch, from those of each process; see :meth:`TaskGradients.gramian`."""
+    return average(products) / (process_count() * loss_scale**2)
 
 
 def take_rows(losses: Sequence[Tensor], scale: float, leaves: Sequence[Tensor], *, keep: bool) -> Rows:
@@ -297,5 +308,6 @@ def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
     return one.add_(other)
 
 
-def _or_zeros(tensor: Tensor | None, like: Tensor) -> Tensor:
+def or_zeros(tensor: Tensor | None, like: Tensor) -> Tensor:
+    """The tensor, or zeros of the shape of another where there is none."""
     return torch.zeros_like(like) if tensor is None else tensor

@@ -71,7 +71,7 @@ def any_process(flags: Sequence[Sequence[bool]], device: torch.device) -> list[l
     """Rows of flags, true where they are true in any process."""
     if process_count() == 1:
         return [list(row) for row in flags]
-    counts = torch.tensor(flags, dtype=torch.int32, device=device)
+    counts = _sendable(torch.tensor(flags, dtype=torch.int32, device=device))
     dist.all_reduce(counts)
     return [[count > 0 for count in row] for row in counts.tolist()]
 

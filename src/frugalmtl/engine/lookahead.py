@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.core.distributed import average, average_in_place
+from frugalmtl.balancing.gradients import or_zeros
+from frugalmtl.core.displaced import displaced
+from frugalmtl.core.distributed import any_process, average, average_in_place
 from frugalmtl.core.draws import Draws
 from frugalmtl.core.types import Batch
 
@@ -25,7 +27,8 @@ def affinities(
     b. Ours: all tasks' steps have the same length, a thousandth of those parameters' norm. The paper's have the length
     of learning rate times gradient, which with adaptive optimisers says nothing of the steps that are taken and can be
     too small for float32. All forward passes draw the same dropout; weights, running statistics, gradients and the
-    state of the random generators are afterwards as before. A loss that is not positive has no affinity.
+    state of the random generators are afterwards as before. A loss that is not positive has no affinity. Losses are not
+    scaled for mixed precision, so with float16 gradients may underflow.
 
     Args:
         model: with an ``encoder``.
@@ -39,23 +42,23 @@ def affinities(
     draws, gradients = Draws(batches[0].image.device), _Gradients(parameters, 1.0 / len(batches))
     with draws.again():
         now, rows = _joint(losses_of, batches, gradients), gradients.rows
-    places = [index for index in range(len(parameters)) if sum(row[index] is not None for row in rows.values()) > 1]
+    flags = [[item is not None for item in row] for row in rows.values()]
+    reached = any_process(flags, batches[0].image.device)
+    places = [index for index, column in enumerate(zip(*reached, strict=True)) if sum(column) > 1]
     if not places:
         return {}
     shared = [parameters[index] for index in places]
-    kept = [parameter.detach().clone() for parameter in shared]
-    reach = STEP * float(torch.nn.utils.get_total_norm(kept))
+    reach = STEP * float(torch.nn.utils.get_total_norm([parameter.detach() for parameter in shared]))
     result: dict[str, float] = {}
     for stepping, row in rows.items():
-        moves = [_or_zeros(row[index], parameters[index]) for index in places]
+        moves = [or_zeros(row[index], parameters[index]) for index in places]
         average_in_place(moves)
         length = float(torch.nn.utils.get_total_norm(moves))
-        for parameter, move in zip(shared, moves, strict=True):
-            parameter.data.sub_(move, alpha=reach / length if length > 0 else 0.0)
-        with torch.no_grad(), draws.again():
-            after = _joint(losses_of, batches)
-        for parameter, before in zip(shared, kept, strict=True):
-            parameter.data.copy_(before)
+        with displaced(shared):
+            for parameter, move in zip(shared, moves, strict=True):
+                parameter.data.sub_(move, alpha=reach / length if length > 0 else 0.0)
+            with torch.no_grad(), draws.again():
+                after = _joint(losses_of, batches)
         result |= {f"{stepping}>{name}": 1.0 - after[name] / loss for name, loss in now.items() if loss > 0}
     return result
 
@@ -90,7 +93,3 @@ class _Gradients:
                 new if before is None else before if new is None else before + new
                 for before, new in zip(old, found, strict=True)
             ]
-
-
-def _or_zeros(tensor: Tensor | None, like: Tensor) -> Tensor:
-    return torch.zeros_like(like) if tensor is None else tensor

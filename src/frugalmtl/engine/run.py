@@ -188,6 +188,7 @@ class Run:
             stage,
             self.settings.clip_norm,
             self.settings.memory_format,
+            measures=self.settings.interference_every > 0,
         )
         if resumed is not None:
             self._restore(resumed[1], optimizer)

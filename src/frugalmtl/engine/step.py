@@ -45,8 +45,8 @@ class Stepper:
     """Takes the steps of one stage.
 
     Balancers that make one loss run under the strategy's wrapper (DistributedDataParallel overlaps the reduction with
-    the backward pass). Balancers that take gradients themselves cannot, nor can a step in which gradients are measured:
-    there the finished gradients are averaged over the processes.
+    the backward pass). Balancers that take gradients themselves cannot, nor can trainings in which gradients are
+    measured: there the finished gradients are averaged over the processes.
 
     Args:
         fabric: device, precision, strategy.
@@ -57,6 +57,8 @@ class Stepper:
         stage: its penalties count.
         clip_norm: largest norm of the gradient, or None.
         memory_format: layout of the images.
+        measures: whether gradients will be measured in some steps: the wrapper counts which parameters each step uses,
+            and a step past it would confuse that count.
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class Stepper:
         stage: Stage,
         clip_norm: float | None,
         memory_format: torch.memory_format = torch.contiguous_format,
+        *,
+        measures: bool = False,
     ) -> None:
         self.fabric, self.model, self.balancer, self.criterion = fabric, model, balancer, criterion
         self.stage, self.clip_norm, self.memory_format = stage, clip_norm, memory_format
@@ -76,7 +80,7 @@ class Stepper:
         # Takes the step through the strategy and the loss scaler; one optimiser in, one out.
         self.optimizer = cast(torch.optim.Optimizer, fabric.setup_optimizers(optimizer))
         self.raw_optimizer = optimizer
-        wrap = process_count() > 1 and not balancer.explicit_reduction
+        wrap = process_count() > 1 and not balancer.explicit_reduction and not measures
         self.wrapped = fabric.setup_module(model) if wrap else None
 
     def __call__(
@@ -103,7 +107,7 @@ class Stepper:
         report = StepReport()
         for index, batch in enumerate(batches):
             self._one_batch(batch, len(batches), report, chosen, last=index == len(batches) - 1, measure=measure)
-        self._reduce(measure)
+        self._reduce()
         self._clip(report)
         self._guard(report, step, [name for batch in batches for name in batch.names])
         self.optimizer.step()
@@ -120,10 +124,9 @@ class Stepper:
         return batch
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses of one more forward pass, which leaves running statistics alone."""
-        with still_statistics(self.model), self.fabric.autocast():
-            predictions = self.model(batch.image)
-        return self.criterion(predictions, batch).by_task
+        """Losses of one more forward pass."""
+        with self.fabric.autocast():
+            return more_losses(self.model, self.criterion, batch)
 
     def _one_batch(
         self,
@@ -140,12 +143,11 @@ class Stepper:
         loss_scale = 1.0
         if self.scaler is not None:
             loss_scale = float(self.scaler.scale(torch.ones((), device=self.fabric.device)))
-        wrapped = None if measure else self.wrapped
-        waiting = self.fabric.no_backward_sync(wrapped, enabled=not last) if wrapped else nullcontext()
+        waiting = self.fabric.no_backward_sync(self.wrapped, enabled=not last) if self.wrapped else nullcontext()
         with waiting:
             predictions: Predictions
-            if wrapped is not None:
-                predictions = wrapped(batch.image, None, chosen)
+            if self.wrapped is not None:
+                predictions = self.wrapped(batch.image, None, chosen)
             else:
                 with self.fabric.autocast():
                     predictions = self.model(batch.image, cut, chosen)
@@ -175,8 +177,8 @@ class Stepper:
         terms = [predictions.penalties[name] * weight for name, weight in self.stage.penalties.items()]
         return torch.stack([term.float() for term in terms]).sum() if terms else None
 
-    def _reduce(self, measure: bool) -> None:
-        if self.wrapped is None or measure:
+    def _reduce(self) -> None:
+        if self.wrapped is None:
             average_gradients([p for p in self.model.parameters() if p.requires_grad])
         average_gradients([p for p in self.balancer.parameters() if p.requires_grad])
 
@@ -197,6 +199,13 @@ class Stepper:
         if report.gradient_norm is not None and self.scaler is None:
             values["the norm of the gradient"] = report.gradient_norm
         require_finite(values, step, samples)
+
+
+def more_losses(model: MultiTaskModel, criterion: Criterion, batch: Batch) -> dict[str, Tensor]:
+    """Unweighted losses ``{task: scalar}`` of one more forward pass, which leaves running statistics alone."""
+    with still_statistics(model):
+        predictions = model(batch.image)
+    return criterion(predictions, batch).by_task
 
 
 def _add(sums: dict[str, Tensor], values: dict[str, Tensor], share: float) -> None:

@@ -74,6 +74,11 @@ def train(
     check_balancer(balancer, settings)
     if balancer.needs_validation_stream and validation is None:
         raise UserError(f"the balancer {type(balancer).__name__} needs a second stream of batches: give 'validation'")
+    if validation is not None and validation.batches_per_epoch != loader.batches_per_epoch:
+        raise UserError(
+            f"the second stream must have as many batches in an epoch as the first, {loader.batches_per_epoch}, "
+            f"but has {validation.batches_per_epoch}"
+        )
     if balancer.needs_scores and evaluate is None:
         raise UserError(f"the balancer {type(balancer).__name__} reads scores: give 'evaluate'")
     plan = _plan(recipe, settings.epochs)

@@ -27,6 +27,7 @@ from frugalmtl.experiment import processes
 from frugalmtl.experiment.build import Built, build, build_dataset
 from frugalmtl.experiment.config import Experiment, as_plain
 from frugalmtl.experiment.profiling import stopwatch
+from frugalmtl.experiment.rehearsal import rehearse
 from frugalmtl.experiment.runs import FREE, Run
 
 
@@ -113,6 +114,7 @@ def check_training(config: Experiment, built: Built, dataset: Dataset) -> None:
         encoder.check_stage(stage.name, epochs)
     check_groups(built.model, recipe, config.train)
     check_balancer(built.balancer, config.train)
+    rehearse(built, config.train)
     timed = encoder.target_latency_ms is not None
     if timed and config.train.devices != 1:
         raise UserError(f"a budget in milliseconds needs one training process, but devices is {config.train.devices}")

@@ -6,7 +6,10 @@ import copy
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +19,9 @@ from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.core.types import Batch
 from frugalmtl.engine.randomness import isolated
-from frugalmtl.engine.regime import build_optimizer, freeze, set_modes, still_statistics
+from frugalmtl.engine.regime import build_optimizer, freeze, set_modes
 from frugalmtl.engine.settings import TrainSettings
+from frugalmtl.engine.step import more_losses
 from frugalmtl.evaluation.cost.latency import rotation
 from frugalmtl.evaluation.cost.memory import peak_of
 from frugalmtl.evaluation.modes import device_of
@@ -60,8 +64,8 @@ def step_figures(
         batch: for all rows, also as the batch of a second stream; noise with labels everywhere if not given.
         batch_size: images in that noise.
         rounds: steps that are timed.
-        settings: of each row: layout of the images, epochs and optimiser (whose state balancers may read); the
-            defaults for rows that are not named.
+        settings: of each row: layout of the images, precision, epochs and optimiser (whose state balancers may read);
+            the defaults for rows that are not named.
 
     Raises:
         UserError: no row, or a number of rounds or images that is not positive.
@@ -127,6 +131,11 @@ def _noise_labels(task: Task, image_size: tuple[int, int], size: int, generator:
     return torch.stack([task.normalise(label) for label in labels])
 
 
+def _autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    return torch.autocast(device.type, kinds[precision]) if precision in kinds else nullcontext()
+
+
 class _Step:
     """A copy of a row at the beginning of its last stage, and the step that it takes again and again."""
 
@@ -134,6 +143,7 @@ class _Step:
         self.model, self.balancer = copy.deepcopy((built.model, built.balancer))
         self.device = device_of(self.model)
         self.criterion = Criterion(built.tasks)
+        self.autocast = partial(_autocast, self.device, settings.precision)
         self.batch = batch.to(self.device)
         self.batch.image = self.batch.image.contiguous(memory_format=settings.memory_format)
         recipe = self.model.recipe()
@@ -181,15 +191,15 @@ class _Step:
             torch.cuda.synchronize(self.device)
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        with still_statistics(self.model):
-            predictions = self.model(batch.image)
-        return self.criterion(predictions, batch).by_task
+        with self.autocast():
+            return more_losses(self.model, self.criterion, batch)
 
     def _take(self) -> None:
         self.balancer.before_step(self.context)
         chosen = self.balancer.choose()
         cut = self.balancer.cut()
-        predictions = self.model(self.batch.image, cut, chosen)
+        with self.autocast():
+            predictions = self.model(self.batch.image, cut, chosen)
         losses = self.criterion(predictions, self.batch, chosen).by_task
         terms = [predictions.penalties[name].float() * weight for name, weight in self.stage.penalties.items()]
         penalty = torch.stack(terms).sum() if terms else None

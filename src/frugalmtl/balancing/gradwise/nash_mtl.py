@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing.base import rescaled
-from frugalmtl.balancing.gradients import Level
+from frugalmtl.balancing.base import Balance, rescaled
+from frugalmtl.balancing.gradients import Level, TaskGradients
 from frugalmtl.balancing.gradwise._cones import Array, inverses, lengths_and_units
 from frugalmtl.balancing.gradwise.base import WeightingBalancer
 from frugalmtl.core.checks import UserError, positive
@@ -69,21 +69,31 @@ class NashMTL(WeightingBalancer):
             raise UserError(f"update_every of nash_mtl must be 1 or more, but got {update_every!r}")
         self.max_norm = None if max_norm is None else positive("max_norm of nash_mtl", max_norm)
         self.update_every = update_every
-        self.register_buffer("kept", torch.ones(len(self.task_names), dtype=torch.float64))
+        self.register_buffer("kept", torch.ones(len(self.task_names)))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.kept: Tensor
         self.steps: Tensor
 
+    def direct(self, gradients: TaskGradients, losses: Tensor) -> Balance:
+        """Weigh the gradients; with kept weights nothing is compared, unless it costs nothing."""
+        if self._due() or self.gradients_at == "representation":
+            return super().direct(gradients, losses)
+        self.steps += 1
+        weights = torch.where(losses != 0, self.kept.to(losses), 0.0).tolist()
+        gradients.push(weights)
+        fixed = self.weights.items()
+        return Balance({name: weight * own for weight, (name, own) in zip(weights, fixed, strict=True)})
+
     def solve(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """New or kept weights ``[T]``, clipped."""
-        weights = super().solve(gramian, losses)
-        if not bool(gramian.isfinite().all()) or not bool(gramian.any()):
-            return weights
-        due = self._due()
-        self.steps += 1
-        if not due:
-            return torch.where(weights > 0, self.kept.to(weights), 0.0)
         there = (losses != 0) | (gramian.diagonal() != 0)
+        if not self._due():
+            self.steps += 1
+            return torch.where(there, self.kept.to(losses), 0.0)
+        weights = super().solve(gramian, losses)
+        if not bool(gramian.isfinite().all() and losses.isfinite().all()) or not bool(gramian.any()):
+            return weights
+        self.steps += 1
         weights = weights / gramian.diagonal()[there].mean().sqrt()  # weigh() knows lengths up to this factor
         weights = rescaled(weights, self.normalise)
         norm = (weights @ gramian @ weights).clamp(min=0).sqrt()

@@ -13,6 +13,7 @@ from frugalmtl.balancing.base import StepContext
 from frugalmtl.balancing.losswise._own_adam import OwnAdam
 from frugalmtl.balancing.losswise.base import LossBalancer
 from frugalmtl.core.checks import UserError, known, positive
+from frugalmtl.core.displaced import displaced
 from frugalmtl.core.distributed import average, average_in_place, broadcast
 from frugalmtl.core.draws import Draws
 from frugalmtl.core.types import Batch
@@ -35,7 +36,8 @@ class AutoLambda(LossBalancer):
 
     Losses are means over accumulated batches and processes. A task without labels in the batches has a gradient of 0;
     without a label for any primary task in the validation batches the weights stay. Losses are not scaled for mixed
-    precision here, so with float16 gradients may underflow (prefer bfloat16).
+    precision here, so with float16 gradients may underflow (prefer bfloat16); and the weights have moved already when a
+    loss scaler skips the step.
 
     Args:
         tasks: the tasks.
@@ -98,10 +100,8 @@ class AutoLambda(LossBalancer):
         look = _Look(context, [self.weights[name] for name in self.task_names])
         moves = _moves(context.model, context.optimizer)
         parameters = [move.parameter for move in moves]
-        kept = [parameter.detach().clone() for parameter in parameters]
         primary = torch.tensor([float(name in self.primary) for name in self.task_names])
-        try:
-            # The virtual step is written over the gradient, and d over what the parameters then are.
+        with displaced(parameters) as kept:
             for move, slope in zip(moves, look.slopes(context.batches, self.lambdas, parameters), strict=True):
                 move.step(slope)
             direction = look.slopes(context.validation, primary, parameters)
@@ -115,9 +115,6 @@ class AutoLambda(LossBalancer):
                 for parameter, before, slope in zip(parameters, kept, direction, strict=True):
                     parameter.data.copy_(before).add_(slope, alpha=factor)
                 ends.append(look.losses(context.batches))
-        finally:
-            for parameter, before in zip(parameters, kept, strict=True):
-                parameter.data.copy_(before)
         gradient = (ends[1] - ends[0]) / (2 * step)
         return gradient if bool(gradient.isfinite().all()) else None
 
