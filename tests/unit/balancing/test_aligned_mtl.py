@@ -28,8 +28,8 @@ def aligned(gradients: Array, mode: str) -> Array:
 
 @pytest.mark.parametrize("mode", SCALES)
 def test_it_is_the_mean_of_aligned_gradients(mode: str) -> None:
-    names = ["identical", "opposed", "rank two", "rank one", "surrounding zero", "one zero", "a single task"]
-    for gradients in [*REGULAR, *(DEGENERATE[name] for name in names)]:
+    cases = [gradients for name, gradients in DEGENERATE.items() if gradients.any() and "much" not in name]
+    for gradients in [*REGULAR, *cases]:
         found = direction(build({"name": "aligned_mtl", "scale_mode": mode}, len(gradients)), gradients)
         np.testing.assert_allclose(found, aligned(gradients, mode).mean(axis=0), rtol=1e-6, atol=1e-7)
 

@@ -16,6 +16,7 @@ from frugalmtl.balancing.gradients import AtRepresentation, RepresentationCut
 from frugalmtl.balancing.gradwise import grad_drop
 from frugalmtl.balancing.gradwise.grad_drop import GradDrop
 from frugalmtl.core.checks import UserError
+from tests.unit.balancing.jacobians import DEGENERATE, many_tasks
 from tests.unit.balancing.test_gradients import LEVELS, Recording, backward, take
 from tests.unit.engine.standins import build_batch, build_model, tasks
 
@@ -43,6 +44,24 @@ def test_the_order_of_tasks_does_not_matter() -> None:
     torch.manual_seed(0)
     turned = GradDrop([tasks()[index] for index in order], leak=leak).aggregate(gradients[order])
     torch.testing.assert_close(found, turned)
+
+
+@pytest.mark.parametrize("leak", [0.0, 0.3])
+@pytest.mark.parametrize("draw", [0.1, 0.4, 0.9])
+@pytest.mark.parametrize("name", [name for name, gradients in DEGENERATE.items() if len(gradients) <= 3])
+def test_degenerate_gradients_by_the_formula(
+    name: str, draw: float, leak: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sign wins where the draw says so; a gradient of 0 adds nothing whatever it is multiplied with."""
+    monkeypatch.setattr(grad_drop.torch, "rand", lambda *shape, **kinds: torch.full(*shape, draw, **kinds))
+    gradients = DEGENERATE[name]
+    sizes = np.abs(gradients).sum(axis=0)
+    purity = np.where(sizes > 0, 0.5 * (1 + gradients.sum(axis=0) / np.where(sizes > 0, sizes, 1.0)), 0.5)
+    masks = np.where(gradients > 0, draw < purity, draw >= purity)
+    expected = ((leak + (1 - leak) * masks) * gradients).sum(axis=0)
+    balancer = GradDrop(many_tasks(len(gradients)), leak=leak)
+    found = balancer.aggregate(torch.from_numpy(gradients)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_gradients_that_agree_are_added_whatever_is_drawn() -> None:

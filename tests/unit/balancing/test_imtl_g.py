@@ -24,6 +24,32 @@ def test_weights_are_the_paper_s() -> None:
         np.testing.assert_allclose(found, closed_form(gradients), rtol=1e-6, atol=1e-9)
 
 
+def by_svd(gradients: Array) -> Array:
+    """Weights that add up to 1 along ``(J J')^+ |g|``, by the singular values of the gradients themselves; 0 where the
+    sum is 0 but for rounding."""
+    left, values, _ = np.linalg.svd(gradients, full_matrices=False)
+    rank = int((values > 1e-10 * values.max()).sum())
+    found = left[:, :rank] / values[:rank] ** 2 @ left[:, :rank].T @ lengths(gradients)
+    total = found.sum()
+    return np.asarray(found / total) if abs(total) > 1e-9 * lengths(gradients).sum() / values[0] ** 2 else np.zeros(len(gradients))
+
+
+@pytest.mark.parametrize("name", [name for name in DEGENERATE if name not in ("all zero", "a single zero")])
+def test_degenerate_gradients_have_the_weights_of_the_pseudo_inverse(name: str) -> None:
+    gradients = DEGENERATE[name]
+    found = direction(build(SECTION, len(gradients)), gradients)
+    expected = by_svd(gradients) @ gradients
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.linalg.norm(expected) + 1e-9)
+
+
+@pytest.mark.parametrize("name", ["all zero", "a single zero"])
+def test_nothing_is_made_of_nothing(name: str) -> None:
+    """There is no direction; weights are even, and finite."""
+    gradients = DEGENERATE[name]
+    count = len(gradients)
+    np.testing.assert_allclose(weights_of(build(SECTION, count), gradients), np.full(count, 1 / count))
+
+
 @pytest.mark.parametrize("name", ["one much longer", "one much shorter"])
 def test_projections_are_equal(name: str) -> None:
     for gradients in [*REGULAR, DEGENERATE[name]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from torch import Tensor
 from frugalmtl.balancing.gradwise.mgda import MGDA
 from frugalmtl.balancing.gradwise.pareto_mtl import ParetoMTL, preference_vectors
 from frugalmtl.core.checks import UserError
+from tests.unit.balancing.jacobians import Array
 from tests.unit.balancing.test_gradients import backward, take
 from tests.unit.engine.standins import build_model, tasks
 
@@ -90,6 +93,90 @@ def test_the_second_phase_keeps_to_the_cone_while_losses_descend() -> None:
     shortest = hull(vectors)
     torch.testing.assert_close(found / found.norm(), shortest / shortest.norm(), rtol=0, atol=0.05)
     assert (vectors @ found > 0).all()
+
+
+def closed_form(gradients: Array, losses: Array, preference: int, *, warm: bool) -> Array:
+    """Weights of two tasks and three preferences: the shortest vector of a hull in the plane, face by face.
+
+    Lin et al. 2019, eqs. 9 and 13; absolute weights add up to 2.
+    """
+    vectors = np.array([[1.0, 0.0], [np.sqrt(0.5), np.sqrt(0.5)], [0.0, 1.0]])
+    rows = np.array([u - vectors[preference] for j, u in enumerate(vectors) if j != preference])
+    rows = rows[rows @ losses / np.linalg.norm(losses) >= 0]
+    rows = np.concatenate([np.eye(2), rows]) if warm or not len(rows) else rows
+    best = None
+    for first, second in itertools.product(rows, repeat=2):
+        one, other = first @ gradients, second @ gradients
+        apart = (one - other) @ (one - other)
+        share = np.clip(other @ (other - one) / apart, 0.0, 1.0) if apart > 0 else 0.5
+        weights = share * first + (1 - share) * second
+        if best is None or np.linalg.norm(weights @ gradients) < np.linalg.norm(best @ gradients) - 1e-12:
+            best = weights
+    assert best is not None
+    return np.asarray(best * 2 / np.abs(best).sum())
+
+
+FACTORS = {"as they are": [[1.0], [1.0]], "of other size": [[1e6], [1.0]], "small": [[1e-6], [1e-6]]}
+PAIRS = {
+    **{
+        f"random {seed}, {name}": draw(2, 5, seed=seed).numpy() * factors
+        for seed in range(6)
+        for name, factors in FACTORS.items()
+    },
+    "one zero": draw(2, 5).numpy() * [[1.0], [0.0]],
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("preference", [0, 1, 2])
+@pytest.mark.parametrize("warm", [False, True])
+def test_two_tasks_by_a_closed_form(name: str, preference: int, warm: bool) -> None:
+    """Two vectors span a plane, in which the shortest vector of a hull lies on an edge or is 0."""
+    gradients = PAIRS[name]
+    for losses in ([1.0, 1.5], [1.0, 0.1], [0.2, 3.0]):
+        balancer = ParetoMTL(TWO, preferences=3, preference=preference, warmup_steps=0 if warm else 5)
+        found = balancer.aggregate(torch.from_numpy(gradients), torch.tensor(losses).double()).numpy()
+        expected = closed_form(gradients, np.array(losses), preference, warm=warm) @ gradients
+        size = np.linalg.norm(gradients, axis=1).max()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * size)
+
+
+@pytest.mark.parametrize("kind", ["zero", "identical", "opposed"])
+@pytest.mark.parametrize("warm", [False, True])
+def test_two_degenerate_tasks(kind: str, warm: bool) -> None:
+    row = draw(1, 5)
+    gradients = torch.cat([row, {"zero": 0.0, "identical": 1.0, "opposed": -1.0}[kind] * row])
+    gradients = gradients * 0.0 if kind == "zero" else gradients
+    losses = torch.tensor([1.0, 1.1]).double()  # inside the cone: the hull of the losses' gradients alone
+    balancer = ParetoMTL(TWO, preferences=3, preference=1, warmup_steps=0 if warm else 5)
+    found = balancer.aggregate(gradients, losses)
+    torch.testing.assert_close(found, 2.0 * row[0] if kind == "identical" else torch.zeros(5).double())
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_the_scale_of_gradients_or_of_losses_does_not_matter(factor: float) -> None:
+    for seed in range(6):
+        gradients, losses = draw(3, 6, seed=seed), draw(3, seed=seed).abs() + 0.1
+        gramian = gradients @ gradients.T
+        for preference in range(5):
+            expected = ParetoMTL(tasks(), preference=preference).solve(gramian, losses)
+            for scaled in ((gramian * factor**2, losses), (gramian, losses * factor)):
+                found = ParetoMTL(tasks(), preference=preference).solve(*scaled)
+                torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_tasks_and_preferences_in_another_order() -> None:
+    """The constraints permuted like the tasks: the weights are."""
+    order = [2, 0, 1]
+    for seed in range(6):
+        gradients, losses = draw(3, 6, seed=seed), draw(3, seed=seed).abs() + 0.1
+        for warmup_steps in (0, 5):
+            plain, turned = (ParetoMTL(tasks(), preference=3, warmup_steps=warmup_steps) for _ in range(2))
+            turned.constraints = plain.constraints[:, order]
+            expected = plain.solve(gradients @ gradients.T, losses)
+            gradients, losses = gradients[order], losses[order]
+            found = turned.solve(gradients @ gradients.T, losses)
+            torch.testing.assert_close(found, expected[order], rtol=1e-6, atol=1e-8)
 
 
 def test_constraints_are_felt_from_a_distance() -> None:

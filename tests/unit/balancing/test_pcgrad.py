@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from frugalmtl.balancing.gradwise.pcgrad import PCGrad
+from tests.unit.balancing.jacobians import DEGENERATE, build, direction, lengths
 from tests.unit.balancing.test_gradients import Recording, backward, take
 from tests.unit.engine.standins import build_model, tasks
 
 Array = npt.NDArray[np.float64]
+SMALL = [name for name, gradients in DEGENERATE.items() if len(gradients) <= 3]
 
 
 def project(gradients: Array, orders: list[tuple[int, ...]]) -> Array:
@@ -23,7 +25,7 @@ def project(gradients: Array, orders: list[tuple[int, ...]]) -> Array:
         mine = gradients[i].copy()
         for j in order:
             inner = mine @ gradients[j]
-            if j != i and inner < 0:
+            if j != i and inner < 0 and gradients[j].any():
                 mine -= inner / (gradients[j] @ gradients[j]) * gradients[j]
         total += mine
     return total
@@ -51,6 +53,24 @@ def test_three_tasks_have_the_answer_of_some_order() -> None:
     for _ in range(20):
         found = balancer.aggregate(torch.from_numpy(gradients)).numpy()
         assert min(np.abs(found - answer).max() for answer in possible) < 1e-6
+
+
+def possible_directions(gradients: Array) -> list[Array]:
+    """For every order that every task may take the others in."""
+    count = len(gradients)
+    orders = list(itertools.permutations(range(count)))
+    return [project(gradients, list(chosen)) for chosen in itertools.product(orders, repeat=count)]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_degenerate_gradients_have_the_answer_of_some_order(name: str) -> None:
+    gradients = DEGENERATE[name]
+    balancer, possible = build({"name": "pcgrad"}, len(gradients)), possible_directions(gradients)
+    for seed in range(6):
+        torch.manual_seed(seed)
+        found = direction(balancer, gradients)
+        nearest = min(np.abs(found - answer).max() for answer in possible)
+        assert nearest <= 1e-9 * max(1.0, lengths(gradients).max())
 
 
 def test_gradients_that_agree_are_added() -> None:
