@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.backbones.timm import Timm
-from frugalmtl.balancing import Balance, Pass, RepresentationCut
+from frugalmtl.balancing import BALANCERS, Balance, Pass, RepresentationCut
 from frugalmtl.balancing.gradients import TaskGradients
 from frugalmtl.balancing.gradwise.base import GradientBalancer
 from frugalmtl.balancing.gradwise.pcgrad import PCGrad
@@ -244,6 +244,16 @@ def test_sharing_that_escapes_the_cut_is_refused() -> None:
     with pytest.raises(UserError, match="gradients_at"):
         backward(model, Recording("representation"))
     backward(model, Recording("parameters"))
+
+
+@pytest.mark.parametrize("name", ["mgda", "nash_mtl", "grad_drop", "pareto_mtl"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_networks_that_share_nothing_keep_their_plain_gradients(level: str, name: str) -> None:
+    model = build_model("apart", dropout=0.0).double().eval()
+    expected = plain(model, dict.fromkeys((task.name for task in tasks()), 1.0))
+    backward(model, BALANCERS.build({"name": name, "gradients_at": level}, tasks()))
+    for key, gradient in take(model).items():
+        torch.testing.assert_close(gradient, expected[key], rtol=1e-9, atol=1e-12, msg=key)
 
 
 def test_a_pass_without_its_cut_is_a_defect() -> None:

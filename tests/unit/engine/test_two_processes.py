@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
 
 
-LEVELS = ["representation", "parameters"]
+LEVELS = ["representation", "parameters", "parameters_batched"]
 SECTIONS: list[dict[str, Any]] = [
     {"name": name, **({"gradients_at": level} if level else {})}
     for name in BALANCERS.names()
@@ -30,11 +30,14 @@ SECTIONS: list[dict[str, Any]] = [
 ]
 
 
-def start(folder: Path, encoder: str, balancers: list[Any], *, processes: int, stop: int = 0) -> list[Any]:
+def start(
+    folder: Path, encoder: str, balancers: list[Any], *, processes: int, stop: int = 0, **settings: Any
+) -> list[Any]:
     """Run to the end (or to step ``stop``); per balancer, the weights as every process has them."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     arguments = ["-m", "tests.unit.engine.two_processes", str(folder), encoder, json.dumps(balancers), str(stop)]
+    arguments.append(json.dumps(settings))
     command = [sys.executable, *(launcher if processes > 1 else []), *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
     told = [line for line in done.stderr.splitlines() if "Error" in line or "File" in line]
@@ -50,12 +53,17 @@ def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
 
-def test_every_balancer_equals_one_process_with_the_joint_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("measure", [False, True])
+def test_every_balancer_equals_one_process_with_the_joint_batch(measure: bool, tmp_path: Path) -> None:
     """Gradients of every task are those of the joint batch before anything is made of them."""
-    two = start(tmp_path / "two", "shared", SECTIONS, processes=2)
-    one = start(tmp_path / "one", "shared", SECTIONS, processes=1)
+    sections, settings = SECTIONS, {}
+    if measure:  # in some steps only: the tasks that steps are for, and the parameters they use, change meanwhile
+        sections = [section for section in SECTIONS if not BALANCERS.get(section["name"]).explicit_reduction]
+        settings = {"interference_every": 3, "affinity_every": 2}
+    two = start(tmp_path / "two", "shared", sections, processes=2, **settings)
+    one = start(tmp_path / "one", "shared", sections, processes=1, **settings)
     wrong = []
-    for section, pair, (alone,) in zip(SECTIONS, two, one, strict=True):
+    for section, pair, (alone,) in zip(sections, two, one, strict=True):
         assert_equal(*pair)
         for name, value in alone.items():
             # Weights that Adam moves by the sign of small differences keep fewer digits.
@@ -69,9 +77,10 @@ def test_processes_with_policies_of_their_own_stay_together(tmp_path: Path) -> N
     assert_equal(*two)
 
 
-def test_interrupted_runs_end_bit_identical(tmp_path: Path) -> None:
-    ((first, second),) = start(tmp_path / "whole", "shared", ["pcgrad"], processes=2)
-    start(tmp_path / "parts", "shared", ["pcgrad"], processes=2, stop=5)
-    (parts,) = start(tmp_path / "parts", "shared", ["pcgrad"], processes=2)
+@pytest.mark.parametrize("balancer", ["pcgrad", "grad_norm"])
+def test_interrupted_runs_end_bit_identical(balancer: str, tmp_path: Path) -> None:
+    ((first, second),) = start(tmp_path / "whole", "shared", [balancer], processes=2)
+    start(tmp_path / "parts", "shared", [balancer], processes=2, stop=5)
+    (parts,) = start(tmp_path / "parts", "shared", [balancer], processes=2)
     assert_equal(first, parts[0])
     assert_equal(second, parts[1])

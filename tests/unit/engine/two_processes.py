@@ -16,13 +16,11 @@ from frugalmtl.model import MultiTaskModel
 from tests.unit.engine.standins import DEFAULTS, TinyLoader, build_balancer, build_model, tasks
 
 
-def main(folder: Path, encoder: str, balancers: list[Any], stop: int) -> None:
+def main(folder: Path, encoder: str, balancers: list[Any], stop: int, more: dict[str, Any]) -> None:
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    settings = TrainSettings(
-        **{**DEFAULTS, "epochs": 3, "checkpoint_every": 2, "accumulate": 2, "clip_norm": 1.0, "evaluate_every": 1},
-        devices=world,
-        strategy="ddp_find_unused_parameters_true" if world > 1 else "auto",
-    )
+    common = {"epochs": 3, "checkpoint_every": 2, "accumulate": 2, "clip_norm": 1.0, "evaluate_every": 1}
+    strategy = "ddp_find_unused_parameters_true" if world > 1 else "auto"
+    settings = TrainSettings(**{**DEFAULTS, **common, **more}, devices=world, strategy=strategy)
     fabric = make_fabric(settings)
     loaders = [TinyLoader(5, 4 // world, rank=rank, world=world, holes=False, first=first) for first in (0, 100)]
 
@@ -57,4 +55,4 @@ def scores(model: MultiTaskModel) -> Scores:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4]), json.loads(sys.argv[5]))
