@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
 
+from frugalmtl.balancing import BALANCERS
+from frugalmtl.balancing.gradients import Level
+from frugalmtl.balancing.gradwise.pcgrad import PCGrad
+from frugalmtl.core.checks import UserError
 from tests.unit.balancing.jacobians import DEGENERATE, REGULAR, build, direction, lengths, regular, weights_of
+from tests.unit.engine.standins import tasks
 
 SECTIONS: dict[str, dict[str, object]] = {
     "pcgrad": {"name": "pcgrad"},
@@ -122,3 +129,37 @@ def test_products_that_are_rounded_below_zero_do_no_harm(name: str) -> None:
         assert np.isfinite(found).all()
         if "aligned" not in name and name != "imtl_g":  # these two may invert what is rounded
             assert np.linalg.norm(found @ gradients) < 3 * max(2.0, lengths(gradients).sum())
+
+
+class AtParametersOnly(PCGrad):
+    """A method that is not defined at the representation."""
+
+    levels: ClassVar[tuple[Level, ...]] = ("parameters",)
+
+
+def test_levels_where_a_method_is_not_defined_are_refused() -> None:
+    with pytest.raises(UserError, match="gradients_at of test_gradwise must be one of 'parameters', but got 'repr"):
+        AtParametersOnly(tasks())
+    assert AtParametersOnly(tasks(), gradients_at="parameters").gradients_at == "parameters"
+
+
+@pytest.mark.parametrize("name", [name for name in BALANCERS.names() if "normalise" in BALANCERS.schema(name)])
+def test_unknown_ways_to_normalise_are_refused(name: str) -> None:
+    """By the constructor itself, which nothing else checks."""
+    with pytest.raises(UserError, match=f"normalise of {name} must be one of None, 'sum', 'mean', but got 'max'"):
+        BALANCERS.get(name)(tasks(), normalise="max")
+
+
+@pytest.mark.parametrize("name", [name for name in BALANCERS.names() if "gradients_at" in BALANCERS.schema(name)])
+def test_unknown_levels_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"gradients_at of {name} must be one of .*, but got 'heads'"):
+        BALANCERS.get(name)(tasks(), gradients_at="heads")
+
+
+@pytest.mark.parametrize("name", [name for name in BALANCERS.names() if "weights" in BALANCERS.schema(name)])
+def test_weights_that_weigh_nothing_are_refused(name: str) -> None:
+    member = BALANCERS.get(name)
+    with pytest.raises(UserError, match="the weight of task 'depth' must be finite, but got inf"):
+        member(tasks(), weights={"depth": float("inf")})
+    with pytest.raises(UserError, match="weights are all 0: give at least one task a weight above 0"):
+        member(tasks(), weights=dict.fromkeys((task.name for task in tasks()), 0.0))
