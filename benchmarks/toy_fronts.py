@@ -21,6 +21,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from frugalmtl.balancing import BALANCERS
+from frugalmtl.balancing.gradwise.pareto_mtl import preference_vectors
 from frugalmtl.core.seeding import seed_everything
 from frugalmtl.tasks import TASKS
 
@@ -151,7 +152,11 @@ METHODS = {
 """Panels of the picture: balancers and how they are called."""
 
 PREFERENCES = 5
+BOWL_STEPS = 1500
 COLOURS = "plasma"
+LEVELS = ("tab:blue", "tab:green")
+START: dict[str, Any] = {"marker": "o", "color": "black", "markersize": 6}
+END: dict[str, Any] = {"marker": "*", "color": (1.0, 0.84, 0.0, 0.55), "markeredgecolor": "black", "markersize": 13}
 NEAR = 0.01
 """Largest :meth:`Problem.gap` of a path's end that counts as on the front."""
 
@@ -165,21 +170,21 @@ def paths(steps: int, lr: float) -> dict[str, Tensor]:
     numbers = iter(range(PREFERENCES))
     one_start = Problem(bowl_losses, ((0.4, 1.8),) * PREFERENCES, BOWLS.front)
     found["pareto_mtl"] = descend(
-        one_start, lambda: balancer("pareto_mtl", preferences=PREFERENCES, preference=next(numbers)), 1500, 0.01
+        one_start, lambda: balancer("pareto_mtl", preferences=PREFERENCES, preference=next(numbers)), BOWL_STEPS, lr
     )
     return found
 
 
 def draw(found: dict[str, Tensor], file: Path) -> None:
-    """One panel per method."""
+    """One panel per method, and a legend below."""
     from matplotlib import pyplot as plt
     from matplotlib.cm import ScalarMappable
 
-    figure, axes = plt.subplots(2, 5, figsize=(15, 6.6), layout="constrained")
+    figure, axes = plt.subplots(2, 5, figsize=(15, 7), layout="constrained")
     for place, (name, path) in zip(axes.flat, found.items(), strict=True):
         problem = VALLEYS if name in METHODS else BOWLS
         box = (-10.5, 10.5, -11.5, 10.5) if name in METHODS else (-1.6, 1.6, -0.9, 2.45)
-        _contours(place, problem, box)
+        _levels(place, problem, box, cones=name not in METHODS)
         place.plot(*problem.front.T, color="white", linewidth=6, solid_capstyle="round", zorder=2)
         place.plot(*problem.front.T, color="0.15", linewidth=3, solid_capstyle="round", zorder=3)
         for index in range(path.shape[1]):
@@ -194,21 +199,30 @@ def draw(found: dict[str, Tensor], file: Path) -> None:
         )
         place.set_title(title, fontsize=12)
         place.set(xlim=box[:2], ylim=box[2:], xticks=[], yticks=[])
+        if name in METHODS:
+            _counts(place, path[-1].numpy(), near=0.04 * (box[1] - box[0]))
     bar = figure.colorbar(ScalarMappable(cmap=COLOURS), ax=axes, aspect=40, pad=0.01, ticks=[0, 1])
     bar.ax.set_yticklabels(["first step", "last step"])
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=7, fontsize=11, frameon=False)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=90)
     plt.close(figure)
 
 
-def _contours(place: Any, problem: Problem, box: tuple[float, float, float, float]) -> None:
-    """Level lines of each loss, on the sum of both brought to one scale."""
+def _levels(place: Any, problem: Problem, box: tuple[float, float, float, float], *, cones: bool) -> None:
+    """Level lines and minimum of each loss, on the sum of both brought to one scale, or on the preferences' cones."""
     x, y = np.meshgrid(np.linspace(*box[:2], 300), np.linspace(*box[2:], 300))
-    values = problem.losses(torch.from_numpy(np.stack([x, y], axis=-1))).numpy()
-    ranks = values.reshape(-1, 2).argsort(axis=0).argsort(axis=0).reshape(values.shape) / x.size
-    place.contourf(x, y, ranks.mean(axis=-1), 14, cmap="Greys", alpha=0.45, zorder=0)
-    for task, colour in enumerate(("tab:blue", "tab:green")):
-        place.contour(x, y, ranks[..., task], 9, colors=colour, linewidths=0.5, alpha=0.6, zorder=1)
+    losses = problem.losses(torch.from_numpy(np.stack([x, y], axis=-1)))
+    ranks = losses.numpy().reshape(-1, 2).argsort(axis=0).argsort(axis=0).reshape(*x.shape, 2) / x.size
+    if cones:
+        nearest = (losses @ preference_vectors(2, PREFERENCES).T).argmax(dim=-1).numpy()
+        place.pcolormesh(x, y, nearest % 2, cmap="Greys", vmin=0, vmax=6, zorder=0, rasterized=True)
+    else:
+        place.contourf(x, y, ranks.mean(axis=-1), 14, cmap="Greys", alpha=0.3, zorder=0)
+    lowest = problem.losses(torch.from_numpy(problem.front)).argmin(dim=0).tolist()
+    for task, colour in enumerate(LEVELS):
+        place.contour(x, y, ranks[..., task], 9, colors=colour, linewidths=0.9, alpha=0.75, zorder=1)
+        place.plot(*problem.front[lowest[task]], "D", color=colour, markeredgecolor="white", markersize=9, zorder=4)
 
 
 def _path(place: Any, path: Array) -> None:
@@ -216,9 +230,44 @@ def _path(place: Any, path: Array) -> None:
 
     segments = np.stack([path[:-1], path[1:]], axis=1)
     progress = np.linspace(0, 1, len(segments))
-    place.add_collection(LineCollection(list(segments), array=progress, cmap=COLOURS, linewidths=2.2, zorder=4))
-    place.plot(*path[0], "o", color="black", markersize=6, zorder=5)
-    place.plot(*path[-1], "*", color="gold", markeredgecolor="black", markersize=13, zorder=6)
+    place.add_collection(LineCollection(list(segments), array=progress, cmap=COLOURS, linewidths=2.2, zorder=5))
+    place.plot(*path[0], **START, zorder=6)
+    place.plot(*path[-1], **END, zorder=7)
+
+
+def _counts(place: Any, ends: Array, near: float) -> None:
+    """How many stars lie within ``near`` of each other, below them where it is more than one."""
+    from matplotlib import patheffects
+
+    left = list(range(len(ends)))
+    while left:
+        group = [left.pop(0)]
+        for member in group:
+            close = [other for other in left if np.linalg.norm(ends[other] - ends[member]) < near]
+            group += close
+            left = [other for other in left if other not in close]
+        if len(group) > 1:
+            centre = ends[group].mean(axis=0).tolist()
+            halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]
+            place.annotate(
+                f"{len(group)}x", centre, (0, -20), textcoords="offset points", ha="center", path_effects=halo, zorder=8
+            )
+
+
+def _legend() -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    names = ("first loss", "second loss")
+    return [
+        Line2D([], [], **START, linestyle="", label="start"),
+        Line2D([], [], **END, linestyle="", label="end"),
+        Line2D([], [], color="0.15", linewidth=3, label="Pareto front"),
+        *(Line2D([], [], color=colour, label=f"levels: {name}") for colour, name in zip(LEVELS, names, strict=True)),
+        *(
+            Line2D([], [], color=colour, marker="D", markeredgecolor="white", linestyle="", label=f"minimum: {name}")
+            for colour, name in zip(LEVELS, names, strict=True)
+        ),
+    ]
 
 
 def main() -> None:

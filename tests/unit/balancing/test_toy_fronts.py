@@ -64,11 +64,20 @@ def test_ends_on_the_front_of_the_valleys_from_every_start(name: str, steps: int
 
 
 @pytest.mark.parametrize(
-    "name", ["uniform", "pcgrad", *(pytest.param(name, marks=pytest.mark.slow) for name in ("upgrad", "cagrad"))]
+    "name",
+    ["uniform", "pcgrad", "grad_drop", *(pytest.param(name, marks=pytest.mark.slow) for name in ("upgrad", "cagrad"))],
 )
 def test_ends_on_the_front_of_the_valleys_from_the_easy_starts(name: str) -> None:
     easy = replace(VALLEYS, starts=tuple(start for start in VALLEYS.starts if start not in HARD.starts))
     assert max(VALLEYS.gap(end) for end in ends(easy, name, 2000, 0.02)) < 0.01
+
+
+@pytest.mark.parametrize("name", ["upgrad", "cagrad"])
+def test_ends_on_the_front_of_the_valleys_from_one_easy_start(name: str) -> None:
+    """In fewer and longer steps, for those that take longest to compute one."""
+    easy = replace(VALLEYS, starts=((-7.5, -0.5),))
+    (end,) = ends(easy, name, 400, 0.06)
+    assert VALLEYS.gap(end) < 0.01
 
 
 def test_the_plain_sum_gets_stuck_in_a_valley() -> None:
