@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing import BALANCERS, Pass
+from frugalmtl.balancing.losswise._last_layer import find_last_layer
 from frugalmtl.balancing.losswise.grad_norm import GradNorm
 from frugalmtl.core.checks import UserError
 from frugalmtl.losses import task_losses
@@ -162,16 +163,19 @@ def test_gradients_that_are_not_finite_move_no_weight() -> None:
 
 
 def test_the_first_epoch_is_even() -> None:
-    model, balancer = (
-        Small().double(),
-        GradNorm(tasks(), reference_loss="first_epoch", weights={"depth": 2.0, "edges": 1.0}),
-    )
+    """L(0) is the mean over those steps of the first epoch in which a task had labels."""
+    model, balancer = Small().double(), GradNorm(tasks(), reference_loss="first_epoch", weights={"depth": 2.0})
+    balancer.weights["edges"] = 1.0
+    seen = [[float(loss.detach()) for loss in model(inputs(seed))] for seed in (0, 1)]
     backward(model, balancer, [inputs(0)])
+    backward(model, balancer, [inputs(1)], absent=2)
     assert torch.equal(balancer.learned, torch.ones(3))
-    balancer.end_epoch({"segmentation": 4.0, "depth": 3.0, "edges": 0.5}, None)
-    balancer.end_epoch({"segmentation": 1.0, "depth": 1.0, "edges": 1.0}, None)
-    assert balancer.first_losses.tolist() == [4.0, 6.0, 0.5]
+    balancer.end_epoch({}, None)
+    expected = [(seen[0][0] + seen[1][0]) / 2, seen[0][1] + seen[1][1], seen[0][2]]
+    assert balancer.first_losses.tolist() == pytest.approx(expected)
     backward(model, balancer, [inputs(0)])
+    balancer.end_epoch({}, None)
+    assert balancer.first_losses.tolist() == pytest.approx(expected)
     assert not torch.equal(balancer.learned, torch.ones(3))
 
 
@@ -179,26 +183,39 @@ def test_the_last_layer_is_found() -> None:
     model, balancer = build_model("shared"), GradNorm(tasks())
     cut, batch = balancer.cut(), build_batch(0)
     losses = task_losses(model(batch.image, cut), batch, model.tasks)
-    balancer.backward(Pass(model, losses, None, cut, Tensor.backward))
-    assert [name for name, _ in model.encoder.named_parameters()][int(balancer.layer)] == "trunk.2.0.weight"
-    balancer.enter_epoch(1, 2)
-    assert balancer.layer == -1
+    step = Pass(model, losses, None, cut, Tensor.backward)
+    found = find_last_layer(step, [*losses.values()])
+    assert found is not None
+    assert [name for name, _ in model.encoder.named_parameters()][found] == "trunk.2.0.weight"
 
 
-@pytest.mark.parametrize("encoder", ["apart", "stitched"])
-def test_without_a_common_layer_all_parameters_are_needed(encoder: str) -> None:
-    model = build_model(encoder)
+@pytest.mark.parametrize("norms_at", ["last_layer", "parameters"])
+def test_sharing_without_a_common_layer_needs_all_parameters(norms_at: str) -> None:
+    model = build_model("stitched")
     model.enter_stage("together")
-    for norms_at in ("last_layer", "parameters"):
-        balancer = GradNorm(tasks(), norms_at=norms_at)  # type: ignore[arg-type]
-        cut, batch = balancer.cut(), build_batch(0)
-        step = Pass(model, task_losses(model(batch.image, cut), batch, model.tasks), None, cut, Tensor.backward)
-        if norms_at == "last_layer":
+    balancer = GradNorm(tasks(), norms_at=norms_at)  # type: ignore[arg-type]
+    cut, batch = balancer.cut(), build_batch(0)
+    step = Pass(model, task_losses(model(batch.image, cut), batch, model.tasks), None, cut, Tensor.backward)
+    if norms_at == "last_layer":
+        for refusing in (balancer.check, balancer.backward):
             with pytest.raises(UserError, match="set norms_at to 'parameters'"):
-                balancer.backward(step)
-        else:
-            assert len(balancer.backward(step).weights) == 3
-            assert balancer.learned.isfinite().all()
+                refusing(step)
+    else:
+        balancer.check(step)
+        assert len(balancer.backward(step).weights) == 3
+        assert not torch.equal(balancer.learned, torch.ones(3))
+
+
+@pytest.mark.parametrize("norms_at", ["last_layer", "parameters"])
+def test_where_nothing_is_shared_the_weights_stay(norms_at: str) -> None:
+    """A stage in which every task trains its own network: nothing to refuse, nothing to compare."""
+    model, balancer = build_model("apart"), GradNorm(tasks(), norms_at=norms_at)  # type: ignore[arg-type]
+    cut, batch = balancer.cut(), build_batch(0)
+    step = Pass(model, task_losses(model(batch.image, cut), batch, model.tasks), None, cut, Tensor.backward)
+    balancer.check(step)
+    assert balancer.backward(step).norms == {}
+    assert torch.equal(balancer.learned, torch.ones(3))
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,21 @@ from frugalmtl.balancing.gradients import Rows, used_cut
 from frugalmtl.core.checks import UserError
 
 
-def find_last_layer(step: Pass, losses: Sequence[Tensor]) -> int:
-    """Index, among the encoder's parameters, of the last shared weight.
+def find_last_layer(step: Pass, losses: Sequence[Tensor]) -> int | None:
+    """Index, among the encoder's parameters, of the last shared weight; None where the tasks share nothing.
 
     It is the weight (two axes or more) with the fewest operations up to the last tensor of the cut (the deepest level
     of a pyramid), or the next one that all tasks reach through the cut.
 
     Raises:
-        UserError: tasks do not meet in the cut, or reach no weight in common.
+        UserError: tasks share parameters, but do not meet in the cut, or reach no weight in common.
     """
+    found = sharing(step, losses)
+    if found == "none":
+        return None
     cut = used_cut(step)
     places = {id(parameter): index for index, parameter in enumerate(step.model.get_submodule("encoder").parameters())}
-    if sharing(step, losses) != "hidden":
+    if found == "meeting":
         behind = [reached([loss]) for loss in losses]
         ends = list(zip(cut.shared, cut.leaves, strict=True))
         common = set.intersection(*(reached(old for old, leaf in ends if id(leaf) in mine) for mine in behind))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from frugalmtl.balancing._report import compared
 from frugalmtl.balancing.base import Balance, Balancer, Pass, check_choice, fixed_weights, rescaled
-from frugalmtl.balancing.gradients import RepresentationCut, TaskGradients, take_gradients, used_cut
+from frugalmtl.balancing.gradients import Level, RepresentationCut, TaskGradients, take_gradients, used_cut
 from frugalmtl.balancing.losswise._last_layer import find_last_layer, rows_at
 from frugalmtl.balancing.losswise._own_adam import OwnAdam
 from frugalmtl.core.checks import not_negative
@@ -35,7 +35,8 @@ class GradNorm(Balancer):
     of the weighted loss, as published. Norms and cosines in the log are those at the representation.
 
     Norms and losses are those of the joint batch of accumulated batches and processes. A task without labels in it is
-    left out of the means, and the gradient of its weight is 0. Where a gradient is not finite the weights stay.
+    left out of the means, and the gradient of its weight is 0. Where a gradient is not finite, or the tasks share
+    nothing (networks that first train alone), the weights stay.
 
     Args:
         tasks: the tasks.
@@ -76,11 +77,15 @@ class GradNorm(Balancer):
         self.weights, self.normalise = fixed_weights(tasks, weights), normalise
         self.register_buffer("learned", torch.ones(len(self.task_names)))
         self.register_buffer("first_losses", torch.zeros(len(self.task_names)))
-        self.register_buffer("layer", torch.tensor(-1))
+        self.register_buffer("sums", torch.zeros(len(self.task_names)))
+        self.register_buffer("counts", torch.zeros(len(self.task_names)))
         self.learned: Tensor
         self.first_losses: Tensor
-        self.layer: Tensor
+        self.sums: Tensor
+        self.counts: Tensor
         self.adam = OwnAdam(self.learned, self.method, lr)
+        self._layer: int | None = None
+        self._looked = False
         self._start()
 
     def _start(self) -> None:
@@ -94,14 +99,22 @@ class GradNorm(Balancer):
 
     def enter_epoch(self, epoch: int, epochs: int) -> None:
         """A new stage may have changed what the tasks share: look again."""
-        self.layer.fill_(-1)
+        self._looked = False
         self._start()
 
+    def check(self, step: Pass) -> None:
+        """Refuse norms at a last layer that the tasks do not have.
+
+        Raises:
+            UserError: they share parameters, but no such layer.
+        """
+        if self.norms_at == "last_layer":
+            find_last_layer(step, list(step.losses.values()))
+
     def end_epoch(self, losses: Mapping[str, float], scores: Scores | None) -> None:
-        """Take the mean losses of the first epoch as L(0), if they are wanted."""
+        """Take the mean losses of the first epoch (of the steps in which a task had labels) as L(0), if wanted."""
         if self.reference_loss == "first_epoch":
-            means = [losses.get(name, 0.0) * self.weights[name] for name in self.task_names]
-            self.first_losses.copy_(self._first(self.first_losses.new_tensor(means)))
+            self.first_losses.copy_(self._first(self.sums / self.counts.clamp(min=1)))
 
     def _first(self, losses: Tensor) -> Tensor:
         return torch.where(self.first_losses == 0, losses, self.first_losses)
@@ -115,28 +128,30 @@ class GradNorm(Balancer):
         losses = [loss * self.weights[name] for name, loss in step.losses.items()]
         used = rescaled(self.learned, self.normalise).clone()
         weighted = [loss * weight for loss, weight in zip(losses, used, strict=True)]
-        level: Literal["representation", "parameters"] = "parameters"
-        if self.norms_at == "last_layer":
-            level = "representation"
-            if self.layer < 0:
-                self.layer.fill_(find_last_layer(step, losses))
+        if not self._looked and self.norms_at == "last_layer":
+            self._layer, self._looked = find_last_layer(step, losses), True
+        level: Level = "parameters" if self._layer is None else "representation"
         gradients = self._gradients = self._gradients or take_gradients(level)
         gradients.add(step, weighted)
-        if self.norms_at == "last_layer":
-            self._add_layer(step, gradients)
+        if self._layer is not None:
+            self._add_layer(step, gradients, self._layer)
         self._losses.append(torch.stack([loss.detach() for loss in losses]) * (step.scale / step.loss_scale))
         if not step.last:
             return Balance()
         gramian = gradients.gramian()
-        norms = gramian.diagonal().sqrt() if self.norms_at == "parameters" else self._layer_norms(step.loss_scale)
+        norms = gramian.diagonal().sqrt() if self._layer is None else self._layer_norms(step.loss_scale)
         gradients.push([1.0] * len(losses))
         factors = [weight * self.weights[name] for name, weight in zip(step.losses, used.tolist(), strict=True)]
-        self._learn(norms.to(used) / used, average(torch.stack(self._losses).sum(dim=0)).to(used))
+        joint = average(torch.stack(self._losses).sum(dim=0)).to(used)
+        self.sums += joint
+        self.counts += joint != 0
+        if bool(norms.any()):  # else the tasks share nothing, or their gradients do not reach it yet
+            self._learn(norms.to(used) / used, joint)
         self._start()
         return compared(list(step.losses), gramian, factors, factors)
 
-    def _add_layer(self, step: Pass, gradients: TaskGradients) -> None:
-        weight = [*step.model.get_submodule("encoder").parameters()][int(self.layer)]
+    def _add_layer(self, step: Pass, gradients: TaskGradients, layer: int) -> None:
+        weight = [*step.model.get_submodule("encoder").parameters()][layer]
         rows = rows_at(weight, used_cut(step).shared, gradients.places()[-1].rows)
         self._rows = [one + other for one, other in zip(self._rows, rows, strict=True)] if self._rows else rows
 
