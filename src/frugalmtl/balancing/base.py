@@ -180,10 +180,11 @@ def fixed_weights(tasks: Sequence[Task], weights: Weights) -> dict[str, float]:
     if weights == "uniform":
         return {task.name: 1.0 for task in tasks}
     given = weights or {}
-    for name, weight in given.items():
+    for name in given:
         known("task in the balancer's weights:", name, [task.name for task in tasks])
-        not_negative(f"the weight of task {name!r}", weight)
     resolved = {task.name: float(given.get(task.name, task.weight)) for task in tasks}
+    for name, weight in resolved.items():
+        not_negative(f"the weight of task {name!r}", weight)
     if not any(resolved.values()):
         raise UserError("the balancer's weights are all 0: give at least one task a weight above 0")
     return resolved

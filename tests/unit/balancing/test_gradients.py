@@ -241,7 +241,7 @@ def test_sharing_that_escapes_the_cut_is_refused() -> None:
     model = build_model("stitched", dropout=0.0).double()
     backward(model, Recording("representation"))  # networks alone: nothing shared, nothing to refuse
     model.enter_stage("together")
-    with pytest.raises(UserError, match="gradients_at"):
+    with pytest.raises(UserError, match=r"share parameters but no representation.*set gradients_at to 'parameters'"):
         backward(model, Recording("representation"))
     backward(model, Recording("parameters"))
 

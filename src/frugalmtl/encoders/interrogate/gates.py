@@ -165,7 +165,8 @@ class _Merge(torch.autograd.Function):
         rest = [dim for dim in range(shared.ndim) if dim != ctx.axis % shared.ndim]
         of_mixed = gradients[len(own)] if ctx.heard else None
         needs_choice, needs_mix = ctx.needs_input_grad[0], ctx.needs_input_grad[1] and of_mixed is not None
-        to_choice, to_mix = torch.zeros_like(choice), torch.zeros_like(mix)
+        # Nothing is written over what has no gradient in it: gradients of several losses may come side by side (vmap).
+        to_choice, to_mix = list(torch.zeros_like(choice)), list(torch.zeros_like(mix))
         to_own: list[Tensor | None] = []
         to_shared: Tensor | None = None
         for task, (phi, given) in enumerate(zip(own, gradients, strict=False)):
@@ -183,10 +184,11 @@ class _Merge(torch.autograd.Function):
                 picked = torch.lerp(shared, phi, gate)
                 to_mix[task] = (of_mixed * picked).sum(rest, dtype=mix.dtype)
             if needs_choice:
-                to_choice[task] = torch.sub(phi, shared).mul_(total).sum(rest, dtype=choice.dtype)
+                to_choice[task] = ((phi - shared) * total).sum(rest, dtype=choice.dtype)
             to_own.append(total * gate)
             to_shared = total * (1 - gate) if to_shared is None else to_shared.addcmul_(total, 1 - gate)
-        return to_choice, to_mix if needs_mix else None, None, None, to_shared, *to_own
+        of_choice, of_mix = torch.stack(to_choice), torch.stack(to_mix) if needs_mix else None
+        return of_choice, of_mix, None, None, to_shared, *to_own
 
 
 def _along(axis: int, ndim: int) -> tuple[int, ...]:

@@ -115,6 +115,30 @@ def test_merge_where_only_some_outputs_are_used(used: list[int]) -> None:
         assert torch.allclose(zero if gradient is None else gradient, zero if other is None else other)
 
 
+@pytest.mark.parametrize("used", [[0, 1, 2], [2], [0, 2]], ids=str)
+def test_gradients_side_by_side_are_those_one_by_one(used: list[int]) -> None:
+    """As balancers take them that go through the trunk once for all tasks."""
+    leaves = inputs(2, 1)
+    choice, mix, shared, *own = leaves
+    picked, mixed = merge(choice, mix, 1, shared, own, heard=True)
+    outputs = [(*picked, mixed)[index] for index in used]
+    weights = [torch.randn(3, *output.shape, dtype=output.dtype) for output in outputs if output is not None]
+    together = torch.autograd.grad(
+        outputs, leaves, weights, is_grads_batched=True, allow_unused=True, retain_graph=True, materialize_grads=True
+    )
+    for side in range(3):
+        alone = torch.autograd.grad(
+            outputs,
+            leaves,
+            [weight[side] for weight in weights],
+            retain_graph=True,
+            materialize_grads=True,
+            allow_unused=True,
+        )
+        for found, expected in zip(together, alone, strict=True):
+            torch.testing.assert_close(found[side], expected)
+
+
 @pytest.mark.parametrize("frozen", ["choice", "mix", "shared", "own"])
 def test_merge_with_inputs_that_take_no_gradient(frozen: str) -> None:
     leaves = inputs(2, 1)
