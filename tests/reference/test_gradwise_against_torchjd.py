@@ -44,7 +44,7 @@ CASES = {
         (*FAR_APART, "one zero"),
     ),
     "imtl_g": Case({"name": "imtl_g"}, lambda count: torchjd.IMTLG()),
-    # Small eigenvalues of the inner products are lost in rounding, theirs as ours.
+    # There, small eigenvalues are lost in rounding; ours are checked against the SVD of the gradients.
     **{
         f"aligned_mtl, {mode}": Case(
             {"name": "aligned_mtl", "scale_mode": mode},

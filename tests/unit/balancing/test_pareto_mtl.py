@@ -13,7 +13,7 @@ from torch import Tensor
 from frugalmtl.balancing.gradwise.mgda import MGDA
 from frugalmtl.balancing.gradwise.pareto_mtl import ParetoMTL, preference_vectors
 from frugalmtl.core.checks import UserError
-from tests.unit.balancing.jacobians import Array
+from tests.unit.balancing.jacobians import DEGENERATE, Array
 from tests.unit.balancing.test_gradients import backward, take
 from tests.unit.engine.standins import build_model, tasks
 
@@ -151,6 +151,24 @@ def test_two_degenerate_tasks(kind: str, warm: bool) -> None:
     balancer = ParetoMTL(TWO, preferences=3, preference=1, warmup_steps=0 if warm else 5)
     found = balancer.aggregate(gradients, losses)
     torch.testing.assert_close(found, 2.0 * row[0] if kind == "identical" else torch.zeros(5).double())
+
+
+@pytest.mark.parametrize("kind", ["zero", "identical", "opposed", "opposed, of other length"])
+@pytest.mark.parametrize("preference", [0, 1, 2])
+@pytest.mark.parametrize("warm", [False, True])
+def test_degenerate_tasks_outside_the_cone(kind: str, preference: int, warm: bool) -> None:
+    """Many weights make the shortest vector then, so its length after rescaling is open, but not where it points."""
+    gradients = np.zeros((2, 5)) if kind == "zero" else DEGENERATE[kind][:2]
+    size = max(np.linalg.norm(gradients, axis=1).max(), 1.0)
+    for losses in ([1.0, 1.5], [1.0, 0.1], [0.2, 3.0]):
+        balancer = ParetoMTL(TWO, preferences=3, preference=preference, warmup_steps=0 if warm else 5)
+        found = balancer.aggregate(torch.from_numpy(gradients), torch.tensor(losses).double()).numpy()
+        expected = closed_form(gradients, np.array(losses), preference, warm=warm) @ gradients
+        if np.linalg.norm(expected) < 1e-9 * size:
+            assert np.linalg.norm(found) < 1e-5 * size
+        else:
+            cosine = found @ expected / np.linalg.norm(found) / np.linalg.norm(expected)
+            assert cosine == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e6])
