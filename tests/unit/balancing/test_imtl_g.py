@@ -31,7 +31,8 @@ def by_svd(gradients: Array) -> Array:
     rank = int((values > 1e-10 * values.max()).sum())
     found = left[:, :rank] / values[:rank] ** 2 @ left[:, :rank].T @ lengths(gradients)
     total = found.sum()
-    return np.asarray(found / total) if abs(total) > 1e-9 * lengths(gradients).sum() / values[0] ** 2 else np.zeros(len(gradients))
+    rounding = 1e-9 * lengths(gradients).sum() / values[0] ** 2
+    return np.asarray(found / total) if abs(total) > rounding else np.zeros(len(gradients))
 
 
 @pytest.mark.parametrize("name", [name for name in DEGENERATE if name not in ("all zero", "a single zero")])

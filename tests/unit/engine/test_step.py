@@ -36,12 +36,9 @@ EVERY = [
     for level in (getattr(ALL.get(name), "levels", None) or (None,))
 ]
 
-UNTOUCHED_BY_OVERFLOWS = {
-    "auto_lambda": {"lambdas", "adam.mean", "adam.square", "adam.steps"},
-    "grad_norm": {"layer"},
-}
-"""What may move with a step that is skipped: Auto-lambda looks at losses without a scale, before the step; and where
-the last layer lies is found in the graph."""
+UNTOUCHED_BY_OVERFLOWS = {"auto_lambda": {"lambdas", "adam.mean", "adam.square", "adam.steps"}}
+"""What may move with a step that is skipped: Auto-lambda looks at losses without a scale, before the step."""
+
 
 
 def stepper(

@@ -143,8 +143,9 @@ class GradNorm(Balancer):
         gradients.push([1.0] * len(losses))
         factors = [weight * self.weights[name] for name, weight in zip(step.losses, used.tolist(), strict=True)]
         joint = average(torch.stack(self._losses).sum(dim=0)).to(used)
-        self.sums += joint
-        self.counts += joint != 0
+        if bool(norms.isfinite().all()):  # else the loss scaler skips the step
+            self.sums += joint
+            self.counts += joint != 0
         if bool(norms.any()):  # else the tasks share nothing, or their gradients do not reach it yet
             self._learn(norms.to(used) / used, joint)
         self._start()
