@@ -36,9 +36,8 @@ EVERY = [
     for level in (getattr(ALL.get(name), "levels", None) or (None,))
 ]
 
-UNTOUCHED_BY_OVERFLOWS = {"auto_lambda": {"lambdas", "adam.mean", "adam.square", "adam.steps"}}
+MOVED_BEFORE_THE_STEP = {"auto_lambda": {"lambdas", "adam.mean", "adam.square", "adam.steps"}}
 """What may move with a step that is skipped: Auto-lambda looks at losses without a scale, before the step."""
-
 
 
 def stepper(
@@ -144,7 +143,7 @@ def test_an_overflow_under_loss_scaling_skips_the_step(balancer: Any) -> None:
     assert all(value.abs().sum() == 0 for value in moved(model, take, batches, validation=batches).values())
     assert take.scaler.get_scale() < 2.0**60
     after = take.balancer.state_dict()
-    allowed = UNTOUCHED_BY_OVERFLOWS.get(balancer["name"], set())
+    allowed = MOVED_BEFORE_THE_STEP.get(balancer["name"], set())
     assert {name for name, value in after.items() if not torch.equal(value, before[name])} <= allowed
     assert all(value.isfinite().all() for value in after.values())
 
