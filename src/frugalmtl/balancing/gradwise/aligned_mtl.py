@@ -25,7 +25,7 @@ class AlignedMTL(WeightingBalancer):
     The gradients are replaced by the nearest ones with a condition number of 1: ``J^ = sigma U V^T`` for the singular
     value decomposition ``J = U S V^T``, cut to the rank of J. The direction is their mean; in terms of the gradients as
     they were its weights are ``sigma U S^-1 U^T (1/T, ..., 1/T)``, which may be negative. Gradients whose cosines
-    differ from -1 or 1 by rounding alone count as parallel (ours).
+    differ from -1 or 1 by what sums in float32 leave count as parallel (ours).
 
     Args:
         tasks: the tasks.
