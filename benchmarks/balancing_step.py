@@ -114,18 +114,22 @@ def made(options: argparse.Namespace, tasks: int, stride: int, head: str, balanc
     )
 
 
-def sections() -> dict[str, dict[str, Any]]:
+def sections(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """``{row: section}``: uniform first, then all others (gradients at the representation where the method allows it),
     then those at the parameters.
+
+    Args:
+        names: the balancers that are wanted.
     """
     rows: dict[str, dict[str, Any]] = {BASE: {"name": BASE}}
-    for name in BALANCERS.names():
+    for name in names:
         levels = getattr(BALANCERS.get(name), "levels", ()) if "gradients_at" in BALANCERS.schema(name) else ()
         if "representation" in levels:
             rows[f"{name}, representation"] = {"name": name, "gradients_at": "representation"}
         elif name != BASE:
             rows[name] = {"name": name}
-    return rows | {f"{name}, parameters": {"name": name, "gradients_at": "parameters"} for name in AT_PARAMETERS}
+    at_parameters = [name for name in AT_PARAMETERS if name in names]
+    return rows | {f"{name}, parameters": {"name": name, "gradients_at": "parameters"} for name in at_parameters}
 
 
 def measured(rows: dict[str, Built], options: argparse.Namespace, *, channels_last: bool) -> dict[str, StepFigures]:
@@ -138,7 +142,7 @@ def all_balancers(options: argparse.Namespace, tasks: int, stride: int, head: st
     """Markdown lines of one table."""
     rows: dict[str, Built] = {}
     left_out: list[str] = []
-    for name, section in sections().items():
+    for name, section in sections(options.balancers).items():
         try:
             rows[name] = made(options, tasks, stride, head, section)
         except UserError as error:
@@ -163,7 +167,7 @@ def against_the_loop(options: argparse.Namespace, tasks: int, stride: int, head:
     """Markdown lines of one table; the gradients of every pair of rows are compared first."""
     rows: dict[str, Built] = {}
     distances: dict[str, float] = {}
-    for name in AT_PARAMETERS:
+    for name in [name for name in AT_PARAMETERS if name in options.balancers]:
         section = {"name": name, "gradients_at": "parameters"}
         own, other = made(options, tasks, stride, head, section), made(options, tasks, stride, head, section)
         aggregate = project if name == "pcgrad" else weighted(BALANCERS.build(section, own.tasks))
@@ -212,6 +216,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", type=int, choices=[2, 3, 4, 5], default=[3, 5], help="numbers of tasks")
     parser.add_argument("--strides", nargs="+", type=int, choices=[8, 16, 32], default=[32, 8], help="output strides")
     parser.add_argument("--heads", nargs="+", choices=list(HEADS), default=["hrnet"], help="heads")
+    parser.add_argument("--balancers", nargs="+", choices=BALANCERS.names(), default=BALANCERS.names(), help="rows")
     parser.add_argument("--batch", type=int, default=8, help="images of a step")
     parser.add_argument("--pixels", type=int, default=128, help="height and width of the images")
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds, of which the median is taken")

@@ -34,5 +34,5 @@ def test_one_run_per_preference_is_planned(tmp_path: Path) -> None:
 
 
 def test_a_preference_that_is_none_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="preference must be one of 0 to 4, but got 5"):
+    with pytest.raises(UserError, match="preference of pareto_mtl must be one of 0 to 4, but got 5"):
         Plan.checked(expand(read(), [5]), tmp_path / "front")

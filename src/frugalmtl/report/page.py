@@ -32,8 +32,8 @@ _AFFINITY = (
     "whose loss fell, by how many percent. Blue helps, red hurts. The diagonal is what a task gains from its own step; "
     "it may lie beyond the scale, which is that of the other cells and the same for all models. Tasks that help each "
     "other are worth grouping; one that hurts others, or is hurt, deserves more channels of its own (in encoders with "
-    "a target per task, such as tau of InterroGate). Mean over epochs and seeds; steps are as long as the learning "
-    "rate, so early epochs count most."
+    "a target per task, such as tau of InterroGate). Mean over epochs and seeds; all steps have the same length, a "
+    "thousandth of the shared parameters' norm."
 )
 _NARROW = "(max-width: 640px)"
 _DARK = "(prefers-color-scheme: dark)"
