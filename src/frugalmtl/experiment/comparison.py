@@ -21,7 +21,7 @@ from frugalmtl.experiment.plan import Plan
 from frugalmtl.experiment.profiling import measure
 from frugalmtl.experiment.results import collect, rank_rows
 from frugalmtl.experiment.runs import Predictor, Run
-from frugalmtl.experiment.training_cost import step_figures
+from frugalmtl.experiment.training_cost import StepFigures, step_figures
 from frugalmtl.report import Results, load_results, print_table, write_report
 
 
@@ -77,12 +77,7 @@ def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Data
         row: [costs[f"{row} deployed"], *(count(run.deployed()[1], size).as_dict() for run in own[1:])]
         for row, own in runs.items()
     }
-    steps = step_figures(
-        {row: built for row, (built, _) in loaded.items()},
-        batch_size=runs[comparison.reference][0].config.train.batch_size,
-        rounds=max(3, comparison.latency_rounds // 4),
-        settings={row: own[0].config.train for row, own in runs.items()},
-    )
+    steps = _steps(comparison, runs, loaded) if comparison.step_rounds else {}
     created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     results = collect(comparison, runs, dataset, loaded, costs, counts, created, steps)
     predictors = {row: Predictor(*pair) for row, pair in loaded.items()}
@@ -91,3 +86,15 @@ def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Data
     results.photos = photo_panels(best, predictors[best], comparison.photos, size, folder)
     write_report(results, folder)
     return results
+
+
+def _steps(
+    comparison: Comparison, runs: Mapping[str, list[Run]], loaded: Mapping[str, tuple[Built, DeployedModel]]
+) -> dict[str, StepFigures]:
+    """What a training step of each row costs, at the reference's batch size."""
+    return step_figures(
+        {row: built for row, (built, _) in loaded.items()},
+        batch_size=runs[comparison.reference][0].config.train.batch_size,
+        rounds=comparison.step_rounds,
+        settings={row: own[0].config.train for row, own in runs.items()},
+    )

@@ -93,6 +93,8 @@ class Comparison:
         panels: how many test images are shown in the report.
         published: published rows shown beside the measured ones.
         latency_rounds: interleaved rounds of the latency measurement.
+        step_rounds: interleaved rounds in which a training step of every row is timed (its memory is measured too); 0
+            leaves it out.
     """
 
     base: dict[str, Any]
@@ -104,6 +106,7 @@ class Comparison:
     panels: int = 6
     published: list[dict[str, Any]] = field(default_factory=list)
     latency_rounds: int = 20
+    step_rounds: int = 0
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from frugalmtl.core.checks import UserError, positive
+from frugalmtl.core.checks import UserError, not_negative, positive
 from frugalmtl.data import Dataset
 from frugalmtl.experiment import processes
 from frugalmtl.experiment.build import build, build_dataset
@@ -109,6 +109,7 @@ def _check(
         UserError: the first thing that does not fit.
     """
     positive("latency_rounds", comparison.latency_rounds)
+    not_negative("step_rounds", comparison.step_rounds)
     for row in comparison.published:
         published_row(row)
     for photo in comparison.photos:

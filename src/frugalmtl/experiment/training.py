@@ -114,11 +114,11 @@ def check_training(config: Experiment, built: Built, dataset: Dataset) -> None:
         encoder.check_stage(stage.name, epochs)
     check_groups(built.model, recipe, config.train)
     check_balancer(built.balancer, config.train)
-    rehearse(built, config.train)
     timed = encoder.target_latency_ms is not None
     if timed and config.train.devices != 1:
         raise UserError(f"a budget in milliseconds needs one training process, but devices is {config.train.devices}")
     plan_encoder(built.model, built.image_size, stopwatch(built) if timed else None)
+    rehearse(built, config.train)
     if config.train.tensorboard:
         require_tensorboard()
     make_loader(built, dataset, "train", config)

@@ -18,6 +18,7 @@ from frugalmtl.balancing import Pass, StepContext
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.core.types import Batch
+from frugalmtl.deploy import plan_encoder
 from frugalmtl.engine.randomness import isolated
 from frugalmtl.engine.regime import build_optimizer, freeze, set_modes
 from frugalmtl.engine.settings import TrainSettings
@@ -26,6 +27,7 @@ from frugalmtl.evaluation.cost.latency import rotation
 from frugalmtl.evaluation.cost.memory import peak_of
 from frugalmtl.evaluation.modes import device_of
 from frugalmtl.experiment.build import Built
+from frugalmtl.experiment.profiling import stopwatch
 from frugalmtl.losses import Criterion
 from frugalmtl.tasks import Task
 
@@ -150,6 +152,8 @@ class _Step:
         lengths = stage_epochs(recipe, settings.epochs)
         last = max(index for index, length in enumerate(lengths) if length > 0)
         self.stage = recipe[last]
+        timed = self.model.encoder.target_latency_ms is not None
+        plan_encoder(self.model, built.image_size, stopwatch(built) if timed else None)
         self.model.enter_stage(self.stage.name)
         self.model.to(memory_format=settings.memory_format)
         self.balancer.to(self.device)

@@ -97,13 +97,16 @@ def test_costs_of_every_seed_budgets_curves_and_pictures_are_collected(
     monkeypatch.setattr(encoders, "__path__", [*encoders.__path__, str(tmp_path / "room")])
     pruned = {"encoder": {"name": "chance_pruner", "budget": "0.4x"}, "curve": "Chance", "title": "Chance 0.4"}
     comparison = _comparison(tmp_path / "cache", pruned=pruned)
-    comparison.latency_rounds = 1
+    comparison.latency_rounds = comparison.step_rounds = 1
     compare(comparison, tmp_path / "out", progress=False, console=Console(quiet=True))
     results = load_results(tmp_path / "out" / "results.json")
     single, row = results.rows
     macs = [seed.macs for seed in row.seeds]
     assert macs[0] != macs[1], "another network per seed"
     assert row.cost.deployed.macs == pytest.approx(sum(macs) / 2)
+    assert row.cost.step is not None
+    assert row.cost.step.median_ms > 0
+    assert row.cost.step.memory > 0
     assert row.cost.deployed.flops == pytest.approx(sum(macs))
     assert row.cost.deployed.params == pytest.approx(sum(seed.params for seed in row.seeds) / 2)
     assert len({seed.macs for seed in single.seeds}) == 1
