@@ -142,7 +142,7 @@ def test_rows_and_generators_are_left_as_they_were() -> None:
 def test_a_real_experiment_with_a_penalty_of_its_last_stage() -> None:
     section = {"name": "timm", "model": "test_resnet"}
     config = Experiment(image_size=(32, 32), tasks=[{"kind": "depth"}, {"kind": "edges"}], backbone=section)
-    gated = replace(config, encoder={"name": "interrogate", "budget": "0.9x"})
+    gated = replace(config, encoder={"name": "interrogate", "budget": "0.9x", "frozen_share": 0.25})
     figures = step_figures({"shared": build(config), "gated": build(gated)}, batch_size=2, rounds=1)
     assert figures["gated"].memory > figures["shared"].memory
 
