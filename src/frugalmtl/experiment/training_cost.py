@@ -152,8 +152,9 @@ class _Step:
         lengths = stage_epochs(recipe, settings.epochs)
         last = max(index for index, length in enumerate(lengths) if length > 0)
         self.stage = recipe[last]
-        timed = self.model.encoder.target_latency_ms is not None
-        plan_encoder(self.model, built.image_size, stopwatch(built) if timed else None)
+        if self.model.encoder.budget is not None:
+            timed = self.model.encoder.target_latency_ms is not None
+            plan_encoder(self.model, built.image_size, stopwatch(built) if timed else None)
         self.model.enter_stage(self.stage.name)
         self.model.to(memory_format=settings.memory_format)
         self.balancer.to(self.device)
