@@ -38,9 +38,8 @@ def average_gradients(parameters: Sequence[Tensor]) -> None:
     """
     if process_count() == 1 or not parameters:
         return
-    used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.int32, device=parameters[0].device)
-    dist.all_reduce(used)
-    chosen = [parameter for parameter, count in zip(parameters, used.tolist(), strict=True) if count > 0]
+    (used,) = any_process([[parameter.grad is not None for parameter in parameters]], parameters[0].device)
+    chosen = [parameter for parameter, flag in zip(parameters, used, strict=True) if flag]
     for parameter in chosen:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)

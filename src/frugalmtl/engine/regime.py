@@ -19,6 +19,7 @@ from frugalmtl.engine.optimizer_set import OptimizerSet
 from frugalmtl.engine.optimizers import OPTIMIZERS, check_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
 from frugalmtl.engine.settings import TrainSettings
+from frugalmtl.model import MultiTaskModel
 
 
 def freeze(model: nn.Module, stage: Stage, trainable: Mapping[str, bool]) -> None:
@@ -44,6 +45,15 @@ def set_modes(model: nn.Module, stage: Stage) -> None:
     for name, module in model.named_modules():
         if isinstance(module, _NormBase) and not stage.trains(f"{name}.weight"):
             module.eval()
+
+
+def stand_in(model: MultiTaskModel, stage: Stage, epochs: int) -> None:
+    """Bring a model to where the engine has it at the first step of a stage of so many epochs, to try a step there."""
+    model.enter_stage(stage.name)
+    freeze(model, stage, {})
+    model.enter_epoch(0, epochs)
+    set_modes(model, stage)
+    model.enter_step(0.0)
 
 
 @contextlib.contextmanager

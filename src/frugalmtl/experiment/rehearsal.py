@@ -10,7 +10,7 @@ from frugalmtl.balancing import Balancer, Pass
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.engine.randomness import isolated
-from frugalmtl.engine.regime import freeze, set_modes
+from frugalmtl.engine.regime import stand_in
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.evaluation.modes import device_of
 from frugalmtl.experiment.build import Built
@@ -35,11 +35,7 @@ def rehearse(built: Built, settings: TrainSettings) -> None:
             if not epochs:
                 continue
             model = copy.deepcopy(built.model)
-            model.enter_stage(stage.name)
-            freeze(model, stage, {})
-            model.enter_epoch(0, epochs)
-            set_modes(model, stage)
-            model.enter_step(0.0)
+            stand_in(model, stage, epochs)
             cut = balancer.cut()
             losses = Criterion(built.tasks)(model(batch.image, cut), batch).by_task
             try:

@@ -20,7 +20,7 @@ from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.core.types import Batch
 from frugalmtl.deploy import plan_encoder
 from frugalmtl.engine.randomness import isolated
-from frugalmtl.engine.regime import build_optimizer, freeze, set_modes
+from frugalmtl.engine.regime import build_optimizer, stand_in
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.step import more_losses
 from frugalmtl.evaluation.cost.latency import rotation
@@ -155,14 +155,10 @@ class _Step:
         if self.model.encoder.budget is not None:
             timed = self.model.encoder.target_latency_ms is not None
             plan_encoder(self.model, built.image_size, stopwatch(built) if timed else None)
-        self.model.enter_stage(self.stage.name)
+        stand_in(self.model, self.stage, lengths[last])
         self.model.to(memory_format=settings.memory_format)
         self.balancer.to(self.device)
-        freeze(self.model, self.stage, {})
-        self.model.enter_epoch(0, lengths[last])
         self.balancer.enter_epoch(sum(lengths[:last]), settings.epochs)
-        set_modes(self.model, self.stage)
-        self.model.enter_step(0.0)
         self.context = StepContext(
             self.model,
             [self.batch],

@@ -144,7 +144,7 @@ class WeightingBalancer(GradientBalancer):
         size = gramian.diagonal().mean()
         if not bool(gramian.isfinite().all() and losses.isfinite().all()) or size == 0:
             return rescaled(even, self.normalise)
-        there = (losses != 0) | (gramian.diagonal() != 0)
+        there = labelled(gramian, losses)
         weights = torch.zeros_like(even)
         weights[there] = self.weigh(gramian[there][:, there] / gramian.diagonal()[there].mean(), losses[there]).double()
         return rescaled(weights, self.normalise)
@@ -166,3 +166,8 @@ class WeightingBalancer(GradientBalancer):
         return compared(
             self.task_names, gramian, [weight * own for weight, own in zip(weights.tolist(), fixed, strict=True)], fixed
         )
+
+
+def labelled(gramian: Tensor, losses: Tensor) -> Tensor:
+    """Which tasks have a label in the joint batch, ``[T]``: their loss or their gradient is not exactly 0."""
+    return (losses != 0) | (gramian.diagonal() != 0)

@@ -12,7 +12,7 @@ from torch import Tensor
 from frugalmtl.balancing.base import Balance, rescaled
 from frugalmtl.balancing.gradients import Level, TaskGradients
 from frugalmtl.balancing.gradwise._cones import Array, inverses, lengths_and_units
-from frugalmtl.balancing.gradwise.base import WeightingBalancer
+from frugalmtl.balancing.gradwise.base import WeightingBalancer, labelled
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.tasks import Task
 
@@ -86,7 +86,7 @@ class NashMTL(WeightingBalancer):
 
     def solve(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """New or kept weights ``[T]``, clipped."""
-        there = (losses != 0) | (gramian.diagonal() != 0)
+        there = labelled(gramian, losses)
         if not self._due():
             self.steps += 1
             return torch.where(there, self.kept.to(losses), 0.0)

@@ -58,12 +58,12 @@ class LossBalancer(Balancer):
         tasks meet in one, else at the parameters), and their weighted sum goes on.
         """
         names = list(step.losses)
-        fixed = torch.tensor([self.weights[name] for name in names])
         values = torch.stack([loss.detach() for loss in step.losses.values()])
-        values = values * fixed.to(values)
+        fixed = values.new_tensor([self.weights[name] for name in names])
+        values = values * fixed
         weights = self.weigh(values)
         self._own_backward(step, weights, values)
-        final = rescaled(weights.detach(), self.normalise) * fixed.to(values)
+        final = rescaled(weights.detach(), self.normalise) * fixed
         balance = Balance({name: weight.detach() for name, weight in zip(names, final, strict=True)})
         weighted = [loss * weight for loss, weight in zip(step.losses.values(), final, strict=True)]
         if step.measure:
