@@ -18,14 +18,14 @@ from interrogate_training import PASCAL
 from torch import Tensor, nn
 
 from frugalmtl.balancing import BALANCERS, Balance, Balancer, Pass
-from frugalmtl.balancing.gradwise.base import WeightingBalancer
+from frugalmtl.balancing.aggregation.base import WeightingBalancer
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.files import write_text
 from frugalmtl.engine.settings import TrainSettings
-from frugalmtl.experiment.build import Built, build
-from frugalmtl.experiment.config import Experiment
-from frugalmtl.experiment.environment import environment, hardware
-from frugalmtl.experiment.training_cost import StepFigures, noise_batch, step_figures
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.measure.training_cost import StepFigures, noise_batch, step_figures
+from frugalmtl.experiment.runs.build import Built, build
+from frugalmtl.experiment.runs.environment import environment, hardware
 from frugalmtl.losses import Criterion
 from frugalmtl.tasks import Task
 

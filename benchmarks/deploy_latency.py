@@ -23,7 +23,7 @@ from frugalmtl.backbones.timm import Timm
 from frugalmtl.core.files import write_text
 from frugalmtl.core.seeding import seed_everything
 from frugalmtl.decoders import DECODERS
-from frugalmtl.deploy import deploy
+from frugalmtl.deployment import deploy
 from frugalmtl.encoders.hard_sharing import HardSharing
 from frugalmtl.evaluation.cost.latency import latency
 from frugalmtl.model import MultiTaskModel

@@ -24,13 +24,13 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.files import write_text
-from frugalmtl.deploy import deploy, plan_encoder
+from frugalmtl.deployment import deploy, plan_encoder
 from frugalmtl.encoders.interrogate import InterroGate
 from frugalmtl.encoders.interrogate.settle import rounded
 from frugalmtl.evaluation.cost import count, latency
-from frugalmtl.experiment.build import build
-from frugalmtl.experiment.config import Experiment
-from frugalmtl.experiment.environment import environment, hardware
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.runs.build import build
+from frugalmtl.experiment.runs.environment import environment, hardware
 from frugalmtl.export import EXPORTERS
 from frugalmtl.model import MultiTaskModel
 

@@ -24,15 +24,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from frugalmtl.balancing import Pass
 from frugalmtl.core.files import write_text
 from frugalmtl.core.types import Batch
-from frugalmtl.deploy import plan_encoder
+from frugalmtl.deployment import plan_encoder
 from frugalmtl.encoders.interrogate import InterroGate
 from frugalmtl.engine.regime import build_optimizer
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.evaluation.cost.latency import rotation
-from frugalmtl.experiment.build import Built, build
-from frugalmtl.experiment.config import Experiment
-from frugalmtl.experiment.environment import environment, hardware
-from frugalmtl.experiment.training_cost import noise_batch
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.measure.training_cost import noise_batch
+from frugalmtl.experiment.runs.build import Built, build
+from frugalmtl.experiment.runs.environment import environment, hardware
 from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel
 

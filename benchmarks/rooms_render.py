@@ -21,7 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 from frugalmtl.core.files import write_text
-from frugalmtl.data.rooms import render
+from frugalmtl_rooms import render
 
 SIZES = (64, 128, 256)
 

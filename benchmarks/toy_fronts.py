@@ -21,7 +21,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from frugalmtl.balancing import BALANCERS
-from frugalmtl.balancing.gradwise.pareto_mtl import preference_vectors
+from frugalmtl.balancing.aggregation.pareto_mtl import preference_vectors
 from frugalmtl.core.seeding import seed_everything
 from frugalmtl.tasks import TASKS
 

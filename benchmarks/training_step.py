@@ -20,10 +20,10 @@ from torch import Tensor
 from frugalmtl.balancing import Pass
 from frugalmtl.core.files import write_text
 from frugalmtl.core.types import Batch
-from frugalmtl.experiment.build import Built, build
-from frugalmtl.experiment.config import Experiment
-from frugalmtl.experiment.environment import environment, hardware
-from frugalmtl.experiment.training_cost import noise_batch
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.measure.training_cost import noise_batch
+from frugalmtl.experiment.runs.build import Built, build
+from frugalmtl.experiment.runs.environment import environment, hardware
 from frugalmtl.losses import Criterion
 
 HEAD = {"name": "independent", "head": {"name": "hrnet", "width": 64}}

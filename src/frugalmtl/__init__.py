@@ -2,7 +2,7 @@
 
 The names below are what most users need; they are loaded on first use, so that ``import frugalmtl`` is quick.
 Everything else is
-imported from its room: ``from frugalmtl.deploy import deploy``.
+imported from its room: ``from frugalmtl.encoders import ENCODERS``.
 """
 
 from __future__ import annotations
@@ -12,34 +12,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frugalmtl.core.checks import UserError
-    from frugalmtl.deploy import DeployedModel
-    from frugalmtl.experiment.axis import Sweep
-    from frugalmtl.experiment.build import build
-    from frugalmtl.experiment.comparison import compare
-    from frugalmtl.experiment.config import Comparison, Experiment
-    from frugalmtl.experiment.profiling import profile
-    from frugalmtl.experiment.runs import Run
-    from frugalmtl.experiment.sweep import sweep
-    from frugalmtl.experiment.training import train_run
+    from frugalmtl.deployment import DeployedModel, deploy
+    from frugalmtl.experiment.comparison.compare import compare
+    from frugalmtl.experiment.comparison.sweep import sweep
+    from frugalmtl.experiment.config.experiment import Comparison, Experiment
+    from frugalmtl.experiment.config.sweep import Sweep
+    from frugalmtl.experiment.measure.profiling import profile
+    from frugalmtl.experiment.runs.build import build
+    from frugalmtl.experiment.runs.run import Run
+    from frugalmtl.experiment.runs.training import train_run
     from frugalmtl.model import MultiTaskModel
     from frugalmtl.tasks import Task
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Comparison": "frugalmtl.experiment.config",
-    "DeployedModel": "frugalmtl.deploy",
-    "Experiment": "frugalmtl.experiment.config",
+    "Comparison": "frugalmtl.experiment.config.experiment",
+    "DeployedModel": "frugalmtl.deployment",
+    "Experiment": "frugalmtl.experiment.config.experiment",
     "MultiTaskModel": "frugalmtl.model",
-    "Run": "frugalmtl.experiment.runs",
-    "Sweep": "frugalmtl.experiment.axis",
+    "Run": "frugalmtl.experiment.runs.run",
+    "Sweep": "frugalmtl.experiment.config.sweep",
     "Task": "frugalmtl.tasks",
     "UserError": "frugalmtl.core.checks",
-    "build": "frugalmtl.experiment.build",
-    "compare": "frugalmtl.experiment.comparison",
-    "profile": "frugalmtl.experiment.profiling",
-    "sweep": "frugalmtl.experiment.sweep",
-    "train_run": "frugalmtl.experiment.training",
+    "build": "frugalmtl.experiment.runs.build",
+    "compare": "frugalmtl.experiment.comparison.compare",
+    "deploy": "frugalmtl.deployment",
+    "profile": "frugalmtl.experiment.measure.profiling",
+    "sweep": "frugalmtl.experiment.comparison.sweep",
+    "train_run": "frugalmtl.experiment.runs.training",
 }
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "__version__",
     "build",
     "compare",
+    "deploy",
     "profile",
     "sweep",
     "train_run",

@@ -14,8 +14,8 @@ from frugalmtl.tasks import TASKS
 
 SOURCE = Path(frugalmtl.__file__).parent
 ROOMS = (
-    "core layers tasks data backbones encoders decoders model losses balancing engine evaluation deploy export report "
-    "experiment cli"
+    "core layers tasks data backbones channels encoders decoders model losses balancing engine evaluation deployment "
+    "export report experiment cli"
 ).split()
 FILES = sorted(SOURCE.rglob("*.py"))
 

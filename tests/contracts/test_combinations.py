@@ -15,8 +15,8 @@ from frugalmtl.core.types import Batch
 from frugalmtl.decoders import DECODERS
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.engine.regime import still_statistics
-from frugalmtl.experiment.build import build
-from frugalmtl.experiment.config import Experiment
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.runs.build import build
 from frugalmtl.losses import Criterion
 
 REFUSED = {("single_task", "pad_net", "grad_norm"): "no last layer in common: set norms_at to 'parameters'"}

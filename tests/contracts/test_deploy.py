@@ -19,7 +19,7 @@ from frugalmtl.backbones.timm import Timm
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.seeding import seed_everything
 from frugalmtl.decoders import DECODERS
-from frugalmtl.deploy import DeployedModel, deploy
+from frugalmtl.deployment import DeployedModel, deploy
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks.classification import classification

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.experiment.axis import Sweep, expand
-from frugalmtl.experiment.config import parse, read_yaml
-from frugalmtl.experiment.plan import Plan
+from frugalmtl.experiment.comparison.plan import Plan
+from frugalmtl.experiment.config.experiment import parse, read_yaml
+from frugalmtl.experiment.config.sweep import Sweep, expand
 
 CONFIG = Path(__file__).parents[2] / "configs" / "rooms" / "pareto_sweep.yaml"
 

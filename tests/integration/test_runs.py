@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from frugalmtl.cli.main import main
-from frugalmtl.experiment.build import task_records, tasks_from_records
-from frugalmtl.experiment.runs import Run
+from frugalmtl.experiment.runs.build import task_records, tasks_from_records
+from frugalmtl.experiment.runs.run import Run
 from frugalmtl.tasks import TASKS
 from tests.integration.conftest import write_config
 
@@ -36,7 +36,7 @@ def test_a_run_can_be_moved_and_used_without_its_data(
     moved = tmp_path / "elsewhere" / "run"
     moved.parent.mkdir()
     shutil.move(run, moved)
-    monkeypatch.setattr("frugalmtl.data.rooms.render", None)
+    monkeypatch.setattr("frugalmtl_rooms.render", None)
     photo = (np.random.default_rng(0).random((75, 130, 3)) * 255).astype(np.uint8)
     Image.fromarray(photo).save(tmp_path / "photo.jpg")
     assert main(["predict", str(moved), str(tmp_path / "photo.jpg"), "skimage:coffee", "--longest", "96"]) == 0

@@ -11,14 +11,14 @@ import torch
 
 from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.data import augmentation
-from frugalmtl.deploy import deploy
+from frugalmtl.deployment import deploy
 from frugalmtl.encoders.interrogate.plan import node_macs
 from frugalmtl.engine.optimizers import OPTIMIZERS
 from frugalmtl.engine.regime import build_optimizer, check_groups
 from frugalmtl.engine.schedules import SCHEDULES
 from frugalmtl.evaluation.cost import Counts, count, in_convention
-from frugalmtl.experiment.build import Built, build
-from frugalmtl.experiment.config import Experiment, parse, read_yaml
+from frugalmtl.experiment.config.experiment import Experiment, parse, read_yaml
+from frugalmtl.experiment.runs.build import Built, build
 
 FOLDER = Path(__file__).parents[2] / "configs" / "paper"
 FILES = sorted([*FOLDER.glob("survey_*.yaml"), *FOLDER.glob("interrogate_*.yaml")], key=lambda path: path.name)

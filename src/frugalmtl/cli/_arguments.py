@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from frugalmtl.cli.main import COMMANDS
-from frugalmtl.experiment.config import check_keys, free_fields, read_yaml
+from frugalmtl.experiment.config.experiment import check_keys, free_fields, read_yaml
 
 Config = TypeVar("Config")
 

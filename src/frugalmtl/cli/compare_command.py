@@ -7,7 +7,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from frugalmtl.cli._arguments import ConfigParser, interactive
-from frugalmtl.experiment.config import Comparison
+from frugalmtl.experiment.config.experiment import Comparison
 
 
 def parser() -> ConfigParser:
@@ -20,7 +20,7 @@ def parser() -> ConfigParser:
 def run(arguments: Namespace) -> None:
     """Train every row and seed (continuing where an earlier call stopped), then evaluate, deploy, measure and
     report."""
-    from frugalmtl.experiment.comparison import compare
+    from frugalmtl.experiment.comparison.compare import compare
 
     config = arguments.made
     compare(config, Path(arguments.out) if arguments.out else Path("runs") / config.name, progress=interactive())

@@ -26,7 +26,7 @@ def run(arguments: Namespace) -> None:
     from frugalmtl.export import EXPORTERS
 
     known("export format", arguments.format, EXPORTERS.names())
-    from frugalmtl.experiment.runs import Run
+    from frugalmtl.experiment.runs.run import Run
 
     opened = Run.open(arguments.run)
     written = opened.export(arguments.format, Path(arguments.out) if arguments.out else None)

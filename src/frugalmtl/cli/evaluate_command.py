@@ -22,8 +22,8 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Print and write the scores."""
-    from frugalmtl.experiment.runs import Run
-    from frugalmtl.experiment.training import evaluate_run
+    from frugalmtl.experiment.runs.run import Run
+    from frugalmtl.experiment.runs.training import evaluate_run
 
     opened = Run.open(arguments.run)
     split = arguments.split or opened.config.test_split

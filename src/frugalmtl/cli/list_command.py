@@ -10,7 +10,7 @@ from rich.table import Table
 
 from frugalmtl.cli._arguments import command_parser
 from frugalmtl.core.checks import known
-from frugalmtl.experiment.rooms import ROOMS
+from frugalmtl.experiment.config.registries import ROOMS
 
 
 def parser() -> ArgumentParser:

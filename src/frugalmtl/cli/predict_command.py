@@ -29,8 +29,8 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Write overlays of every task."""
-    from frugalmtl.experiment.photographs import distinct, read_photo, save_legend, save_predictions, shrink
-    from frugalmtl.experiment.runs import Run
+    from frugalmtl.experiment.predict.photographs import distinct, read_photo, save_legend, save_predictions, shrink
+    from frugalmtl.experiment.runs.run import Run
 
     photos = [read_photo(source) for source in arguments.photos]
     if arguments.longest is not None and arguments.longest < 1:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from frugalmtl.cli._arguments import ConfigParser
 from frugalmtl.core.checks import UserError
-from frugalmtl.experiment.config import Experiment
+from frugalmtl.experiment.config.experiment import Experiment
 
 ROWS = ("training", "deployed", "single_task", "single_task_deployed")
 
@@ -46,9 +46,9 @@ def parser() -> ProfileParser:
 
 def run(arguments: Namespace) -> None:
     """Print what the experiment costs."""
-    from frugalmtl.experiment.build import build, build_dataset
-    from frugalmtl.experiment.profiling import profile
-    from frugalmtl.experiment.runs import Run
+    from frugalmtl.experiment.measure.profiling import profile
+    from frugalmtl.experiment.runs.build import build, build_dataset
+    from frugalmtl.experiment.runs.run import Run
 
     if arguments.run is not None:
         opened = Run.open(arguments.run)

@@ -7,7 +7,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from frugalmtl.cli._arguments import ConfigParser, interactive
-from frugalmtl.experiment.axis import Sweep
+from frugalmtl.experiment.config.sweep import Sweep
 
 
 def parser() -> ConfigParser:
@@ -20,7 +20,7 @@ def parser() -> ConfigParser:
 
 def run(arguments: Namespace) -> None:
     """Train the fixed rows and every point (continuing where an earlier call stopped), then report them together."""
-    from frugalmtl.experiment.sweep import sweep
+    from frugalmtl.experiment.comparison.sweep import sweep
 
     config = arguments.made
     folder = Path(arguments.out) if arguments.out else Path("runs") / config.name

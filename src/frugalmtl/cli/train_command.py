@@ -7,7 +7,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from frugalmtl.cli._arguments import ConfigParser, interactive
-from frugalmtl.experiment.config import Experiment
+from frugalmtl.experiment.config.experiment import Experiment
 
 
 def parser() -> ConfigParser:
@@ -19,8 +19,8 @@ def parser() -> ConfigParser:
 
 def run(arguments: Namespace) -> None:
     """Train, or continue a run that was interrupted; evaluate at the end."""
-    from frugalmtl.experiment import processes
-    from frugalmtl.experiment.training import evaluate_run, train_run
+    from frugalmtl.experiment.runs import processes
+    from frugalmtl.experiment.runs.training import evaluate_run, train_run
 
     config = arguments.made
     folder = Path(arguments.out) if arguments.out else Path("runs") / config.name

@@ -1,5 +1,5 @@
 """One typed config -> objects, runs, comparisons: the one place where rooms are wired."""
 
-from frugalmtl.experiment.rooms import ROOMS
+from frugalmtl.experiment.config.registries import ROOMS
 
 __all__ = ["ROOMS"]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from frugalmtl.balancing import BALANCERS
-from frugalmtl.balancing.gradwise.base import WeightingBalancer
+from frugalmtl.balancing.aggregation.base import WeightingBalancer
 from frugalmtl.tasks import TASKS, Task
 from tests.unit.engine.standins import tasks
 

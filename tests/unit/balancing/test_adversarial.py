@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from frugalmtl.backbones.timm import Timm
 from frugalmtl.balancing import Pass
-from frugalmtl.balancing.gradwise.adversarial import Adversarial
+from frugalmtl.balancing.aggregation.adversarial import Adversarial
 from frugalmtl.core.checks import UserError
 from frugalmtl.decoders import DECODERS
 from frugalmtl.encoders import ENCODERS

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from frugalmtl.balancing._gramian import gramian
-from frugalmtl.balancing.gradwise.aligned_mtl import AlignedMTL
+from frugalmtl.balancing.aggregation.aligned_mtl import AlignedMTL
 from frugalmtl.core.checks import UserError
 from tests.unit.balancing.jacobians import DEGENERATE, REGULAR, Array, build, direction, weights_of
 from tests.unit.engine.standins import tasks

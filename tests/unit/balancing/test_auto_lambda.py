@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from frugalmtl.balancing import BALANCERS, StepContext
-from frugalmtl.balancing.losswise.auto_lambda import AutoLambda
+from frugalmtl.balancing.scalarization.auto_lambda import AutoLambda
 from frugalmtl.core.checks import UserError
 from frugalmtl.engine.optimizer_set import OptimizerSet
 from tests.unit.balancing.self_moving import Small, backward, context, goes_on_exactly, inputs, take

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from frugalmtl.balancing.gradwise.cagrad import CAGrad
+from frugalmtl.balancing.aggregation.cagrad import CAGrad
 from frugalmtl.core.checks import UserError
 from tests.unit.balancing.jacobians import DEGENERATE, REGULAR, Array, build, direction, lengths, weights_of
 from tests.unit.engine.standins import tasks

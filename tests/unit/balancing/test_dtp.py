@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from frugalmtl.balancing.losswise.dtp import DTP
+from frugalmtl.balancing.scalarization.dtp import DTP
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Scores
 from tests.unit.balancing.scalars import NAMES, assert_resumes_exactly, step

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torchjd.scalarization import DWA as Reference  # noqa: N811
 
-from frugalmtl.balancing.losswise.dwa import DWA
+from frugalmtl.balancing.scalarization.dwa import DWA
 from frugalmtl.core.checks import UserError
 from tests.unit.balancing.scalars import NAMES, assert_resumes_exactly, step
 from tests.unit.engine.standins import tasks

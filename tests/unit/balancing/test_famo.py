@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchjd.scalarization import FAMO as Reference  # noqa: N811  # one name for one method
 
 from frugalmtl.balancing import BALANCERS, StepContext
-from frugalmtl.balancing.losswise.famo import FAMO
+from frugalmtl.balancing.scalarization.famo import FAMO
 from frugalmtl.core.checks import UserError
 from tests.unit.balancing.self_moving import Inputs, Small, backward, context, goes_on_exactly, inputs, take
 from tests.unit.engine.standins import run, tasks

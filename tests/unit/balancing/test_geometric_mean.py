@@ -8,8 +8,8 @@ import pytest
 import torch
 from torchjd.scalarization import GeometricMean as Reference
 
-from frugalmtl.balancing.losswise import geometric_mean
-from frugalmtl.balancing.losswise.geometric_mean import GeometricMean
+from frugalmtl.balancing.scalarization import geometric_mean
+from frugalmtl.balancing.scalarization.geometric_mean import GeometricMean
 from tests.unit.balancing.scalars import step
 from tests.unit.engine.standins import tasks
 

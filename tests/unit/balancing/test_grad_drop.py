@@ -12,9 +12,9 @@ import torchjd.aggregation as torchjd
 from torch import Tensor
 
 from frugalmtl.balancing import Pass
+from frugalmtl.balancing.aggregation import grad_drop
+from frugalmtl.balancing.aggregation.grad_drop import GradDrop
 from frugalmtl.balancing.gradients import AtRepresentation, RepresentationCut
-from frugalmtl.balancing.gradwise import grad_drop
-from frugalmtl.balancing.gradwise.grad_drop import GradDrop
 from frugalmtl.core.checks import UserError
 from tests.unit.balancing.jacobians import DEGENERATE, many_tasks
 from tests.unit.balancing.test_gradients import LEVELS, Recording, backward, take

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing import BALANCERS, Pass
-from frugalmtl.balancing.losswise._last_layer import find_last_layer
-from frugalmtl.balancing.losswise.grad_norm import GradNorm
+from frugalmtl.balancing.scalarization._last_layer import find_last_layer
+from frugalmtl.balancing.scalarization.grad_norm import GradNorm
 from frugalmtl.core.checks import UserError
 from frugalmtl.losses import task_losses
 from tests.unit.balancing.self_moving import Small, backward, goes_on_exactly, inputs, take

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from frugalmtl.backbones.timm import Timm
 from frugalmtl.balancing import BALANCERS, Balance, Pass, RepresentationCut
+from frugalmtl.balancing.aggregation.base import GradientBalancer
+from frugalmtl.balancing.aggregation.pcgrad import PCGrad
 from frugalmtl.balancing.gradients import TaskGradients
-from frugalmtl.balancing.gradwise.base import GradientBalancer
-from frugalmtl.balancing.gradwise.pcgrad import PCGrad
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Batch
 from frugalmtl.decoders import DECODERS

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from frugalmtl.balancing import BALANCERS
+from frugalmtl.balancing.aggregation.pcgrad import PCGrad
 from frugalmtl.balancing.gradients import Level
-from frugalmtl.balancing.gradwise.pcgrad import PCGrad
 from frugalmtl.core.checks import UserError
 from tests.unit.balancing.jacobians import DEGENERATE, REGULAR, build, direction, lengths, regular, weights_of
 from tests.unit.engine.standins import tasks

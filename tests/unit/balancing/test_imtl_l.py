@@ -10,7 +10,7 @@ from torch import nn
 from torchjd.scalarization import IMTLL as Reference  # noqa: N811
 
 from frugalmtl.balancing import BALANCERS, Pass
-from frugalmtl.balancing.losswise.imtl_l import IMTLL
+from frugalmtl.balancing.scalarization.imtl_l import IMTLL
 from tests.unit.balancing.scalars import NAMES, losses, step
 from tests.unit.engine.standins import tasks
 

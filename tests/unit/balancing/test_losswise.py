@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.balancing import BALANCERS, Balancer, Pass, RepresentationCut
-from frugalmtl.balancing.losswise.fixed import Fixed
-from frugalmtl.balancing.losswise.uncertainty import Uncertainty
-from frugalmtl.balancing.losswise.uniform import Uniform
+from frugalmtl.balancing.scalarization.fixed import Fixed
+from frugalmtl.balancing.scalarization.uncertainty import Uncertainty
+from frugalmtl.balancing.scalarization.uniform import Uniform
 from frugalmtl.core.checks import UserError
 from frugalmtl.losses import LOSSES, is_of_classes, task_losses
 from tests.unit.engine.standins import build_batch, build_model, tasks

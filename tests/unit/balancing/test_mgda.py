@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from frugalmtl.balancing.gradwise.mgda import MGDA
+from frugalmtl.balancing.aggregation.mgda import MGDA
 from frugalmtl.core.checks import UserError
 from tests.unit.balancing.jacobians import (
     DEGENERATE,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from frugalmtl.balancing.gradwise.nash_mtl import NashMTL, bargain
+from frugalmtl.balancing.aggregation.nash_mtl import NashMTL, bargain
 from frugalmtl.core.checks import UserError
 from tests.unit.balancing.jacobians import DEGENERATE, REGULAR, build, direction, lengths, many_tasks, weights_of
 from tests.unit.balancing.test_gradients import backward, plain, take

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from frugalmtl.balancing.losswise._own_adam import OwnAdam
+from frugalmtl.balancing.scalarization._own_adam import OwnAdam
 from frugalmtl.core.checks import UserError
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing.gradwise.mgda import MGDA
-from frugalmtl.balancing.gradwise.pareto_mtl import ParetoMTL, preference_vectors
+from frugalmtl.balancing.aggregation.mgda import MGDA
+from frugalmtl.balancing.aggregation.pareto_mtl import ParetoMTL, preference_vectors
 from frugalmtl.core.checks import UserError
 from tests.unit.balancing.jacobians import DEGENERATE, Array
 from tests.unit.balancing.test_gradients import backward, take

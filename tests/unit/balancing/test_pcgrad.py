@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from frugalmtl.balancing.gradwise.pcgrad import PCGrad
+from frugalmtl.balancing.aggregation.pcgrad import PCGrad
 from tests.unit.balancing.jacobians import DEGENERATE, build, direction, lengths
 from tests.unit.balancing.test_gradients import Recording, backward, take
 from tests.unit.engine.standins import build_model, tasks

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torchjd.scalarization import Random
 
-from frugalmtl.balancing.losswise import rlw
-from frugalmtl.balancing.losswise.rlw import RLW
+from frugalmtl.balancing.scalarization import rlw
+from frugalmtl.balancing.scalarization.rlw import RLW
 from frugalmtl.core.checks import UserError
 from tests.unit.balancing.scalars import assert_resumes_exactly, step
 from tests.unit.engine.standins import tasks

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from frugalmtl.balancing import BALANCERS
-from frugalmtl.balancing.losswise import task_sampling
-from frugalmtl.balancing.losswise.task_sampling import TaskSampling
+from frugalmtl.balancing.scalarization import task_sampling
+from frugalmtl.balancing.scalarization.task_sampling import TaskSampling
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.decoders import DECODERS

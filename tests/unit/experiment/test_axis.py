@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.experiment.axis import Sweep, expand
-from frugalmtl.experiment.config import parse, row_experiments
+from frugalmtl.experiment.config.experiment import parse, row_experiments
+from frugalmtl.experiment.config.sweep import Sweep, expand
 
 CONTENT: dict[str, Any] = {
     "reference": "single_task",

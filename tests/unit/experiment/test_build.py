@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.experiment.build import build, build_dataset, build_tasks
-from frugalmtl.experiment.config import Experiment
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.runs.build import build, build_dataset, build_tasks
 
 SMALL: dict[str, Any] = {
     "image_size": (64, 64),

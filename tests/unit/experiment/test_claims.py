@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.experiment.claims import Claims, require_sweep
+from frugalmtl.experiment.comparison.claims import Claims, require_sweep
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from frugalmtl.experiment.claims import Claims
+from frugalmtl.experiment.comparison.claims import Claims
 with Claims(Path(sys.argv[1])).attempt("run") as free:
     print(free, flush=True)
     time.sleep(60)

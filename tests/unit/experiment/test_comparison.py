@@ -12,8 +12,8 @@ from rich.console import Console
 
 from frugalmtl import encoders
 from frugalmtl.core.checks import UserError
-from frugalmtl.experiment.comparison import compare
-from frugalmtl.experiment.config import Comparison, row_experiments
+from frugalmtl.experiment.comparison.compare import compare
+from frugalmtl.experiment.config.experiment import Comparison, row_experiments
 from frugalmtl.report import load_results
 
 PRUNER = '''

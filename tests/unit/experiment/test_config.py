@@ -7,7 +7,7 @@ import yaml
 
 from frugalmtl.cli._arguments import ConfigParser
 from frugalmtl.core.checks import UserError
-from frugalmtl.experiment.config import (
+from frugalmtl.experiment.config.experiment import (
     Comparison,
     Experiment,
     as_plain,

@@ -9,8 +9,8 @@ import torch
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.engine import TrainSettings
-from frugalmtl.experiment.build import Built
-from frugalmtl.experiment.rehearsal import rehearse
+from frugalmtl.experiment.runs.build import Built
+from frugalmtl.experiment.runs.rehearsal import rehearse
 from tests.unit.engine.standins import build_balancer, build_model, tasks
 
 SETTINGS = TrainSettings(epochs=4, accelerator="cpu")

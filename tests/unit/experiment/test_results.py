@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from frugalmtl.experiment.results import mean_affinity
+from frugalmtl.experiment.comparison.results import mean_affinity
 
 
 def test_affinity_is_a_mean_over_epochs_and_then_over_seeds() -> None:

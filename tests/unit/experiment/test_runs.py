@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.experiment.config import Experiment
-from frugalmtl.experiment.runs import Run
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.runs.run import Run
 
 CONFIG = Experiment(data={"name": "rooms", "size": "tiny"}, image_size=(64, 64))
 

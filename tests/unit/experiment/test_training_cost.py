@@ -10,9 +10,9 @@ import torch
 
 from frugalmtl.balancing import BALANCERS, Balance, Balancer, Pass, StepContext
 from frugalmtl.core.checks import UserError
-from frugalmtl.experiment.build import Built, build
-from frugalmtl.experiment.config import Experiment
-from frugalmtl.experiment.training_cost import noise_batch, step_figures
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.measure.training_cost import noise_batch, step_figures
+from frugalmtl.experiment.runs.build import Built, build
 from frugalmtl.losses import LOSSES
 from frugalmtl.tasks import TASKS, Task
 from tests.unit.engine.standins import build_model, tasks

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from frugalmtl.experiment.axis import Axis, Value
-from frugalmtl.experiment.claims import Claims
-from frugalmtl.experiment.trials import JOURNAL, Trials
+from frugalmtl.experiment.comparison.claims import Claims
+from frugalmtl.experiment.comparison.trials import JOURNAL, Trials
+from frugalmtl.experiment.config.sweep import Axis, Value
 
 optuna = pytest.importorskip("optuna")
 

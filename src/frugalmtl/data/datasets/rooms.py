@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+import frugalmtl_rooms as rooms
 from frugalmtl.core.checks import UserError, known
-from frugalmtl.data import rooms
 from frugalmtl.data.base import Dataset, Sample
 from frugalmtl.data.cache import Cache, Field, Record, default_folder
 from frugalmtl.data.prepare import prepare

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
-from frugalmtl.backbones.channels import Graph, units
-from frugalmtl.backbones.channels.operations import Attention, Sum
+from frugalmtl.channels import Graph, units
+from frugalmtl.channels.operations import Attention, Sum
 from frugalmtl.core.checks import UserError, fraction, known
 from frugalmtl.encoders.interrogate.gates import Gates, Places
 from frugalmtl.encoders.interrogate.settle import Block

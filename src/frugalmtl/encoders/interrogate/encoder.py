@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
-from frugalmtl.backbones.channels import Mask, graph_of
+from frugalmtl.channels import Mask, graph_of
 from frugalmtl.core.checks import UserError, fraction, positive
 from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.core.types import Features, Heatmap, Pyramid
@@ -38,7 +38,7 @@ _PROBE = (64, 64)
 class InterroGate(Encoder):
     r"""InterroGate: each task picks, channel by channel, its own features or shared ones; the rest is deleted.
 
-    T + 1 copies of the backbone run in step. At every site (see :class:`~frugalmtl.backbones.channels.Graph`)
+    T + 1 copies of the backbone run in step. At every site (see :class:`~frugalmtl.channels.Graph`)
 
         phi'_t = G_t phi_t + (1 - G_t) psi               (2)   what task t goes on with; G_t in {0, 1} per channel
         psi'   = sum_t softmax_t(beta)_t phi'_t          (3)   what the shared branch goes on with
@@ -352,7 +352,8 @@ class InterroGate(Encoder):
         """
         if not self.node_macs:
             raise UserError(
-                "a budget needs to know the rest of the model: call frugalmtl.deploy.plan_encoder(model, image_size)"
+                "a budget needs to know the rest of the model: "
+                "call frugalmtl.deployment.plan_encoder(model, image_size)"
             )
         projections = {int(site): projection_macs(self.graph, self.node_macs, int(site)) for site in self.projections}
         return self.plan_of(own).macs(self.node_macs, projections) + self.decoder_macs

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.backbones.channels import Mask
+from frugalmtl.channels import Mask
 
 
 @dataclass(frozen=True)

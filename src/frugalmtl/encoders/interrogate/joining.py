@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.backbones.channels import Channels, Mask
+from frugalmtl.channels import Channels, Mask
 
 
 @dataclass(frozen=True)

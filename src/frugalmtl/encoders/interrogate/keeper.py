@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from frugalmtl.backbones.channels import Mask
+from frugalmtl.channels import Mask
 from frugalmtl.core.checks import UserError
 from frugalmtl.encoders.interrogate.budget import Budget, price_for, smooth_cost
 from frugalmtl.encoders.interrogate.gates import Gates

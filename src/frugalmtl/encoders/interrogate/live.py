@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.func import functional_call
 
-from frugalmtl.backbones.channels import Channels, Operation
-from frugalmtl.backbones.channels.operations import Dense
+from frugalmtl.channels import Channels, Operation
+from frugalmtl.channels.operations import Dense
 from frugalmtl.encoders.interrogate.joining import JoinSite, Layout
 from frugalmtl.encoders.interrogate.plan import Plan
 from frugalmtl.encoders.interrogate.program import Layer, Program

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from frugalmtl.backbones.channels import Graph
+from frugalmtl.channels import Graph
 from frugalmtl.core.types import Heatmap
 from frugalmtl.encoders.interrogate.gates import Gates
 

@@ -13,8 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from frugalmtl.backbones import Backbone
-from frugalmtl.backbones.channels import Graph, Mask
-from frugalmtl.backbones.channels.operations import Attention, Dense, Grouped, Image, Whole
+from frugalmtl.channels import Graph, Mask
+from frugalmtl.channels.operations import Attention, Dense, Grouped, Image, Whole
 from frugalmtl.encoders.interrogate.gates import Places
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
 
-from frugalmtl.backbones.channels import Channels
+from frugalmtl.channels import Channels
 
 
 @dataclass(frozen=True)

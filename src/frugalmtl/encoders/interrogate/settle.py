@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalmtl.backbones.channels import Mask
+from frugalmtl.channels import Mask
 
 Scores = NDArray[np.float64]
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from frugalmtl.backbones.channels import Channels, Mask
-from frugalmtl.backbones.channels.operations import (
+from frugalmtl.channels import Channels, Mask
+from frugalmtl.channels.operations import (
     Attention,
     Dense,
     Each,

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+import frugalmtl_rooms as rooms
 from frugalmtl.core.checks import UserError
-from frugalmtl.data import DATASETS, rooms
+from frugalmtl.data import DATASETS
 from frugalmtl.data.datasets.rooms import FIRST_SEED, Rooms
 
 

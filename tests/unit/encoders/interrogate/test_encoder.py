@@ -18,7 +18,7 @@ from frugalmtl.core.checks import UserError
 from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.core.types import Batch
 from frugalmtl.decoders import DECODERS
-from frugalmtl.deploy import deploy, plan_encoder
+from frugalmtl.deployment import deploy, plan_encoder
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.encoders.base import Surroundings
 from frugalmtl.encoders.interrogate import InterroGate

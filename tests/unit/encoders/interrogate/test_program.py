@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from frugalmtl.backbones.channels.operations import (
+from frugalmtl.channels.operations import (
     Attention,
     Dense,
     Each,

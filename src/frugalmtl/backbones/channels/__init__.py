@@ -1,7 +1,0 @@
-"""How channels flow through a backbone: a graph of operations, each of which can be had for some channels only."""
-
-from frugalmtl.backbones.channels.graph import Graph, Node, units
-from frugalmtl.backbones.channels.operations import Channels, Mask, Operation
-from frugalmtl.backbones.channels.tracing import graph_of
-
-__all__ = ["Channels", "Graph", "Mask", "Node", "Operation", "graph_of", "units"]

@@ -1,0 +1,148 @@
+"""Where tasks disagree on a sign, one sign is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from frugalmtl.balancing._report import compared
+from frugalmtl.balancing.aggregation.base import GradientBalancer
+from frugalmtl.balancing.base import Balance
+from frugalmtl.balancing.gradients import Place, TaskGradients
+from frugalmtl.core.checks import fraction, known
+from frugalmtl.core.distributed import average, broadcast
+from frugalmtl.tasks import Task
+
+Directions = list[list[Tensor | None]]
+
+
+class GradDrop(GradientBalancer):
+    """GradDrop (Chen et al. 2020, "Just Pick a Sign"): where tasks disagree on a sign, one sign is drawn.
+
+    With signals ``G_t`` and ``U ~ U(0, 1)``, one number per position::
+
+        P = (1 + sum_t G_t / sum_t |G_t|) / 2
+        M_t = 1 where G_t > 0 and U < P, or G_t < 0 and U >= P; 0 where its sign is the other one
+        direction = sum_t (l_t + (1 - l_t) M_t) g_t
+
+    At the representation, ``G_t`` is the gradient times the sign of the activation, summed over all samples of the
+    joint batch: one mask ``[C, H, W]`` for all of them. At the parameters (as Auto-lambda's code has it) it is the
+    gradient itself. Every position draws by itself. In expectation, a position keeps each sign in proportion to what
+    pulls that way, so the direction is shorter than the plain sum where tasks disagree and equal to it where they
+    agree.
+
+    Where the paper is silent: a signal of exactly 0 has no sign to disagree with, so its gradient stays (as in the
+    authors' code; this concerns activations of exactly 0, and keeps one task alone as it is); nothing is rescaled
+    afterwards (the authors' code can). A task without a label has no gradient and no say. If a gradient is not finite,
+    the plain sum goes on, for the loss scaler or the engine's guard to see. Batches that are accumulated must have
+    images of one size where their samples are summed.
+
+    Args:
+        tasks: the tasks.
+        leak: share ``l_t`` in [0, 1] of a task's gradient that always passes; one for all, or per task (0 for others).
+        activation_sign: at the representation, multiply gradients by the sign of the activation for the signals.
+        batch_sum: at the representation, sum signals over samples; else every sample draws its own mask.
+        gradients_at: ``"representation"`` (the paper), ``"parameters"``, or ``"parameters_batched"``.
+        weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
+            all.
+        normalise: ``"mean"`` divides the direction by T; ``"sum"`` is the method as it is.
+
+    Raises:
+        UserError: a weight or leak for an unknown task, a weight below 0, a leak outside [0, 1].
+    """
+
+    scale = "sum"
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        *,
+        leak: dict[str, float] | float = 0.0,
+        activation_sign: bool = True,
+        batch_sum: bool = True,
+        gradients_at: Literal["representation", "parameters", "parameters_batched"] = "representation",
+        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
+        normalise: Literal["sum", "mean"] | None = None,
+    ) -> None:
+        super().__init__(tasks, gradients_at, weights, normalise)
+        given = leak if isinstance(leak, dict) else dict.fromkeys(self.task_names, leak)
+        for name, share in given.items():
+            fraction(f"leak of grad_drop for {known('task in leak of grad_drop:', name, self.task_names)!r}", share)
+        self.leak = [float(given.get(name, 0.0)) for name in self.task_names]
+        self.factor = 1.0 / len(self.task_names) if normalise == "mean" else 1.0
+        at_representation = gradients_at == "representation"
+        self.activation_sign = activation_sign and at_representation
+        self.sum_samples = batch_sum and at_representation
+        self.own_samples = at_representation and not batch_sum
+
+    def direct(self, gradients: TaskGradients, losses: Tensor) -> Balance:
+        """Mask the gradients, let their sum reach the shared parameters."""
+        gramian = gradients.gramian()
+        if bool(gramian.isfinite().all()):
+            gradients.put(self._directions(gradients.places()))
+        else:
+            gradients.push([self.factor] * len(losses))
+        fixed = list(self.weights.values())
+        return compared(self.task_names, gramian, [self.factor * own for own in fixed], fixed)
+
+    def aggregate(self, gradients: Tensor, losses: Tensor | None = None) -> Tensor:
+        """Gradients ``[T, N]`` -> direction ``[N]``, as at the parameters; losses do not matter."""
+        return (self._keep(gradients, joint=False) * gradients).sum(dim=0) * self.factor
+
+    def _directions(self, places: Sequence[Place]) -> Directions:
+        """Masked sums, of every place, tensor by tensor."""
+        directions: Directions = [[] for _ in places]
+        for index in range(len(places[0].tensors)):
+            signals = [self._signals(place, index) for place in places]
+            if self.own_samples:
+                keeps = [self._keep(signal, joint=False) for signal in signals]
+            else:
+                # Means over processes: a common factor changes neither signs nor ratios.
+                total = torch.stack(signals).sum(dim=0)
+                keeps = [self._keep(average(total) if self.sum_samples else total, joint=True)] * len(places)
+            for mine, place, keep in zip(directions, places, keeps, strict=True):
+                mine.append(self._masked([row[index] for row in place.rows], keep))
+        return directions
+
+    def _signals(self, place: Place, index: int) -> Tensor:
+        """Signals ``[T, ...]`` of one batch at one tensor."""
+        tensor = place.tensors[index].detach()
+        sums = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+        signals = []
+        for row in place.rows:
+            given = row[index]
+            signal = torch.zeros_like(tensor) if given is None else given
+            if self.activation_sign:
+                signal = signal * tensor.sign()
+            signals.append(signal.sum(dim=0, dtype=sums) if self.sum_samples else signal.to(sums))
+        return torch.stack(signals)
+
+    def _keep(self, signals: Tensor, *, joint: bool) -> Tensor:
+        """Signals ``[T, ...]`` -> which share of every gradient stays, ``[T, ...]``.
+
+        Args:
+            signals: of one tensor.
+            joint: whether all processes have the same signals, so that they must draw the same.
+        """
+        total, size = signals.sum(dim=0), signals.abs().sum(dim=0)
+        purity = torch.where(size > 0, (1 + total / size) / 2, 0.5)
+        draw = torch.rand(purity.shape, dtype=purity.dtype, device=purity.device)
+        if joint:
+            broadcast([draw])
+        up = draw < purity
+        keep = torch.where(signals > 0, up, (signals == 0) | ~up).to(signals.dtype)
+        leak = keep.new_tensor(self.leak).view(-1, *[1] * (keep.dim() - 1))
+        return leak + (1 - leak) * keep
+
+    def _masked(self, gradients: Sequence[Tensor | None], keep: Tensor) -> Tensor | None:
+        """``sum_t keep_t g_t``, written over the first gradient that is there."""
+        total: Tensor | None = None
+        for gradient, share in zip(gradients, keep, strict=True):
+            if gradient is None:
+                continue
+            share = (share * self.factor).to(gradient.dtype)
+            total = gradient.mul_(share) if total is None else total.addcmul_(gradient, share)
+        return total

@@ -1,0 +1,135 @@
+"""The bargain that tasks strike over the direction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from frugalmtl.balancing.aggregation._cones import Array, inverses, lengths_and_units
+from frugalmtl.balancing.aggregation.base import WeightingBalancer, labelled
+from frugalmtl.balancing.base import Balance, rescaled
+from frugalmtl.balancing.gradients import Level, TaskGradients
+from frugalmtl.core.checks import UserError, positive
+from frugalmtl.tasks import Task
+
+RIDGE = 1e-8
+"""Added to the squared cosines of the gradients, so that opposed gradients have a bargain too."""
+
+
+class NashMTL(WeightingBalancer):
+    """Nash-MTL (Navon et al. 2022, claim 3.1): the bargain that the tasks strike over the direction.
+
+    Its weights are ``a > 0`` with ``G a = 1 / a`` for the inner products G of the gradients.
+    Every task gains alike in relative terms: ``g_t . d = 1 / a_t > 0``. The direction d has length ``sqrt(T)`` whatever
+    the gradients' scale; a task's weight is inverse to its own. The solution is the minimum of ``a' G a / 2 - sum_t log
+    a_t``, strictly convex and self-concordant: damped Newton steps find it from the same start each time. The authors'
+    code solves a sequence of convex programs from the last step's weights, with G divided by its Frobenius norm and the
+    equation adapted, so that it aims at the same weights, but may stop short of them. Where gradients are
+    Pareto-stationary there is no bargain; 1e-8 is added to the squared cosines, so that weights grow no more than
+    ``1e4 sqrt(T)`` times while d becomes 0. A task with a loss but a gradient of 0 has weight 0.
+
+    Heads get the plain gradient of their own loss (ours; the authors' code scales theirs by the weights too).
+
+    Args:
+        tasks: the tasks.
+        max_norm: largest norm of the direction of new weights at what the tasks share (the authors': 1, which they
+            always reach: choose learning rates for that); None leaves it. It does nothing with ``normalise``. At the
+            representation, it is the norm there.
+        update_every: steps between new weights (the authors' 1, 25 or 50). In between the last ones are kept as they
+            were clipped, and the trunk is traversed backwards once (parameters of the trunk that only one task reaches
+            then have that task's weight too).
+        gradients_at: ``"parameters"`` (the paper), ``"parameters_batched"``, or ``"representation"`` (one backward pass
+            through the trunk; ours).
+        weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
+            all. They do not change the direction of new weights.
+        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``).
+
+    Raises:
+        UserError: a weight for an unknown task, or below 0, or max_norm or update_every not above 0.
+    """
+
+    scale = "free"
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        *,
+        max_norm: float | None = 1.0,
+        update_every: int = 1,
+        gradients_at: Literal["representation", "parameters", "parameters_batched"] = "parameters",
+        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
+        normalise: Literal["sum", "mean"] | None = None,
+    ) -> None:
+        super().__init__(tasks, gradients_at, weights, normalise)
+        if update_every < 1:
+            raise UserError(f"update_every of nash_mtl must be 1 or more, but got {update_every!r}")
+        self.max_norm = None if max_norm is None else positive("max_norm of nash_mtl", max_norm)
+        self.update_every = update_every
+        self.register_buffer("kept", torch.ones(len(self.task_names)))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.kept: Tensor
+        self.steps: Tensor
+
+    def direct(self, gradients: TaskGradients, losses: Tensor) -> Balance:
+        """Weigh the gradients; with kept weights nothing is compared, unless it costs nothing."""
+        if self._due() or self.gradients_at == "representation":
+            return super().direct(gradients, losses)
+        self.steps += 1
+        weights = torch.where(losses != 0, self.kept.to(losses), 0.0).tolist()
+        gradients.push(weights)
+        fixed = self.weights.items()
+        return Balance({name: weight * own for weight, (name, own) in zip(weights, fixed, strict=True)})
+
+    def solve(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        """New or kept weights ``[T]``, clipped."""
+        there = labelled(gramian, losses)
+        if not self._due():
+            self.steps += 1
+            return torch.where(there, self.kept.to(losses), 0.0)
+        weights = super().solve(gramian, losses)
+        if not bool(gramian.isfinite().all() and losses.isfinite().all()) or not bool(gramian.any()):
+            return weights
+        self.steps += 1
+        weights = weights / gramian.diagonal()[there].mean().sqrt()  # weigh() knows lengths up to this factor
+        weights = rescaled(weights, self.normalise)
+        norm = (weights @ gramian @ weights).clamp(min=0).sqrt()
+        if self.max_norm is not None and self.normalise is None and norm > self.max_norm:
+            weights = weights * (self.max_norm / norm)
+        self.kept.copy_(torch.where(weights > 0, weights, self.kept.to(weights)))
+        return weights
+
+    def level(self) -> Level:
+        """Between updates at the cut, through which kept weights reach the trunk in one backward pass."""
+        return self.gradients_at if self._due() else "representation"
+
+    def _due(self) -> bool:
+        return int(self.steps) % self.update_every == 0
+
+    def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        """The bargain, before the norm is clipped."""
+        lengths, units = lengths_and_units(gramian)
+        cosines = units @ units.T  # positive semi-definite in spite of rounding, unlike what was given
+        return torch.from_numpy(bargain(cosines + RIDGE * np.eye(len(lengths))) * inverses(lengths))
+
+
+def bargain(matrix: Array, tolerance: float = 1e-6, rounds: int = 100) -> Array:
+    """``b > 0`` ``[T]`` with ``A b = 1 / b`` for a positive definite A ``[T, T]``.
+
+    Damped Newton steps on ``b' A b / 2 - sum_t log b_t``: with the Newton decrement l, steps of ``1 / (1 + l)`` stay in
+    the domain and converge from anywhere (Nesterov and Nemirovskii 1994).
+    """
+    solution = 1.0 / np.sqrt(np.maximum(matrix.sum(axis=1), np.diagonal(matrix)))
+    for _ in range(rounds):
+        gradient = matrix @ solution - 1.0 / solution
+        # In terms of relative changes, which keeps the system well scaled.
+        curvature = matrix * np.outer(solution, solution) + np.eye(len(matrix))
+        step = np.linalg.solve(curvature, gradient * solution)
+        decrement = float(np.sqrt(max(step @ (gradient * solution), 0.0)))
+        solution = solution * (1.0 - step / (1.0 + decrement))
+        if decrement < tolerance:
+            break
+    return np.asarray(solution)

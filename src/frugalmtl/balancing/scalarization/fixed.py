@@ -1,0 +1,44 @@
+"""Weights that never change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from frugalmtl.balancing.base import Scale, fixed_weights
+from frugalmtl.balancing.scalarization.base import LossBalancer
+from frugalmtl.tasks import Task
+
+
+class Fixed(LossBalancer):
+    """Fixed weights (Vandenhende et al. 2021, sec. 4.1): those of the published protocol, or one's own.
+
+    ``L = sum_t w_t L_t``.
+
+    Args:
+        tasks: the tasks.
+        weights: weight per task; tasks that are not named keep the weight of the protocol (:attr:`Task.weight`;
+            Vandenhende et al. 2021, sec. 4.1); ``"uniform"`` is 1 for all.
+        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``).
+
+    Raises:
+        UserError: a weight for an unknown task, or below 0.
+    """
+
+    scale: ClassVar[Scale] = "free"
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        *,
+        weights: dict[str, float] | Literal["uniform"] | None = None,
+        normalise: Literal["sum", "mean"] | None = None,
+    ) -> None:
+        super().__init__(tasks, "uniform", normalise)
+        self.constants = fixed_weights(tasks, weights)
+
+    def weigh(self, losses: Tensor) -> Tensor:
+        """The fixed weights."""
+        return losses.new_tensor(list(self.constants.values()))

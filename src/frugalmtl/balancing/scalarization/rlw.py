@@ -1,0 +1,70 @@
+"""Weights drawn afresh for every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from frugalmtl.balancing.base import Balance, Pass, check_choice
+from frugalmtl.balancing.scalarization.base import LossBalancer
+from frugalmtl.core.distributed import broadcast
+from frugalmtl.tasks import Task
+
+
+class RLW(LossBalancer):
+    """Random loss weighting (Lin et al. 2022): weights drawn afresh for every step.
+
+    ``w = softmax(z)`` with ``z_t`` from N(0, 1), or ``w`` from the Dirichlet distribution with all parameters 1 (even
+    over all weights that add up to 1). A task without labels in the batch keeps its share: the others do not gain.
+
+    One draw per optimiser step, from torch's global generator on the CPU: accumulated batches share it, and so do all
+    processes.
+
+    Args:
+        tasks: the tasks.
+        form: the distribution, ``"normal"`` or ``"dirichlet"``, as above.
+        weights: fixed weights that go before; 1 unless given.
+        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``).
+
+    Raises:
+        UserError: an unknown form, a weight for an unknown task, or below 0.
+    """
+
+    scale = "mean"
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        *,
+        form: Literal["normal", "dirichlet"] = "normal",
+        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
+        normalise: Literal["sum", "mean"] | None = None,
+    ) -> None:
+        super().__init__(tasks, weights, normalise)
+        check_choice("form of rlw", form, ("normal", "dirichlet"))
+        self.form = form
+        self._drawn: Tensor | None = None
+
+    def weigh(self, losses: Tensor) -> Tensor:
+        """The step's draw."""
+        if self._drawn is None:
+            drawn = self._draw(len(losses)).to(losses)
+            broadcast([drawn])
+            self._drawn = drawn
+        return self._drawn
+
+    def backward(self, step: Pass) -> Balance:
+        """One ordinary backward pass; the last batch of a step uses its draw up."""
+        balance = super().backward(step)
+        if step.last:
+            self._drawn = None
+        return balance
+
+    def _draw(self, count: int) -> Tensor:
+        if self.form == "normal":
+            return torch.softmax(torch.randn(count), dim=0)
+        drawn: Tensor = torch.distributions.Dirichlet(torch.ones(count)).sample()
+        return drawn

@@ -1,0 +1,90 @@
+"""A network as a graph of operations on channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from torch import Tensor, nn
+
+from frugalmtl.channels.operations import Attention, Each, Operation, Permute, Sum
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation of a graph.
+
+    Attributes:
+        name: the module's dotted name where there is one (a module that runs twice has two nodes of that name).
+        operation: what is done.
+        inputs: indices of the nodes that it reads.
+        channels: width of its output.
+        axis: axis of the channels in its output: 1 (``[B, C, h, w]``) or -1 (``[B, h, w, C]``).
+        site: number of the gate site at its output; None if there is none.
+        layer: what the node's layer is called in pictures and messages: the module that made the channels.
+    """
+
+    name: str
+    operation: Operation
+    inputs: tuple[int, ...]
+    channels: int
+    axis: int
+    site: int | None = None
+    layer: str = ""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The operations of a backbone, in order of execution; every node reads earlier nodes only.
+
+    A **site** is a place where the choice between a task's own channel and the shared one saves work: the output of a
+    layer (convolution or linear layer with the normalisation, activation, pooling, depthwise convolution or residual
+    addition that follows) where it is about to be read across channels, and every level of the pyramid.
+
+    Attributes:
+        nodes: the operations; the first is the image.
+        outputs: nodes of the pyramid's levels, finest first; each is a site.
+        sites: nodes with a site, in order.
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+    sites: tuple[int, ...]
+
+    def users(self) -> list[list[int]]:
+        """For every node the nodes that read it."""
+        found: list[list[int]] = [[] for _ in self.nodes]
+        for index, node in enumerate(self.nodes):
+            for source in node.inputs:
+                found[source].append(index)
+        return found
+
+    def modules(self, network: nn.Module) -> list[nn.Module | None]:
+        """For every node the module of ``network`` (a copy of the traced one) that holds its weights."""
+        return [
+            None if node.operation.target is None else network.get_submodule(node.operation.target)
+            for node in self.nodes
+        ]
+
+    def run(
+        self, network: nn.Module, image: Tensor, visit: Callable[[int, Tensor], None] | None = None
+    ) -> list[Tensor]:
+        """Image ``[B, 3, H, W]`` -> the levels; ``visit(node, output)`` is called after every operation."""
+        modules, values = self.modules(network), cast("list[Tensor]", [image])
+        for index, node in enumerate(self.nodes[1:], start=1):
+            values.append(node.operation.run(modules[index], *(values[source] for source in node.inputs)))
+            if visit is not None:
+                visit(index, values[-1])
+        return [values[index] for index in self.outputs]
+
+
+def units(nodes: Sequence[Node]) -> list[int]:
+    """For every node how many neighbouring channels exist together: more than one behind a convolution in groups."""
+    found: list[int] = []
+    for node in nodes:
+        own = node.operation.unit
+        if isinstance(node.operation, Each | Sum | Permute):
+            own = max([own, *(found[source] for source in node.inputs if nodes[source].site is None)])
+        found.append(1 if isinstance(node.operation, Attention) else own)
+    return found

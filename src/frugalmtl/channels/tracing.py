@@ -1,0 +1,220 @@
+"""Backbone -> graph of operations on channels."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from timm.layers.attention import Attention as TimmAttention
+from timm.layers.drop import DropBlock2d, DropPath
+from timm.layers.norm_act import BatchNormAct2d
+from timm.layers.squeeze_excite import SEModule
+from timm.models._efficientnet_blocks import SqueezeExcite
+from timm.models.vision_transformer import LayerScale
+from torch import Tensor, fx, nn
+
+from frugalmtl.backbones._chains import GridBlock, PatchGrid
+from frugalmtl.backbones.base import Backbone
+from frugalmtl.backbones.cifar_resnet import PaddedShortcut
+from frugalmtl.channels.graph import Graph, Node
+from frugalmtl.channels.operations import (
+    Attention,
+    Dense,
+    Each,
+    Grouped,
+    Image,
+    Operation,
+    Part,
+    PatchEmbedding,
+    Permute,
+    Sum,
+    Whole,
+)
+from frugalmtl.core.checks import UserError
+
+PER_CHANNEL = (
+    nn.Identity,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.Upsample,
+    nn.Dropout,
+    nn.Dropout2d,
+    DropPath,
+    DropBlock2d,
+    nn.BatchNorm2d,
+    nn.SyncBatchNorm,
+    BatchNormAct2d,
+    LayerScale,
+)
+ACTIVATIONS = ("torch.nn.modules.activation", "timm.layers.activations")
+OVER_CHANNELS = (nn.LayerNorm, SqueezeExcite, SEModule)
+DENSE = (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)
+NO_ACTIVATIONS = (nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Softmin, nn.PReLU, nn.GLU, nn.MultiheadAttention)
+
+_PROBE = 64
+
+
+def graph_of(backbone: Backbone) -> Graph:
+    """The operations of a backbone, found by tracing it (``torch.fx``), with the sites where gates save work.
+
+    Raises:
+        UserError: the backbone does something whose effect on channels is not known.
+    """
+    try:
+        traced = _Tracer().trace(backbone)
+    except (torch.fx.proxy.TraceError, TypeError) as error:
+        raise UserError(f"this backbone cannot be traced channel by channel ({error}): choose another") from None
+    nodes, outputs = _read(traced, backbone)
+    nodes = _measured(nodes, outputs, backbone)
+    return _with_sites(nodes, outputs)
+
+
+class _Tracer(fx.Tracer):
+    """Stops at modules whose effect on channels is known, and opens attention between its projections."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, (PatchGrid, *PER_CHANNEL, *OVER_CHANNELS, *DENSE)) or _activation(m)
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if isinstance(m, GridBlock):  # operations here work on grids as they work on sequences
+            return m.block(*args)
+        if isinstance(m, PaddedShortcut):
+            raise UserError("a shortcut that pads channels cannot be cut by channels: give the backbone shortcut: B")
+        if isinstance(m, TimmAttention):
+            return self._attention(m, args[0])
+        return super().call_module(m, forward, args, kwargs)
+
+    def _attention(self, attention: TimmAttention, tokens: fx.Proxy) -> fx.Proxy:
+        if attention.gate is not None:
+            raise UserError("gated attention cannot be traced channel by channel: choose another backbone")
+        projected = attention.qkv(tokens)
+        width: int = attention.attn_dim
+        parts = [self.create_proxy("call_function", _part, (projected, index * width, width), {}) for index in range(3)]
+        where = {"target": self.path_of_module(attention)}
+        mixed = self.create_proxy("call_function", _attend, tuple(parts), where)
+        result: fx.Proxy = attention.proj_drop(attention.proj(attention.norm(mixed)))
+        return result
+
+
+def _part(tensor: Tensor, start: int, width: int) -> Tensor:
+    """Stands for :class:`Part` in the traced graph."""
+    raise NotImplementedError
+
+
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, target: str) -> Tensor:
+    """Stands for :class:`Attention` in the traced graph."""
+    raise NotImplementedError
+
+
+def _activation(module: nn.Module) -> bool:
+    return type(module).__module__ in ACTIVATIONS and not isinstance(module, NO_ACTIVATIONS)
+
+
+def _read(traced: fx.Graph, backbone: Backbone) -> tuple[list[Node], list[int]]:
+    nodes: list[Node] = []
+    places: dict[fx.Node, int] = {}
+    outputs: list[int] = []
+    for item in traced.nodes:
+        if item.op == "output":
+            outputs = [places[level] for level in item.args[0]]
+            continue
+        if item.op == "call_module" and isinstance(backbone.get_submodule(str(item.target)), nn.Identity):
+            places[item] = places[item.all_input_nodes[0]]
+            continue
+        places[item] = len(nodes)
+        inputs = tuple(places[source] for source in item.all_input_nodes)
+        name = str(item.target) if item.op == "call_module" else item.name
+        nodes.append(Node(name, _operation(item, backbone), inputs, channels=0, axis=1))
+    return nodes, outputs
+
+
+def _operation(item: fx.Node, backbone: Backbone) -> Operation:
+    if item.op == "placeholder":
+        return Image()
+    if item.op == "call_module":
+        return _module_operation(str(item.target), backbone.get_submodule(str(item.target)))
+    two = len(item.all_input_nodes) == len(item.args) == 2
+    if item.op == "call_function" and item.target in (operator.add, operator.iadd, torch.add) and two:
+        return Sum()
+    if item.op == "call_function" and item.target is _part:
+        _, start, width = item.args
+        return Part(int(start), int(width))  # type: ignore[arg-type]  # numbers, from _attention
+    if item.op == "call_function" and item.target is _attend:
+        target = str(item.kwargs["target"])
+        source: Any = backbone.get_submodule(target)
+        return Attention(target, source.num_heads, source.head_dim)
+    if item.op == "call_method" and item.target == "permute" and item.args[1:] in ((0, 2, 3, 1), (0, 3, 1, 2)):
+        return Permute([int(dim) for dim in item.args[1:]])  # type: ignore[arg-type]
+    what = getattr(item.target, "__name__", item.target)
+    raise UserError(f"the effect of the operation {what!r} on channels is not known: choose another backbone")
+
+
+def _module_operation(target: str, module: nn.Module) -> Operation:
+    if isinstance(module, PatchGrid):
+        if not isinstance(module.norm_pre, nn.Identity):
+            raise UserError("a normalisation before the first block cannot be cut by channels: choose another backbone")
+        return PatchEmbedding(target)
+    if isinstance(module, OVER_CHANNELS):
+        return Whole(target)
+    if isinstance(module, nn.Conv2d) and module.groups > 1:
+        if module.groups == module.in_channels == module.out_channels:
+            return Each(target)
+        return Grouped(target, module.groups, module.out_channels // module.groups)
+    if isinstance(module, nn.ConvTranspose2d) and module.groups > 1:
+        raise UserError("transposed convolutions in groups cannot be cut by channels: choose another backbone")
+    return Dense(target) if isinstance(module, DENSE) else Each(target)
+
+
+@torch.no_grad()
+def _measured(nodes: list[Node], outputs: list[int], backbone: Backbone) -> list[Node]:
+    """Nodes with the axis and number of their channels."""
+    training = backbone.training
+    backbone.eval()
+    axes = [1]
+    for node in nodes[1:]:
+        axis = axes[node.inputs[0]]
+        if isinstance(node.operation, Permute):
+            axis = -1 if node.operation.dims == (0, 2, 3, 1) else 1
+        elif isinstance(node.operation, PatchEmbedding):
+            axis = -1
+        axes.append(axis)
+    widths = [3] + [0] * (len(nodes) - 1)
+
+    def visit(index: int, output: Tensor) -> None:
+        widths[index] = output.shape[axes[index]]
+
+    weight = next(backbone.parameters())
+    probe = torch.zeros(1, 3, _PROBE, _PROBE, device=weight.device, dtype=weight.dtype)
+    Graph(tuple(nodes), tuple(outputs), ()).run(backbone, probe, visit)
+    backbone.train(training)
+    return [replace(node, channels=width, axis=axis) for node, width, axis in zip(nodes, widths, axes, strict=True)]
+
+
+def _with_sites(nodes: list[Node], outputs: list[int]) -> Graph:
+    users = Graph(tuple(nodes), tuple(outputs), ()).users()
+    fresh: list[bool] = []  # whether a layer with channels to leave out lies between a node and the sites before it
+    sited: list[bool] = []
+    for index, node in enumerate(nodes):
+        carries = isinstance(node.operation, Each | Sum | Permute | Part)
+        inherited = any(fresh[source] and not sited[source] for source in node.inputs)
+        fresh.append(isinstance(node.operation, Dense | Grouped) or (carries and inherited))
+        readers = [nodes[user].operation for user in users[index]]
+        across = any(not isinstance(reader, Each | Sum | Permute | Part) for reader in readers)
+        several = len(readers) > 1 and not all(isinstance(reader, Part) for reader in readers)
+        sited.append(index in outputs or (fresh[-1] and (across or several)))
+    layers: list[str] = []
+    for node in nodes:
+        own = isinstance(node.operation, Dense | Grouped)
+        before = layers[max(node.inputs)] if node.inputs else ""
+        layers.append(node.name if own or not before else before)
+    sites = tuple(index for index, flag in enumerate(sited) if flag)
+    numbered = [
+        replace(node, site=sites.index(index) if sited[index] else None, layer=layers[index])
+        for index, node in enumerate(nodes)
+    ]
+    return Graph(tuple(numbered), tuple(outputs), sites)

@@ -1,0 +1,6 @@
+"""Trained model -> plain module that stores and computes only what inference needs."""
+
+from frugalmtl.deployment.deployed import DeployedModel, deploy
+from frugalmtl.deployment.surroundings import plan_encoder
+
+__all__ = ["DeployedModel", "deploy", "plan_encoder"]

@@ -1,0 +1,1 @@
+"""Comparisons and sweeps: several runs, made by one process or many, and their results."""

@@ -1,0 +1,100 @@
+"""Several experiments side by side: train, evaluate, deploy, measure, report."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from frugalmtl.data import Dataset
+from frugalmtl.deployment import DeployedModel
+from frugalmtl.evaluation.cost import count
+from frugalmtl.experiment.comparison.gallery import photo_panels, test_panels
+from frugalmtl.experiment.comparison.plan import Plan
+from frugalmtl.experiment.comparison.results import collect, rank_rows
+from frugalmtl.experiment.config.experiment import Comparison
+from frugalmtl.experiment.measure.profiling import measure
+from frugalmtl.experiment.measure.training_cost import StepFigures, step_figures
+from frugalmtl.experiment.runs import processes
+from frugalmtl.experiment.runs.build import Built
+from frugalmtl.experiment.runs.run import Predictor, Run
+from frugalmtl.report import Results, load_results, print_table, write_report
+
+
+def compare(comparison: Comparison, folder: Path, *, progress: bool = True, console: Console | None = None) -> Results:
+    """Train every row and seed, continuing where an earlier call stopped; then evaluate, deploy, measure and report.
+
+    Everything is checked, and every model built once, before the first file is written. Scores are those of the
+    deployed models. Latencies of all rows are measured against each other in one interleaved run. With several training
+    processes the first one reports; all return the same results.
+
+    Args:
+        comparison: the rows.
+        folder: gets ``runs/ROW-seedN/``, ``results.json``, ``report.html``, ``figures/`` and ``predictions/``.
+        progress: show progress bars.
+        console: where the table is printed.
+
+    Raises:
+        UserError: a config does not fit, or the folder cannot be used.
+    """
+    console = console or Console()
+    plan = Plan.checked(comparison, folder)
+    plan.prepare()
+    runs: dict[str, list[Run]] = {row: [] for row in comparison.rows}
+    for seed, row in plan.units():
+        runs[row].append(plan.train(row, seed, progress=progress))
+    if not processes.first():
+        processes.wait()
+        return load_results(folder / "results.json")
+    results = _report(comparison, runs, plan.dataset, folder)
+    processes.wait()
+    print_table(results, console)
+    best = results.row(rank_rows(results)[0])
+    if math.isfinite(best.delta_mtl_mean):
+        console.print(f"best Delta_MTL: {best.label} ({best.delta_mtl_mean:+.2f} %)")
+    console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+    return results
+
+
+def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Dataset, folder: Path) -> Results:
+    loaded: dict[str, tuple[Built, DeployedModel]] = {row: own[0].deployed() for row, own in runs.items()}
+    size = next(iter(loaded.values()))[0].image_size
+    modules = {
+        f"{row} training": built.model.to(memory_format=runs[row][0].config.train.memory_format)
+        for row, (built, _) in loaded.items()
+    }
+    costs = measure(
+        {**modules, **{f"{row} deployed": deployed for row, (_, deployed) in loaded.items()}},
+        size,
+        comparison.latency_rounds,
+    )
+    # A method that prunes gives another network per seed: each is counted, only the first is timed.
+    counts: dict[str, list[Mapping[str, Any]]] = {
+        row: [costs[f"{row} deployed"], *(count(run.deployed()[1], size).as_dict() for run in own[1:])]
+        for row, own in runs.items()
+    }
+    steps = _steps(comparison, runs, loaded) if comparison.step_rounds else {}
+    created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    results = collect(comparison, runs, dataset, loaded, costs, counts, created, steps)
+    predictors = {row: Predictor(*pair) for row, pair in loaded.items()}
+    results.panels = test_panels(predictors, dataset, runs, comparison.panels, folder)
+    best = rank_rows(results)[0]
+    results.photos = photo_panels(best, predictors[best], comparison.photos, size, folder)
+    write_report(results, folder)
+    return results
+
+
+def _steps(
+    comparison: Comparison, runs: Mapping[str, list[Run]], loaded: Mapping[str, tuple[Built, DeployedModel]]
+) -> dict[str, StepFigures]:
+    """What a training step of each row costs, at the reference's batch size."""
+    return step_figures(
+        {row: built for row, (built, _) in loaded.items()},
+        batch_size=runs[comparison.reference][0].config.train.batch_size,
+        rounds=comparison.step_rounds,
+        settings={row: own[0].config.train for row, own in runs.items()},
+    )

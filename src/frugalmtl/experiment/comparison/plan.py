@@ -1,0 +1,137 @@
+"""The runs of a comparison: checked together, made one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from frugalmtl.core.checks import UserError, not_negative, positive
+from frugalmtl.data import Dataset
+from frugalmtl.experiment.comparison.results import published_row
+from frugalmtl.experiment.config.experiment import Comparison, Experiment, row_experiments, row_text
+from frugalmtl.experiment.predict.photographs import read_photo
+from frugalmtl.experiment.runs import processes
+from frugalmtl.experiment.runs.build import build, build_dataset
+from frugalmtl.experiment.runs.run import Run
+from frugalmtl.experiment.runs.training import check_training, evaluate_run, start_weights, train_run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a comparison: which there are, where they lie, and how one of them is made.
+
+    Attributes:
+        comparison: the rows.
+        folder: of the comparison.
+        experiments: ``{seed: {row: experiment}}``.
+        dataset: the one dataset of all rows.
+    """
+
+    comparison: Comparison
+    folder: Path
+    experiments: Mapping[int, Mapping[str, Experiment]]
+    dataset: Dataset
+
+    @classmethod
+    def checked(cls, comparison: Comparison, folder: Path) -> Plan:
+        """Check everything, and build every model once; nothing is written.
+
+        Raises:
+            UserError: a config does not fit, or the folder cannot be used.
+        """
+        experiments = {seed: row_experiments(comparison, seed) for seed in _seeds(comparison)}
+        dataset = _dataset(experiments)
+        _check(comparison, experiments, dataset, folder)
+        return cls(comparison, folder, experiments, dataset)
+
+    def units(self) -> list[tuple[int, str]]:
+        """Seed and row of every run; one that starts from another's weights comes after it."""
+        return [(seed, row) for seed, experiments in self.experiments.items() for row in experiments]
+
+    def run(self, row: str, seed: int) -> Run:
+        """The run of a row and seed, begun or not."""
+        return Run(_path(self.folder, row, seed), self.experiments[seed][row])
+
+    def start(self, row: str, seed: int) -> Run | None:
+        """Where ``init_from`` names an earlier row: that row's run of the same seed."""
+        source = self.experiments[seed][row].init_from
+        return None if source is None or source not in self.comparison.rows else self.run(source, seed)
+
+    def prepare(self) -> None:
+        """Render or unpack the splits that the runs need."""
+        first = next(iter(self.experiments[self.comparison.seeds[0]].values()))
+        if processes.first():
+            self.dataset.prepare(list(dict.fromkeys(["train", first.evaluate_split, first.test_split])))
+
+    def train(self, row: str, seed: int, *, progress: bool = True) -> Run:
+        """Train a run to its end, continuing where an earlier call stopped, and score its deployed model.
+
+        Raises:
+            UserError: training failed, or a file cannot be written.
+        """
+        planned, start = self.run(row, seed), self.start(row, seed)
+        run = train_run(
+            planned.config,
+            planned.folder,
+            dataset=self.dataset,
+            start=start.folder if start else None,
+            progress=progress,
+            title=row_text(self.comparison, row, "title", row),
+        )
+        evaluate_run(run, run.config.test_split, dataset=self.dataset, progress=progress, quiet=True, reuse=True)
+        return run
+
+
+def _seeds(comparison: Comparison) -> list[int]:
+    if not comparison.seeds or len(set(comparison.seeds)) != len(comparison.seeds):
+        raise UserError(f"seeds must be one or more different numbers, but got {comparison.seeds!r}")
+    return comparison.seeds
+
+
+def _dataset(plans: Mapping[int, Mapping[str, Experiment]]) -> Dataset:
+    """The one dataset of all rows; rows on different data cannot be compared."""
+    experiments = next(iter(plans.values()))
+    (first_name, first), *others = experiments.items()
+    for name, other in others:
+        for key in ("data", "image_size", "fit", "test_split"):
+            if getattr(other, key) != getattr(first, key):
+                raise UserError(f"rows of a comparison must agree in {key!r}, but {name!r} differs from {first_name!r}")
+    return build_dataset(first)
+
+
+def _check(
+    comparison: Comparison, plans: Mapping[int, Mapping[str, Experiment]], dataset: Dataset, folder: Path
+) -> None:
+    """Refuse what would otherwise come up after rows were trained, or at the very end.
+
+    Raises:
+        UserError: the first thing that does not fit.
+    """
+    positive("latency_rounds", comparison.latency_rounds)
+    not_negative("step_rounds", comparison.step_rounds)
+    for row in comparison.published:
+        published_row(row)
+    for photo in comparison.photos:
+        read_photo(photo)
+    scored: dict[str, dict[str, tuple[str, bool]]] = {}
+    for name, experiment in plans[comparison.seeds[0]].items():
+        built = build(experiment, dataset)
+        check_training(experiment, built, dataset)
+        if experiment.init_from not in comparison.rows:
+            start_weights(experiment)
+        scored[name] = {task.name: (task.primary, task.higher_is_better) for task in built.tasks if not task.auxiliary}
+    for name, tasks in scored.items():
+        if tasks != scored[comparison.reference]:
+            raise UserError(
+                f"rows of a comparison must agree in what is scored, but {name!r} has {', '.join(tasks)} and the "
+                f"reference {', '.join(scored[comparison.reference])}: give them the same 'tasks', or mark helpers "
+                "as auxiliary"
+            )
+    for seed, experiments in plans.items():
+        for name, experiment in experiments.items():
+            Run.check(_path(folder, name, seed), experiment)
+
+
+def _path(folder: Path, row: str, seed: int) -> Path:
+    return folder / "runs" / f"{row}-seed{seed}"

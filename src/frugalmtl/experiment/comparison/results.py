@@ -1,0 +1,280 @@
+"""Finished runs -> the results that a report is made from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.types import Scores
+from frugalmtl.data import Dataset
+from frugalmtl.deployment import DeployedModel
+from frugalmtl.engine.identity import flatten
+from frugalmtl.evaluation.aggregate import spread
+from frugalmtl.evaluation.cost import CONVENTION
+from frugalmtl.evaluation.delta import delta_mtl, mean_rank
+from frugalmtl.evaluation.evaluator import build_metrics
+from frugalmtl.experiment.config.experiment import Comparison, Experiment, as_plain, row_text
+from frugalmtl.experiment.measure.training_cost import StepFigures
+from frugalmtl.experiment.runs.build import Built
+from frugalmtl.experiment.runs.environment import environment, hardware
+from frugalmtl.experiment.runs.run import Run
+from frugalmtl.report import (
+    Cost,
+    Epoch,
+    Latency,
+    Protocol,
+    PublishedRow,
+    Results,
+    Row,
+    RowCost,
+    SeedResult,
+    StepCost,
+    TaskInfo,
+    summarise_seeds,
+)
+from frugalmtl.tasks import Task
+
+
+def collect(
+    comparison: Comparison,
+    runs: Mapping[str, Sequence[Run]],
+    dataset: Dataset,
+    loaded: Mapping[str, tuple[Built, DeployedModel]],
+    costs: Mapping[str, dict[str, Any]],
+    counts: Mapping[str, Sequence[Mapping[str, Any]]],
+    created: str,
+    steps: Mapping[str, StepFigures] | None = None,
+) -> Results:
+    """Scores, Delta_MTL, mean rank and cost of every row.
+
+    Args:
+        comparison: the comparison's config.
+        runs: finished and evaluated runs of every row, one per seed, in the order of the seeds.
+        dataset: gives the split's size.
+        loaded: objects and deployed model of each row's first run.
+        costs: ``{"ROW training" | "ROW deployed": figures}`` of :func:`frugalmtl.experiment.measure.profiling.measure`.
+        counts: ``macs``, ``flops`` and ``params`` of the deployed model of each row's runs.
+        created: date and time.
+        steps: cost of a training step of the rows in which it was measured.
+    """
+    tasks = [task for task in loaded[comparison.reference][0].tasks if not task.auxiliary]
+    first = runs[comparison.reference][0].config
+    facts = environment()
+    primary = {row: [_primary(run.scores(first.test_split), tasks) for run in own] for row, own in runs.items()}
+    directions = {task.name: task.higher_is_better for task in tasks}
+    undefined = [task.name for task in tasks if any(scores[task.name] == 0 for scores in primary[comparison.reference])]
+    rows = []
+    for name, own in runs.items():
+        seeds = [
+            SeedResult(
+                seed=run.config.seed,
+                scores=run.scores(first.test_split),
+                train_seconds=run.train_seconds(),
+                history_file=str(run.history),
+                macs=float(counted["macs"]),
+                params=float(counted["params"]),
+            )
+            for run, counted in zip(own, counts[name], strict=True)
+        ]
+        mean, std = summarise_seeds(seeds)
+        pairs = zip(primary[name], primary[comparison.reference], strict=True)
+        gain = spread([math.nan if undefined else delta_mtl(scores, single, directions) for scores, single in pairs])
+        config, encoder = own[0].config, loaded[name][0].model.encoder
+        rows.append(
+            Row(
+                name=name,
+                title=row_text(comparison, name, "title", name),
+                curve=row_text(comparison, name, "curve", ""),
+                encoder=config.encoder["name"],
+                decoder=config.decoder["name"],
+                balancer=config.balancer["name"],
+                backbone=str(config.backbone.get("model", config.backbone["name"])),
+                seeds=seeds,
+                scores_mean=mean,
+                scores_std=std,
+                delta_mtl_mean=gain.mean,
+                delta_mtl_std=gain.std,
+                cost=RowCost(
+                    _cost(costs[f"{name} training"]),
+                    _cost(costs[f"{name} deployed"] | _means(counts[name])),
+                    _step(steps[name]) if steps and name in steps else None,
+                ),
+                budget=encoder.budget,
+                target_macs=_or_nan(encoder.target_macs),
+                target_latency_ms=_or_nan(encoder.target_latency_ms),
+                pictures=encoder.pictures(),
+                affinity=mean_affinity([run.epochs() for run in own]),
+                config=as_plain(config),
+                environment=own[0].environment(),
+                run_dirs=[str(run.folder) for run in own],
+            )
+        )
+    means = {row.name: _primary(row.scores_mean, tasks) for row in rows}
+    unscored = [task.name for task in tasks if any(math.isnan(values[task.name]) for values in means.values())]
+    ranks = dict.fromkeys(means, math.nan) if unscored else mean_rank(means, directions)
+    for row in rows:
+        row.mean_rank = ranks[row.name]
+    split = dataset.split(first.test_split)
+    size = loaded[comparison.reference][0].image_size
+    return Results(
+        name=comparison.name,
+        created=created,
+        protocol=Protocol(
+            dataset=str((first.data or {}).get("name", "")),
+            split=first.test_split,
+            split_size=len(split),
+            image_size=list(size),
+            epochs=first.train.epochs,
+            seeds=list(comparison.seeds),
+            hardware=hardware(facts),
+            versions=facts["versions"],
+            flop_convention=CONVENTION,
+            notes=_notes(comparison, {name: own[0].config for name, own in runs.items()}, undefined, unscored),
+        ),
+        tasks=[_task_info(task) for task in tasks],
+        reference=comparison.reference,
+        rows=rows,
+        published=[published_row(row) for row in comparison.published],
+        curves={name: [_epoch(record, tasks) for record in own[0].epochs()] for name, own in runs.items()},
+    )
+
+
+def mean_affinity(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, float]]:
+    """Inter-task affinity ``{task that steps: {task that feels it: mean}}`` from the epoch records of every seed.
+
+    Mean over the epochs in which it was measured, then over the seeds with any; empty if it never was.
+
+    >>> mean_affinity([[{"affinity": {"a>b": 0.25}}, {}, {"affinity": {"a>b": 0.75}}], [{}]])
+    {'a': {'b': 0.5}}
+    """
+    measured = [[record["affinity"] for record in records if record.get("affinity")] for records in seeds]
+    result: dict[str, dict[str, float]] = {}
+    for pair in dict.fromkeys(key for epochs in measured for epoch in epochs for key in epoch):
+        each = [[epoch[pair] for epoch in epochs if math.isfinite(epoch.get(pair, math.nan))] for epochs in measured]
+        means = [spread(values).mean for values in each if values]
+        stepping, _, feeling = pair.partition(">")
+        if means:
+            result.setdefault(stepping, {})[feeling] = spread(means).mean
+    return result
+
+
+def published_row(row: Mapping[str, Any]) -> PublishedRow:
+    """A published row from its section of a config.
+
+    Raises:
+        UserError: an unknown or missing key, or a value that is no number.
+    """
+    for key in row:
+        known("key of a published row:", str(key), [item.name for item in fields(PublishedRow)])
+    if not {"title", "source"} <= row.keys():
+        raise UserError(f"a published row needs 'title' and 'source', but got {dict(row)!r}")
+    values = row.get("values") or {}
+    if not isinstance(values, Mapping) or not all(isinstance(value, int | float) for value in values.values()):
+        raise UserError(f"'values' of the published row {row['title']!r} must be numbers by name, but got {values!r}")
+    return PublishedRow(
+        str(row["title"]), str(row["source"]), str(row.get("convention", "")), {k: float(v) for k, v in values.items()}
+    )
+
+
+def rank_rows(results: Results) -> list[str]:
+    """Rows by Delta_MTL, best first; rows without one last."""
+
+    def key(row: Row) -> float:
+        return row.delta_mtl_mean if math.isfinite(row.delta_mtl_mean) else -math.inf
+
+    return [row.name for row in sorted(results.rows, key=key, reverse=True)]
+
+
+def _notes(
+    comparison: Comparison, configs: Mapping[str, Experiment], undefined: Sequence[str], unscored: Sequence[str]
+) -> list[str]:
+    reference = _recipe(configs[comparison.reference])
+    other = {name: _differences(_recipe(config), reference) for name, config in configs.items()}
+    same = "" if any(other.values()) else ", trained by the same recipe"
+    differing = [f"{name} ({', '.join(keys)})" for name, keys in other.items() if keys]
+    notes = [
+        "Scores are those of the deployed models, whose outputs equal the training models' within 1e-4.",
+        f"Delta_MTL is taken per seed against the reference row of the same seed and data{same}.",
+        "Latency is the median of interleaved rounds over all rows in one run, batch 1.",
+    ]
+    if len(comparison.seeds) > 1:
+        notes.append(
+            "Operations and parameters of deployed models are means over seeds; latency, memory and stored bytes are "
+            "those of the first seed's model, and so are the pictures of what a network decided."
+        )
+    if differing:
+        notes.append(f"Rows whose recipe differs from the reference's: {'; '.join(differing)}.")
+    if undefined:
+        notes.append(f"There is no Delta_MTL: the reference scores 0 in {', '.join(undefined)}.")
+    if unscored:
+        notes.append(f"There is no mean rank: a row has no score for {', '.join(unscored)} (no label in the split?).")
+    started = [name for name, changes in comparison.rows.items() if (changes or {}).get("init_from")]
+    if started:
+        notes.append(
+            f"Rows that start from another row's weights have that training behind them as well: {', '.join(started)}."
+        )
+    return notes
+
+
+def _recipe(config: Experiment) -> dict[str, Any]:
+    """How a row was trained, flat: everything that a fair comparison of methods holds equal."""
+    plain = as_plain(config)
+    train = {key: plain["train"][key] for key in config.train.identity()}
+    return flatten({key: plain[key] for key in ("augmentation", "backbone", "fill")} | {"train": train})
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    keys = dict.fromkeys([*one, *other])
+    return [key for key in keys if one.get(key) != other.get(key)]
+
+
+def _primary(scores: Scores, tasks: Sequence[Task]) -> dict[str, float]:
+    return {task.name: scores[task.name][task.primary] for task in tasks}
+
+
+def _task_info(task: Task) -> TaskInfo:
+    units = {key: unit for metric in build_metrics(task) for key, unit in metric.units.items()}
+    return TaskInfo(
+        name=task.name,
+        primary=task.primary,
+        higher_is_better=task.higher_is_better,
+        kind=task.kind,
+        unit=units.get(task.primary, ""),
+        weight=float(task.weight),
+        legend=dict(task.legend),
+        reads=task.reads,
+    )
+
+
+def _epoch(record: Mapping[str, Any], tasks: Sequence[Task]) -> Epoch:
+    scores = record.get("scores", {})
+    return Epoch(
+        epoch=record["epoch"] + 1,
+        # The loss of the final prediction alone: with deep supervision the sum would not compare between rows.
+        loss={task.name: record["parts"][task.name] for task in tasks if task.name in record["parts"]},
+        metric={task.name: scores[task.name][task.primary] for task in tasks if task.name in scores},
+        # Of auxiliary tasks too: they pull at what is shared like any other.
+        **{key: dict(record.get(key, {})) for key in ("weights", "norms", "cosines", "conflicts")},
+    )
+
+
+def _means(counts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What was counted on the model of every seed, as the mean over seeds."""
+    return {key: spread([float(counted[key]) for counted in counts]).mean for key in ("macs", "flops", "params")}
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _cost(figures: Mapping[str, Any]) -> Cost:
+    times = figures["latency_ms"]
+    plain = {key: float(figures[key]) for key in ("macs", "flops", "params", "bytes", "peak_memory")}
+    return Cost(**plain, latency_ms=Latency(times["median"], times["p95"]))
+
+
+def _step(figures: StepFigures) -> StepCost:
+    return StepCost(float(figures.median_ms), float(figures.memory))

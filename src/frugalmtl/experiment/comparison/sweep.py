@@ -1,0 +1,227 @@
+"""A whole accuracy/cost curve in one call, by one process or several."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from frugalmtl.core.checks import UserError, positive
+from frugalmtl.core.types import Scores
+from frugalmtl.evaluation.aggregate import spread
+from frugalmtl.evaluation.cost import count
+from frugalmtl.evaluation.delta import delta_mtl
+from frugalmtl.experiment.comparison.claims import Claims, require_sweep
+from frugalmtl.experiment.comparison.compare import compare
+from frugalmtl.experiment.comparison.plan import Plan
+from frugalmtl.experiment.comparison.trials import Trials
+from frugalmtl.experiment.config.experiment import row_experiments
+from frugalmtl.experiment.config.sweep import Sweep, Value, expand, points
+from frugalmtl.experiment.runs.run import Run
+from frugalmtl.report import Results, load_results
+
+PAUSE = 1.0
+"""Seconds between two looks at what the other processes have finished."""
+
+
+def sweep(
+    config: Sweep, folder: Path, *, workers: int = 1, progress: bool = True, console: Console | None = None
+) -> Results:
+    """Train the fixed rows and every point, continuing where an earlier call stopped; then report them together.
+
+    Everything is checked before the first file is written. The same call may run several times at once on one folder:
+    the processes share the work, run by run. Whatever was begun by a process that was killed is taken up by another.
+
+    Args:
+        config: the sweep.
+        folder: as of :func:`~frugalmtl.experiment.comparison.compare.compare`; besides gets ``sweep.journal`` (an
+            Optuna study) and ``claims/``.
+        workers: processes that train, this one included; they share its threads evenly. Budgets in milliseconds are
+            measured beside the other workers' training: take one.
+        progress: show progress bars (with one worker).
+        console: where the table is printed.
+
+    Raises:
+        UserError: a config does not fit, the folder cannot be used, a library is missing, or a training failed.
+    """
+    require_sweep()
+    positive("workers", workers)
+    worker = Worker(config, folder, progress=progress and workers == 1)
+    before = _stamp(folder)
+    with _threads(workers), _other_workers(config, folder, workers):
+        worker.work()
+    return worker.report(before, console or Console(), progress=progress)
+
+
+class Worker:
+    """One of the processes of a sweep.
+
+    Args:
+        config: the sweep.
+        folder: of the sweep.
+        progress: show progress bars.
+
+    Raises:
+        UserError: something does not fit; nothing has been written then.
+    """
+
+    def __init__(self, config: Sweep, folder: Path, *, progress: bool) -> None:
+        self.config = config
+        self.folder = folder
+        self.progress = progress
+        axis = config.axis()
+        plan = Plan.checked(expand(config, axis.limits() if axis.values is None else axis.values), folder)
+        for experiment in plan.experiments[config.seeds[0]].values():
+            if experiment.train.devices != 1:
+                raise UserError(
+                    "a sweep trains each run in one process, but 'devices' is "
+                    f"{experiment.train.devices}: set it to 1 and take several workers"
+                )
+        self.dataset = plan.dataset
+        self.claims = Claims(folder / "claims")
+        self.trials = Trials(axis, folder, self.claims)
+        self._plan = plan
+        self._rows: dict[Value, str] | None = None
+
+    def work(self) -> None:
+        """Train whatever no other process trains, until all is done."""
+        with self.claims.hold("data"):
+            self._plan.prepare()
+        while not _orphaned():
+            plan = self.plan()
+            if self._train_one(plan):
+                continue
+            self.trials.tell(self._score)
+            if self.trials.draw():
+                continue
+            if all(_done(plan.run(row, seed)) for seed, row in plan.units()):
+                return
+            time.sleep(PAUSE)
+
+    def plan(self) -> Plan:
+        """The runs of the fixed rows and of the values drawn so far."""
+        values = self.trials.values()
+        if self._rows is None or values != list(self._rows):
+            comparison = expand(self.config, values)
+            experiments = {seed: row_experiments(comparison, seed) for seed in comparison.seeds}
+            self._plan = Plan(comparison, self.folder, experiments, self.dataset)
+            self._rows = {value: name for name, (value, _) in points(self.config, values).items()}
+        return self._plan
+
+    def report(self, before: int, console: Console, *, progress: bool) -> Results:
+        """Evaluate, measure and report, unless another process did so since ``before``."""
+        with self.claims.hold("report"):
+            comparison = self.plan().comparison
+            if _stamp(self.folder) != before:
+                results = load_results(self.folder / "results.json")
+                if [row.name for row in results.rows] == list(comparison.rows):
+                    console.print(f"report: {self.folder / 'report.html'}, made by another worker", soft_wrap=True)
+                    return results
+            return compare(comparison, self.folder, progress=progress, console=console)
+
+    def _train_one(self, plan: Plan) -> bool:
+        """Train the first run that is open and that nobody holds; says whether there was one."""
+        for seed, row in plan.units():
+            run, start = plan.run(row, seed), plan.start(row, seed)
+            if _done(run) or (start is not None and not start.finished):
+                continue
+            with self.claims.attempt(run.folder.name) as free:
+                if free and not _done(run):
+                    try:
+                        plan.train(row, seed, progress=self.progress)
+                    except UserError as error:  # several processes tell of their runs: say which one this was
+                        raise UserError(f"{run.folder}: {error}") from error
+                    return True
+        return False
+
+    def _score(self, value: Value) -> tuple[float, float] | None:
+        """Delta_MTL and deployed multiply-adds of a value's row, means over the seeds; nothing while it trains."""
+        plan, rows = self._plan, self._rows or {}
+        if value not in rows:  # another process has drawn it just now
+            return None
+        names, seeds = (rows[value], plan.comparison.reference), plan.comparison.seeds
+        if not all(_done(plan.run(name, seed)) for name in names for seed in seeds):
+            return None
+        gains, costs = [], []
+        for seed in seeds:
+            own, reference = (plan.run(name, seed) for name in names)
+            built, deployed = own.deployed()
+            tasks = [task for task in built.tasks if not task.auxiliary]
+            scores, single = (
+                {task.name: _scores(run)[task.name][task.primary] for task in tasks} for run in (own, reference)
+            )
+            directions = {task.name: task.higher_is_better for task in tasks}
+            gains.append(delta_mtl(scores, single, directions) if all(single.values()) else math.nan)
+            costs.append(count(deployed, built.image_size).macs)
+        return spread(gains).mean, spread(costs).mean
+
+
+def _scores(run: Run, *, missing_ok: bool = False) -> Scores:
+    return run.scores(run.config.test_split, missing_ok=missing_ok)
+
+
+def _done(run: Run) -> bool:
+    """Whether a run is trained and its deployed model scored."""
+    return run.finished and bool(_scores(run, missing_ok=True))
+
+
+def _stamp(folder: Path) -> int:
+    """When the report was written, in the file system's own time; 0 if never."""
+    path = folder / "report.html"
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+@contextmanager
+def _threads(workers: int) -> Iterator[None]:
+    """This process's share of the threads; all of them again afterwards, for the latencies."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // workers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _other_workers(config: Sweep, folder: Path, workers: int) -> Iterator[None]:
+    """All workers but this one; they end when there is nothing left to do, and are stopped if this one fails."""
+    context = multiprocessing.get_context("spawn")  # a fork of a process in which torch has run may hang
+    helpers = [
+        context.Process(target=_work_beside, args=(config, folder, torch.get_num_threads()), name=f"worker {number}")
+        for number in range(2, workers + 1)
+    ]
+    for helper in helpers:
+        helper.start()
+    try:
+        yield
+    except BaseException:
+        for helper in helpers:
+            helper.terminate()
+        raise
+    finally:
+        for helper in helpers:
+            helper.join()
+
+
+def _work_beside(config: Sweep, folder: Path, threads: int) -> None:
+    torch.set_num_threads(threads)
+    try:
+        Worker(config, folder, progress=False).work()
+    except UserError as error:
+        print(f"frugalmtl: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _orphaned() -> bool:
+    """Whether the process that started this worker is gone; its work waits for the next call then."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()

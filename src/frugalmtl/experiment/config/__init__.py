@@ -1,0 +1,1 @@
+"""Typed configs: an experiment, a comparison of several, a sweep over an axis."""

@@ -1,0 +1,1 @@
+"""Measured cost of experiments: networks as trained and as deployed, and training steps."""

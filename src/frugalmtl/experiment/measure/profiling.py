@@ -1,0 +1,151 @@
+"""What an experiment costs: the training model and the deployed one, beside the single-task networks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from frugalmtl.deployment import deploy
+from frugalmtl.evaluation.cost import CONVENTION, count, in_convention, latency, peak_memory
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.runs.build import Built, build, without_weights
+
+SECONDS = 60.0
+"""Time that latency rounds may take when their number is left open."""
+ROUNDS = (3, 20)
+"""Fewest and most rounds then."""
+RATIOS = ("macs", "params", "bytes", "peak_memory")
+
+
+def single_task_sibling(config: Experiment) -> Experiment:
+    """The single-task networks that an experiment is held against: same tasks, backbone and heads.
+
+    A decoder in which tasks interact has no single-task form; its sibling takes independent heads with their defaults.
+    """
+    decoder = config.decoder if config.decoder["name"] == "independent" else {"name": "independent"}
+    return replace(config, encoder={"name": "single_task"}, decoder=decoder, balancer={"name": "uniform"})
+
+
+def stopwatch(built: Built) -> Callable[[], float]:
+    """Measures the model of an experiment as it would be deployed now: milliseconds per image, batch 1.
+
+    On the processor and with the threads that a report measures with, wherever the model is trained.
+    """
+    image = torch.rand(1, 3, *built.image_size, generator=torch.Generator().manual_seed(0))
+
+    def milliseconds() -> float:
+        modules = {"deployed": deploy(copy.deepcopy(built.model).cpu())}
+        rounds = _fitting_rounds(modules, image, seconds=4.0)
+        return latency(modules, image, rounds=rounds, warmup=1)["deployed"].median_ms
+
+    return milliseconds
+
+
+def measure(
+    modules: Mapping[str, nn.Module], image_size: tuple[int, int], rounds: int | None = None
+) -> dict[str, dict[str, Any]]:
+    """Operations, bytes, memory and interleaved latency of several modules, batch 1.
+
+    Args:
+        modules: ``{name: module}``, timed against each other.
+        image_size: height and width.
+        rounds: rounds of latency; ``None`` takes as many as a minute allows, within limits.
+
+    Returns:
+        ``{name: {macs, flops, products, params, bytes, peak_memory, latency_ms: {median, p95, rounds}}}``.
+    """
+    image = torch.rand(1, 3, *image_size, generator=torch.Generator().manual_seed(0))
+    times = latency(modules, image, rounds=rounds or _fitting_rounds(modules, image), warmup=1)
+    result: dict[str, dict[str, Any]] = {}
+    for name, module in modules.items():
+        counts = count(module, image_size)
+        result[name] = {
+            "macs": counts.macs,
+            "flops": counts.flops,
+            "products": counts.products,
+            "params": counts.params,
+            "bytes": counts.bytes,
+            "peak_memory": peak_memory(module, image),
+            "latency_ms": {
+                "median": times[name].median_ms,
+                "p95": times[name].p95_ms,
+                "rounds": times[name].rounds,
+            },
+        }
+    return result
+
+
+def _fitting_rounds(modules: Mapping[str, nn.Module], image: Tensor, seconds: float = SECONDS) -> int:
+    once = sum(item.median_ms for item in latency(modules, image, rounds=1, warmup=1).values()) / 1000
+    fewest, most = ROUNDS
+    return max(fewest, min(most, int(seconds / max(once, 1e-6))))
+
+
+def ratios(cost: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, float]:
+    """Every figure of ``cost`` divided by the reference's; latency by the medians."""
+    result = {key: cost[key] / reference[key] for key in RATIOS}
+    result["latency_ms"] = cost["latency_ms"]["median"] / reference["latency_ms"]["median"]
+    return result
+
+
+def profile(config: Experiment, built: Built, rounds: int | None = None) -> dict[str, Any]:
+    """The cost of an experiment as one JSON-ready mapping.
+
+    Args:
+        config: the experiment; its single-task sibling is built from it with random weights (they do not matter here).
+        built: its model, trained or not.
+        rounds: see :func:`measure`.
+    """
+    for row in published_rows(config):
+        if "convention" in row:
+            in_convention(1.0, row["convention"])
+    layout = config.train.memory_format  # the training models in the layout they are trained in: deploying adds none
+    sibling_config = replace(single_task_sibling(config), image_size=built.image_size)
+    sibling = build(without_weights(sibling_config), tasks=built.tasks)
+    modules: dict[str, nn.Module] = {
+        "training": built.model.to(memory_format=layout),
+        "deployed": deploy(built.model),
+        "single_task": sibling.model.to(memory_format=layout),
+        "single_task_deployed": deploy(sibling.model),
+    }
+    measured = measure(modules, built.image_size, rounds)
+    return {
+        "name": config.name,
+        "image_size": list(built.image_size),
+        "batch": 1,
+        "convention": CONVENTION,
+        "single_task_decoder": sibling_config.decoder,
+        **measured,
+        "ratio_to_single_task": {
+            "training": ratios(measured["training"], measured["single_task"]),
+            "deployed": ratios(measured["deployed"], measured["single_task_deployed"]),
+        },
+        "published": published_beside_measured(config, measured["training"]),
+    }
+
+
+def published_beside_measured(config: Experiment, measured: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Published figures of the config, each with what was measured in the same convention and their ratio."""
+    result = []
+    for row in published_rows(config):
+        compared = dict(row)
+        if "flops" in row and "convention" in row:
+            own = in_convention(measured["macs"], row["convention"], measured["products"])
+            compared["measured_flops"] = own
+            compared["flops_ratio"] = own / float(row["flops"])
+        if "params" in row:
+            compared["measured_params"] = measured["params"]
+            compared["params_ratio"] = measured["params"] / float(row["params"])
+        result.append(compared)
+    return result
+
+
+def published_rows(config: Experiment) -> list[dict[str, Any]]:
+    """The published figures of a config as a list."""
+    rows = config.published or []
+    return [rows] if isinstance(rows, dict) else rows

@@ -1,0 +1,1 @@
+"""Predictions on photographs, and their pictures."""

@@ -1,0 +1,1 @@
+"""Runs: the objects of an experiment, its training, and the folder that keeps it."""

@@ -1,0 +1,203 @@
+"""Config -> objects: the one place where rooms are wired."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from frugalmtl.backbones import BACKBONES, Backbone
+from frugalmtl.balancing import BALANCERS, Balancer
+from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.seeding import derive_seed, seed_everything
+from frugalmtl.data import DATASETS, Dataset
+from frugalmtl.decoders import DECODERS
+from frugalmtl.decoders.heads import HEADS
+from frugalmtl.encoders import ENCODERS
+from frugalmtl.evaluation import METRICS
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.model import MultiTaskModel
+from frugalmtl.tasks import TASKS, Task
+
+CHANGEABLE = ("weight", "auxiliary", "primary", "higher_is_better")
+"""Facts of a dataset's task that an experiment may change."""
+
+
+@dataclass
+class Built:
+    """The objects of an experiment.
+
+    Attributes:
+        tasks: what is predicted.
+        backbone: facts of the backbone the encoder was made from (normalisation, size divisor); not trained itself.
+        model: encoder + decoder.
+        balancer: how losses or gradients are combined.
+        image_size: height and width that the network sees.
+    """
+
+    tasks: tuple[Task, ...]
+    backbone: Backbone
+    model: MultiTaskModel
+    balancer: Balancer
+    image_size: tuple[int, int]
+
+
+def build_dataset(config: Experiment) -> Dataset:
+    """The dataset of an experiment.
+
+    Raises:
+        UserError: the config has no ``data`` section, or it does not fit.
+    """
+    if config.data is None:
+        raise UserError(f"experiment {config.name!r} has no section 'data': add one (see 'frugalmtl list data')")
+    dataset: Dataset = DATASETS.build(config.data)
+    return dataset
+
+
+def build_tasks(config: Experiment, dataset: Dataset | None) -> tuple[Task, ...]:
+    """The tasks of an experiment: the dataset's (all, or those named), or made from sections where there is no dataset.
+
+    Raises:
+        UserError: an unknown task, a name given twice, or nothing to predict.
+    """
+    if dataset is None:
+        if not config.tasks:
+            raise UserError(f"experiment {config.name!r} has neither 'data' nor 'tasks': add one of them")
+        tasks = tuple(_task_from_section(section) for section in config.tasks)
+    elif config.tasks is None:
+        tasks = dataset.tasks
+    else:
+        tasks = tuple(_dataset_task(section, dataset.tasks) for section in config.tasks)
+    for task in tasks:
+        _check_task(task)
+    names = [task.name for task in tasks]
+    if len(set(names)) != len(names):
+        raise UserError(f"each task may stand once under 'tasks', but got {names}")
+    if all(task.auxiliary for task in tasks):
+        raise UserError(f"at least one task must not be auxiliary, but all of {names} are")
+    return tasks
+
+
+def _check_task(task: Task) -> None:
+    """A name that modules and files can carry, a weight that can be minimised, a score that exists."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w-]*", task.name) or hasattr(nn.ModuleDict(), task.name):
+        raise UserError(
+            f"{task.name!r} cannot be the name of a task: take letters, digits, '_' and '-', and no name that modules "
+            "of torch use themselves"
+        )
+    if not (isinstance(task.weight, int | float) and task.weight >= 0):
+        raise UserError(f"the weight of task {task.name!r} must be 0 or more, but got {task.weight!r}")
+    if not (isinstance(task.auxiliary, bool) and isinstance(task.higher_is_better, bool)):
+        raise UserError(f"'auxiliary' and 'higher_is_better' of task {task.name!r} must be true or false")
+    keys = {key: higher for spec in task.metrics for key, higher in METRICS.build(spec).directions.items()}
+    known(f"score as primary of task {task.name!r}:", task.primary, keys)
+
+
+def _task_from_section(section: Mapping[str, Any] | str) -> Task:
+    if isinstance(section, str):
+        raise UserError(
+            f"task {section!r}: without a dataset a task is a section such as {{kind: depth}}; add 'data' or 'kind'"
+        )
+    arguments = dict(section)
+    kind = arguments.pop("kind", None)
+    if not isinstance(kind, str):
+        raise UserError(f"task section {dict(section)!r} lacks 'kind': expected one of {', '.join(TASKS.names())}")
+    name = arguments.pop("name", None)
+    for key in ("classes", "parts"):
+        if isinstance(arguments.get(key), int):
+            arguments[key] = [f"class {index}" for index in range(arguments[key])]
+    task: Task = TASKS.build({"name": kind, **arguments})
+    return replace(task, name=name) if name else task
+
+
+def task_records(tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """Tasks as plain values that :func:`tasks_from_records` reads back."""
+    return [
+        {"section": dict(task.section), "name": task.name, **{key: getattr(task, key) for key in CHANGEABLE}}
+        for task in tasks
+    ]
+
+
+def tasks_from_records(records: Sequence[Mapping[str, Any]]) -> tuple[Task, ...]:
+    """The tasks that :func:`task_records` wrote down."""
+    return tuple(
+        replace(_task_from_section(record["section"]), **{key: record[key] for key in ("name", *CHANGEABLE)})
+        for record in records
+    )
+
+
+def _dataset_task(section: Mapping[str, Any] | str, tasks: Sequence[Task]) -> Task:
+    changes: dict[str, Any] = {} if isinstance(section, str) else dict(section)
+    name = section if isinstance(section, str) else changes.pop("name", None)
+    if name is None:
+        raise UserError(
+            f"task section {section!r} lacks 'name': with a dataset a task is one of {[task.name for task in tasks]}, "
+            "given by its name"
+        )
+    known("task of the dataset:", str(name), [task.name for task in tasks])
+    for key in changes:
+        known(f"key of task {name!r}:", key, CHANGEABLE)
+    return replace(next(task for task in tasks if task.name == name), **changes)
+
+
+def check(config: Experiment) -> None:
+    """Check every section's name, keys and types without building or loading anything.
+
+    Raises:
+        UserError: the first thing that does not fit.
+    """
+    if config.data is not None:
+        DATASETS.check(config.data)
+    BACKBONES.check(config.backbone)
+    ENCODERS.check(config.encoder)
+    decoder = DECODERS.check(config.decoder)
+    for head in [decoder.args.get("head"), *(decoder.args.get("heads") or {}).values()]:
+        if head is not None:
+            HEADS.check(head)
+    BALANCERS.check(config.balancer)
+
+
+def build(config: Experiment, dataset: Dataset | None = None, *, tasks: tuple[Task, ...] | None = None) -> Built:
+    """Everything of an experiment but its data.
+
+    Args:
+        config: the experiment.
+        dataset: gives tasks and image size; ``None`` if the config does.
+        tasks: what is predicted, if it is decided already.
+
+    Raises:
+        UserError: a section does not fit, or the image size does not suit the backbone.
+    """
+    check(config)
+    tasks = tasks or build_tasks(config, dataset)
+    seed_everything(derive_seed(config.seed, "weights"))
+    backbone: Backbone = BACKBONES.build(config.backbone)
+    size = _image_size(config, dataset, backbone)
+    names = tuple(task.name for task in tasks)
+    encoder = ENCODERS.build(config.encoder, backbone, names)
+    decoder = DECODERS.build(config.decoder, encoder.channels, encoder.strides, tasks)
+    model = MultiTaskModel(encoder, decoder, tasks)
+    balancer: Balancer = BALANCERS.build(config.balancer, tasks)
+    balancer.attach(model)
+    return Built(tasks, backbone, model, balancer, size)
+
+
+def _image_size(config: Experiment, dataset: Dataset | None, backbone: Backbone) -> tuple[int, int]:
+    size = config.image_size or (dataset.image_size if dataset is not None else None)
+    if size is None:
+        raise UserError(f"experiment {config.name!r} needs 'image_size: [height, width]'")
+    divisor = backbone.size_divisor
+    if any(length <= 0 or length % divisor for length in size):
+        fitting = [max(divisor, round(length / divisor) * divisor) for length in size]
+        raise UserError(
+            f"image_size {list(size)} must be multiples of {divisor} for this backbone: for example {fitting}"
+        )
+    return size
+
+
+def without_weights(config: Experiment) -> Experiment:
+    """The experiment with random initial weights, for where they do not matter."""
+    return replace(config, backbone={key: value for key, value in config.backbone.items() if key != "weights"})

@@ -1,0 +1,247 @@
+"""One experiment from its config to a finished run, and a run's scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
+
+from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.recipe import stage_epochs
+from frugalmtl.core.seeding import derive_seed
+from frugalmtl.core.types import Scores
+from frugalmtl.data import Dataset, Loader, Transform, augmentation
+from frugalmtl.deployment import plan_encoder
+from frugalmtl.engine import make_fabric, train
+from frugalmtl.engine.checkpoint import load_matching_weights
+from frugalmtl.engine.logging import require_tensorboard
+from frugalmtl.engine.regime import check_groups
+from frugalmtl.engine.trainer import check_balancer
+from frugalmtl.evaluation.evaluator import evaluate
+from frugalmtl.experiment.config.experiment import Experiment, as_plain
+from frugalmtl.experiment.measure.profiling import stopwatch
+from frugalmtl.experiment.runs import processes
+from frugalmtl.experiment.runs.build import Built, build, build_dataset
+from frugalmtl.experiment.runs.rehearsal import rehearse
+from frugalmtl.experiment.runs.run import FREE, Run
+
+
+def train_run(
+    config: Experiment,
+    folder: Path,
+    *,
+    dataset: Dataset | None = None,
+    start: Path | None = None,
+    progress: bool = True,
+    title: str = "",
+) -> Run:
+    """Train an experiment, or continue it where it was interrupted; a finished run is returned as it is.
+
+    Args:
+        config: the experiment.
+        folder: of the run.
+        dataset: the experiment's, if it is open already.
+        start: folder of the run that ``config.init_from`` stands for, if that is not a path itself.
+        progress: show a progress bar; else a plain line per epoch.
+        title: what the lines begin with.
+
+    Raises:
+        UserError: the config does not fit; the folder holds something else; training failed. Everything that can be
+            checked is checked before the folder is made.
+    """
+    Run.check(folder, config)
+    if Run(folder, config).finished:
+        return Run.create(folder, config)
+    dataset = dataset or build_dataset(config)
+    built = build(config, dataset)
+    check_training(config, built, dataset)
+    weights = start_weights(config, start)
+    settings = (
+        replace(config.train, progress="auto" if progress else "plain")
+        if config.train.progress == "auto"
+        else config.train
+    )
+    fabric = make_fabric(settings)
+    if fabric.is_global_zero:
+        dataset.prepare(["train", config.evaluate_split] if settings.evaluate_every else ["train"])
+    fabric.barrier()
+    stream = partial(
+        make_loader, built, dataset, "train", config, rank=fabric.global_rank, world_size=fabric.world_size
+    )
+    loader = stream()
+    second = stream(seed=derive_seed(config.seed, "second stream")) if built.balancer.needs_validation_stream else None
+    run = Run.create(folder, config, built) if fabric.is_global_zero else Run(folder, config)
+    console = Console(stderr=True)
+    if title and fabric.is_global_zero:
+        console.print(f"[bold]{title}[/bold] (seed {config.seed})")
+    if weights is not None:
+        loaded = load_matching_weights(built.model, weights)
+        if fabric.is_global_zero:
+            console.print(f"start from {weights.parent.parent}: {loaded}")
+    plan_encoder(built.model, built.image_size, stopwatch(built) if fabric.world_size == 1 else None)
+    train(
+        built.model,
+        built.balancer,
+        built.tasks,
+        settings,
+        loader,
+        folder,
+        fabric=fabric,
+        evaluate=_evaluation(built, dataset, config, fabric.global_rank, fabric.world_size),
+        seed=config.seed,
+        validation=second,
+        identity={key: value for key, value in as_plain(config).items() if key not in (*FREE, "train")},
+    )
+    return run
+
+
+def check_training(config: Experiment, built: Built, dataset: Dataset) -> None:
+    """Refuse what would otherwise come up only when the training has begun.
+
+    Raises:
+        UserError: an unknown split or augmentation, fewer epochs than stages need, fewer samples than a batch, rates
+            for parameters that do not exist, a budget that cannot be kept, or TensorBoard wanted but not installed.
+    """
+    known("split as evaluate_split:", config.evaluate_split, dataset.splits)
+    known("split as test_split:", config.test_split, dataset.splits)
+    recipe, encoder = built.model.recipe(), built.model.encoder
+    for stage, epochs in zip(recipe, stage_epochs(recipe, config.train.epochs), strict=True):
+        encoder.check_stage(stage.name, epochs)
+    check_groups(built.model, recipe, config.train)
+    check_balancer(built.balancer, config.train)
+    timed = encoder.target_latency_ms is not None
+    if timed and config.train.devices != 1:
+        raise UserError(f"a budget in milliseconds needs one training process, but devices is {config.train.devices}")
+    plan_encoder(built.model, built.image_size, stopwatch(built) if timed else None)
+    rehearse(built, config.train)
+    if config.train.tensorboard:
+        require_tensorboard()
+    make_loader(built, dataset, "train", config)
+
+
+def make_loader(
+    built: Built,
+    dataset: Dataset,
+    split: str,
+    config: Experiment,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    training: bool = True,
+    seed: int | None = None,
+) -> Loader:
+    """Batches of one split as the experiment's network takes them; by the experiment's seed unless another is given."""
+    transform = Transform(
+        built.tasks,
+        built.image_size,
+        augmentation(config.augmentation) if training else None,
+        built.backbone.mean,
+        built.backbone.std,
+        fit=config.fit,
+        fill=config.fill,
+    )
+    return Loader(
+        dataset.split(split),
+        transform,
+        batch_size=config.train.batch_size,
+        seed=config.seed if seed is None else seed,
+        evaluation=not training,
+        workers=config.train.workers,
+        rank=rank,
+        world_size=world_size,
+    )
+
+
+def evaluate_run(
+    run: Run,
+    split: str,
+    *,
+    dataset: Dataset | None = None,
+    deployed: bool = True,
+    progress: bool = True,
+    quiet: bool = False,
+    reuse: bool = False,
+) -> Scores:
+    """Score a finished run on a split; the scores are printed and kept in the run.
+
+    After a training on several processes each of them scores its share of the split, and the first one writes.
+
+    Args:
+        run: a finished run.
+        split: of its dataset.
+        dataset: the run's, if it is open already.
+        deployed: score the deployed model (what a user runs) instead of the training model.
+        progress: show a progress bar.
+        quiet: do not print the scores.
+        reuse: return the kept scores of an earlier call if there are any.
+
+    Raises:
+        UserError: no such split, or the run is not finished.
+    """
+    kind = "" if deployed else "-training_model"
+    scores = run.scores(f"{split}{kind}", missing_ok=True) if reuse else {}
+    if not scores:
+        dataset = dataset or build_dataset(run.config)
+        known("split:", split, dataset.splits)
+        built, network = run.deployed() if deployed else (run.load(), None)
+        rank, count = processes.place()
+        if rank == 0:
+            dataset.prepare([split])
+        processes.wait()
+        loader = make_loader(built, dataset, split, run.config, rank=rank, world_size=count, training=False)
+        scored = (network or built.model).to(processes.device(run.config.train))
+        scores = _with_progress(scored, loader, built, -(-len(dataset.split(split)) // count), progress and rank == 0)
+        if rank == 0:
+            run.write_scores(f"{split}{kind}", scores)
+        processes.wait()
+    if not quiet and processes.first():
+        _print(scores, run, split)
+    return scores
+
+
+def start_weights(config: Experiment, start: Path | None = None) -> Path | None:
+    """Where the weights lie that training starts from, if from a run's (the run ``start``, or ``config.init_from``).
+
+    Raises:
+        UserError: no run there, or one that is not finished.
+    """
+    if config.init_from is None:
+        return None
+    source = Run.open(start or config.init_from)
+    if not source.finished:
+        raise UserError(f"init_from: {source.folder} is not trained to its end: finish it first")
+    return source.weights
+
+
+def _evaluation(
+    built: Built, dataset: Dataset, config: Experiment, rank: int, world_size: int
+) -> Callable[[nn.Module], Scores] | None:
+    """What scores the model during training, if the settings ask for it; one loader serves every evaluation."""
+    if not config.train.evaluate_every:
+        return None
+    split = config.evaluate_split
+    loader = make_loader(built, dataset, split, config, rank=rank, world_size=world_size, training=False)
+
+    def score(model: nn.Module) -> Scores:
+        return evaluate(model, loader.epoch(), built.tasks)
+
+    return score
+
+
+def _with_progress(network: nn.Module, loader: Loader, built: Built, images: int, visible: bool) -> Scores:
+    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not visible, console=Console(stderr=True), transient=True) as bar:
+        job = bar.add_task("", total=images)
+        return evaluate(network, loader.epoch(), built.tasks, progress=lambda count: bar.advance(job, count))
+
+
+def _print(scores: Scores, run: Run, split: str) -> None:
+    console = Console()
+    console.print(f"{run.folder}, split {split}", highlight=False)
+    for task, values in scores.items():
+        console.print(f"  {task}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items()), highlight=False)
