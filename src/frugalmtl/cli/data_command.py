@@ -32,7 +32,7 @@ def run(arguments: Namespace) -> None:
     """Check, prepare or show a dataset."""
     known("action", arguments.action, ACTIONS)
     from frugalmtl.data.check import check
-    from frugalmtl.experiment.predict.datasets import contact_sheet, open_dataset
+    from frugalmtl.experiment.runs.datasets import contact_sheet, open_dataset
 
     dataset = open_dataset(arguments.file)
     splits = list(dataset.splits) if arguments.split is None else [known("split:", arguments.split, dataset.splits)]

@@ -7,7 +7,6 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from frugalmtl.cli._arguments import command_parser
-from frugalmtl.core.checks import UserError
 
 
 def parser() -> ArgumentParser:
@@ -29,17 +28,8 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> None:
     """Write overlays of every task."""
-    from frugalmtl.experiment.predict.photographs import distinct, read_photo, save_legend, save_predictions, shrink
-    from frugalmtl.experiment.runs.run import Run
+    from frugalmtl.experiment.predict.photographs import predict_photos
 
-    photos = [read_photo(source) for source in arguments.photos]
-    if arguments.longest is not None and arguments.longest < 1:
-        raise UserError(f"--longest must be at least 1 pixel, but got {arguments.longest}")
-    opened = Run.open(arguments.run)
-    predictor = opened.predictor()
-    folder = Path(arguments.out) if arguments.out else opened.folder / "predictions"
-    for name, (_, photo) in zip(distinct([name for name, _ in photos]), photos, strict=True):
-        small = photo if arguments.longest is None else shrink(photo, arguments.longest)
-        for path in save_predictions(small, predictor(small), predictor.tasks, folder, name):
-            print(path)
-    print(save_legend(predictor.tasks, folder / "legend.png") or "")
+    folder = Path(arguments.out) if arguments.out else None
+    for path in predict_photos(arguments.run, arguments.photos, folder, arguments.longest):
+        print(path)

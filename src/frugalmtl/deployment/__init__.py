@@ -2,5 +2,6 @@
 
 from frugalmtl.deployment.deployed import DeployedModel, deploy
 from frugalmtl.deployment.surroundings import plan_encoder
+from frugalmtl.deployment.timing import stopwatch
 
-__all__ = ["DeployedModel", "deploy", "plan_encoder"]
+__all__ = ["DeployedModel", "deploy", "plan_encoder", "stopwatch"]

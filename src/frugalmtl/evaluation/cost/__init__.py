@@ -5,7 +5,7 @@ Nothing here is computed from a model's description; everything is counted or me
 
 from frugalmtl.evaluation.cost.conventions import CONVENTION, CONVENTIONS, in_convention
 from frugalmtl.evaluation.cost.counting import CostDistribution, Counts, count, distribution, storage
-from frugalmtl.evaluation.cost.latency import Latency, latency
+from frugalmtl.evaluation.cost.latency import Latency, fitting_rounds, latency
 from frugalmtl.evaluation.cost.memory import peak_memory
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Latency",
     "count",
     "distribution",
+    "fitting_rounds",
     "in_convention",
     "latency",
     "peak_memory",

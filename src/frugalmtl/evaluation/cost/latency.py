@@ -81,6 +81,12 @@ def latency(
     return {name: _summary(values, len(image), used, device) for name, values in times.items()}
 
 
+def fitting_rounds(modules: Mapping[str, nn.Module], image: Tensor, seconds: float) -> int:
+    """As many rounds of :func:`latency` as fit into ``seconds``, but at least 3 and at most 20."""
+    once = sum(item.median_ms for item in latency(modules, image, rounds=1, warmup=1).values()) / 1000
+    return max(3, min(20, int(seconds / max(once, 1e-6))))
+
+
 def rotation(names: list[str], number: int) -> list[str]:
     """The order of round ``number``.
 

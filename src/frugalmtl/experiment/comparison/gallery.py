@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 
 from frugalmtl.data import Dataset, Transform
-from frugalmtl.experiment.predict.photographs import distinct, read_photo, save_legend, save_predictions, shrink
+from frugalmtl.data.photographs import read_photos, shrink
 from frugalmtl.experiment.runs.run import Predictor, Run
 from frugalmtl.report import Panel, Shown, make_panels
+from frugalmtl.report.pictures.predictions import save_legend, save_predictions
 
 PHOTO_SIZE = 256
 """Longer side of photographs in the report: about the scale at which the networks were trained."""
@@ -48,9 +49,8 @@ def photo_panels(
 ) -> list[Panel]:
     """Photographs with the predictions of one row, which are also written to ``predictions/`` as overlays."""
     samples = []
-    photos = [read_photo(source) for source in sources]
-    for name, (_, photo) in zip(distinct([name for name, _ in photos]), photos, strict=True):
-        photo = shrink(photo, max(PHOTO_SIZE, *size))
+    for name, full in read_photos(sources).items():
+        photo = shrink(full, max(PHOTO_SIZE, *size))
         decoded = predictor(photo)
         save_predictions(photo, decoded, predictor.tasks, folder / "predictions", name)
         samples.append(Shown(name, torch.from_numpy(photo.copy()).permute(2, 0, 1), predictions={row: decoded}))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from frugalmtl.core.checks import UserError, not_negative, positive
 from frugalmtl.data import Dataset
+from frugalmtl.data.photographs import read_photo
 from frugalmtl.experiment.comparison.results import published_row
 from frugalmtl.experiment.config.experiment import Comparison, Experiment, row_experiments, row_text
-from frugalmtl.experiment.predict.photographs import read_photo
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import build, build_dataset
 from frugalmtl.experiment.runs.run import Run

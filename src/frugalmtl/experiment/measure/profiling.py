@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from frugalmtl.deployment import deploy
-from frugalmtl.evaluation.cost import CONVENTION, count, in_convention, latency, peak_memory
+from frugalmtl.evaluation.cost import CONVENTION, count, fitting_rounds, in_convention, latency, peak_memory
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import Built, build, without_weights
 
 SECONDS = 60.0
-"""Time that latency rounds may take when their number is left open."""
-ROUNDS = (3, 20)
-"""Fewest and most rounds then."""
+"""Time that the rounds of a latency measurement may take where their number is not set."""
 RATIOS = ("macs", "params", "bytes", "peak_memory")
 
 
@@ -29,21 +26,6 @@ def single_task_sibling(config: Experiment) -> Experiment:
     """
     decoder = config.decoder if config.decoder["name"] == "independent" else {"name": "independent"}
     return replace(config, encoder={"name": "single_task"}, decoder=decoder, balancer={"name": "uniform"})
-
-
-def stopwatch(built: Built) -> Callable[[], float]:
-    """Measures the model of an experiment as it would be deployed now: milliseconds per image, batch 1.
-
-    On the processor and with the threads that a report measures with, wherever the model is trained.
-    """
-    image = torch.rand(1, 3, *built.image_size, generator=torch.Generator().manual_seed(0))
-
-    def milliseconds() -> float:
-        modules = {"deployed": deploy(copy.deepcopy(built.model).cpu())}
-        rounds = _fitting_rounds(modules, image, seconds=4.0)
-        return latency(modules, image, rounds=rounds, warmup=1)["deployed"].median_ms
-
-    return milliseconds
 
 
 def measure(
@@ -60,7 +42,7 @@ def measure(
         ``{name: {macs, flops, products, params, bytes, peak_memory, latency_ms: {median, p95, rounds}}}``.
     """
     image = torch.rand(1, 3, *image_size, generator=torch.Generator().manual_seed(0))
-    times = latency(modules, image, rounds=rounds or _fitting_rounds(modules, image), warmup=1)
+    times = latency(modules, image, rounds=rounds or fitting_rounds(modules, image, SECONDS), warmup=1)
     result: dict[str, dict[str, Any]] = {}
     for name, module in modules.items():
         counts = count(module, image_size)
@@ -78,12 +60,6 @@ def measure(
             },
         }
     return result
-
-
-def _fitting_rounds(modules: Mapping[str, nn.Module], image: Tensor, seconds: float = SECONDS) -> int:
-    once = sum(item.median_ms for item in latency(modules, image, rounds=1, warmup=1).values()) / 1000
-    fewest, most = ROUNDS
-    return max(fewest, min(most, int(seconds / max(once, 1e-6))))
 
 
 def ratios(cost: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, float]:

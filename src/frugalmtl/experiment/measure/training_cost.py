@@ -18,7 +18,7 @@ from frugalmtl.balancing import Pass, StepContext
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.core.types import Batch
-from frugalmtl.deployment import plan_encoder
+from frugalmtl.deployment import plan_encoder, stopwatch
 from frugalmtl.engine.randomness import isolated
 from frugalmtl.engine.regime import build_optimizer, stand_in
 from frugalmtl.engine.settings import TrainSettings
@@ -26,7 +26,6 @@ from frugalmtl.engine.step import more_losses
 from frugalmtl.evaluation.cost.latency import rotation
 from frugalmtl.evaluation.cost.memory import peak_of
 from frugalmtl.evaluation.modes import device_of
-from frugalmtl.experiment.measure.profiling import stopwatch
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.losses import Criterion
 from frugalmtl.tasks import Task
@@ -154,7 +153,7 @@ class _Step:
         self.stage = recipe[last]
         if self.model.encoder.budget is not None:
             timed = self.model.encoder.target_latency_ms is not None
-            plan_encoder(self.model, built.image_size, stopwatch(built) if timed else None)
+            plan_encoder(self.model, built.image_size, stopwatch(built.model, built.image_size) if timed else None)
         stand_in(self.model, self.stage, lengths[last])
         self.model.to(memory_format=settings.memory_format)
         self.balancer.to(self.device)

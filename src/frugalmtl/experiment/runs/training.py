@@ -16,7 +16,7 @@ from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.core.seeding import derive_seed
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset, Loader, Transform, augmentation
-from frugalmtl.deployment import plan_encoder
+from frugalmtl.deployment import plan_encoder, stopwatch
 from frugalmtl.engine import make_fabric, train
 from frugalmtl.engine.checkpoint import load_matching_weights
 from frugalmtl.engine.logging import require_tensorboard
@@ -24,7 +24,6 @@ from frugalmtl.engine.regime import check_groups
 from frugalmtl.engine.trainer import check_balancer
 from frugalmtl.evaluation.evaluator import evaluate
 from frugalmtl.experiment.config.experiment import Experiment, as_plain
-from frugalmtl.experiment.measure.profiling import stopwatch
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import Built, build, build_dataset
 from frugalmtl.experiment.runs.rehearsal import rehearse
@@ -83,7 +82,9 @@ def train_run(
         loaded = load_matching_weights(built.model, weights)
         if fabric.is_global_zero:
             console.print(f"start from {weights.parent.parent}: {loaded}")
-    plan_encoder(built.model, built.image_size, stopwatch(built) if fabric.world_size == 1 else None)
+    plan_encoder(
+        built.model, built.image_size, stopwatch(built.model, built.image_size) if fabric.world_size == 1 else None
+    )
     train(
         built.model,
         built.balancer,
@@ -117,7 +118,7 @@ def check_training(config: Experiment, built: Built, dataset: Dataset) -> None:
     timed = encoder.target_latency_ms is not None
     if timed and config.train.devices != 1:
         raise UserError(f"a budget in milliseconds needs one training process, but devices is {config.train.devices}")
-    plan_encoder(built.model, built.image_size, stopwatch(built) if timed else None)
+    plan_encoder(built.model, built.image_size, stopwatch(built.model, built.image_size) if timed else None)
     rehearse(built, config.train)
     if config.train.tensorboard:
         require_tensorboard()

@@ -1,4 +1,4 @@
-"""Looking at a dataset from outside an experiment: which one a file declares, and a contact sheet of it."""
+"""The dataset that a file declares, and its contact sheet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from frugalmtl.core.checks import UserError, known, positive
 from frugalmtl.data import DATASETS, Dataset, Transform
 from frugalmtl.experiment.config.experiment import read_yaml
-from frugalmtl.experiment.predict.photographs import save_picture
+from frugalmtl.report.pictures.predictions import save_picture
 from frugalmtl.tasks.base import Image
 
 

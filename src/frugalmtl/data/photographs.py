@@ -1,0 +1,87 @@
+"""Photographs from files, and the sample photographs of scikit-image."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageOps, UnidentifiedImageError
+
+from frugalmtl.core.checks import UserError, known
+from frugalmtl.tasks.base import Image
+
+SAMPLES = ("astronaut", "chelsea", "coffee", "motorcycle")
+"""Photographs that scikit-image ships: ``skimage:coffee``."""
+
+
+def read_photos(sources: Iterable[str | Path]) -> dict[str, Image]:
+    """``{name: RGB pixels [H, W, 3]}`` of several photographs; of two equal names the later one gets a number.
+
+    Raises:
+        UserError: see :func:`read_photo`.
+    """
+    photos = [read_photo(source) for source in sources]
+    names = distinct([name for name, _ in photos])
+    return {name: photo for name, (_, photo) in zip(names, photos, strict=True)}
+
+
+def read_photo(source: str | Path) -> tuple[str, Image]:
+    """A photograph's name and its RGB pixels ``[H, W, 3]`` (turned upright as its EXIF says).
+
+    Raises:
+        UserError: no such file, not an image, cut off, or no such sample.
+    """
+    text = str(source)
+    if text.startswith("skimage:"):
+        return text.split(":", 1)[1], _sample(text.split(":", 1)[1])
+    path = Path(source)
+    try:
+        with Pillow.open(path) as file:
+            picture = ImageOps.exif_transpose(file).convert("RGB")
+            return path.stem, np.asarray(picture, dtype=np.uint8)
+    except FileNotFoundError:
+        raise UserError(f"photograph {path} does not exist: check the path") from None
+    except (UnidentifiedImageError, OSError, Pillow.DecompressionBombError, SyntaxError) as error:
+        raise UserError(f"photograph {path} cannot be read ({error}): expected a whole PNG or JPEG file") from None
+
+
+def _sample(name: str) -> Image:
+    from skimage import data
+
+    known("photograph of scikit-image:", name, SAMPLES)
+    # The motorcycle is a stereo pair; its left view is the photograph.
+    load = getattr(data, "stereo_motorcycle" if name == "motorcycle" else name)
+    pixels = load()[0] if name == "motorcycle" else load()
+    return np.ascontiguousarray(pixels[..., :3], dtype=np.uint8)
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names with a number behind those that were there before, so that no picture overwrites another.
+
+    >>> distinct(["coffee", "cat", "coffee"])
+    ['coffee', 'cat', 'coffee-2']
+    """
+    result: list[str] = []
+    for name in names:
+        candidates = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+        result.append(
+            next(
+                candidate
+                for candidate in candidates
+                if candidate not in result and (candidate == name or candidate not in names)
+            )
+        )
+    return result
+
+
+def shrink(photo: Image, longest: int) -> Image:
+    """The photograph with its longer side at most ``longest`` pixels."""
+    height, width = photo.shape[:2]
+    factor = longest / max(height, width)
+    if factor >= 1:
+        return photo
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(Pillow.fromarray(photo).resize(size, Pillow.Resampling.LANCZOS), dtype=np.uint8)
