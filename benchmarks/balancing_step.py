@@ -17,8 +17,8 @@ import torch
 from interrogate_training import PASCAL
 from torch import Tensor, nn
 
-from frugalmtl.balancing import BALANCERS, Balance, Balancer, Pass
-from frugalmtl.balancing.aggregation.base import WeightingBalancer
+from frugalmtl.balancing import BALANCERS, Balancer, BalancerReport, ForwardPass
+from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.files import write_text
 from frugalmtl.engine.settings import TrainSettings
@@ -59,7 +59,7 @@ class Loop(Balancer):
         super().__init__(tasks)
         self.aggregate = aggregate
 
-    def backward(self, step: Pass) -> Balance:
+    def backward(self, step: ForwardPass) -> BalancerReport:
         """One backward pass per task, the direction on flat vectors, and back."""
         encoder, losses = step.model.get_submodule("encoder"), list(step.losses.values())
         parameters = list(encoder.parameters())
@@ -76,7 +76,7 @@ class Loop(Balancer):
         direction = self.aggregate(rows, torch.stack([loss.detach() for loss in losses]))
         for piece, parameter in zip(torch.split(direction, sizes), parameters, strict=True):
             parameter.grad = piece.view_as(parameter).clone()
-        return Balance()
+        return BalancerReport()
 
 
 def project(rows: Tensor, _losses: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ def project(rows: Tensor, _losses: Tensor) -> Tensor:
     return projected.sum(dim=0)
 
 
-def weighted(balancer: WeightingBalancer) -> Callable[[Tensor, Tensor], Tensor]:
+def weighted(balancer: GramianWeightedAggregator) -> Callable[[Tensor, Tensor], Tensor]:
     """A sum of vectors with a balancer's weights."""
 
     def aggregate(rows: Tensor, losses: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ def distance(one: Built, other: Built, options: argparse.Namespace) -> float:
         torch.manual_seed(0)
         cut = built.balancer.cut()
         losses = Criterion(built.tasks)(model(batch.image, cut), batch).by_task
-        built.balancer.backward(Pass(model, losses, None, cut, Tensor.backward))
+        built.balancer.backward(ForwardPass(model, losses, None, cut, Tensor.backward))
         found.append(torch.cat([_gradient(parameter).reshape(-1) for parameter in model.parameters()]))
         model.zero_grad(set_to_none=True)
     return float((found[0] - found[1]).norm() / found[1].norm())

@@ -21,7 +21,7 @@ from interrogate_latency import random_gates
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from frugalmtl.balancing import Pass
+from frugalmtl.balancing import ForwardPass
 from frugalmtl.core.files import write_text
 from frugalmtl.core.types import Batch
 from frugalmtl.deployment import plan_encoder
@@ -125,7 +125,7 @@ class Row:
         terms = [predictions.penalties[name] * weight for name, weight in self.stage.penalties.items()]
         penalty = torch.stack(terms).sum() if terms else None
         middle = time.perf_counter()
-        balancer.backward(Pass(model, losses.by_task, penalty, cut, Tensor.backward))
+        balancer.backward(ForwardPass(model, losses.by_task, penalty, cut, Tensor.backward))
         end = time.perf_counter()
         self.optimizer.step()
         after = time.perf_counter()

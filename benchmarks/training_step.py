@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing import Pass
+from frugalmtl.balancing import ForwardPass
 from frugalmtl.core.files import write_text
 from frugalmtl.core.types import Batch
 from frugalmtl.experiment.config.experiment import Experiment
@@ -55,7 +55,7 @@ class Timed:
         cut = self.built.balancer.cut()
         losses = criterion(self.built.model(batch.image, cut), batch).by_task
         self.forward.append(time.perf_counter() - begin)
-        self.built.balancer.backward(Pass(self.built.model, losses, None, cut, Tensor.backward))
+        self.built.balancer.backward(ForwardPass(self.built.model, losses, None, cut, Tensor.backward))
         self.total.append(time.perf_counter() - begin)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing import BALANCERS, Balancer, Pass
+from frugalmtl.balancing import BALANCERS, Balancer, ForwardPass
 from frugalmtl.core.types import Batch
 from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel
@@ -30,7 +30,7 @@ def step(
     balancer.enter_epoch(0, 3)
     cut = balancer.cut()
     losses = Criterion(tasks())(model(batch.image, cut), batch).by_task
-    weights = balancer.backward(Pass(model, losses, None, cut, Tensor.backward)).weights
+    weights = balancer.backward(ForwardPass(model, losses, None, cut, Tensor.backward)).weights
     named = [*model.named_parameters(), *balancer.named_parameters()]
     return {name: parameter.grad for name, parameter in named if parameter.grad is not None}, weights
 
@@ -64,7 +64,7 @@ def test_one_task_alone_trains(section: dict[str, str]) -> None:
     balancer.attach(model)
     cut, batch = balancer.cut(), build_batch(0)
     losses = Criterion(task)(model(batch.image, cut), batch).by_task
-    balancer.backward(Pass(model, losses, None, cut, Tensor.backward))
+    balancer.backward(ForwardPass(model, losses, None, cut, Tensor.backward))
     assert all(parameter.grad is not None for parameter in model.encoder.parameters())
 
 

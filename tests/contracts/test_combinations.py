@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing import BALANCERS, Pass, StepContext
+from frugalmtl.balancing import BALANCERS, ForwardPass, StepContext
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Batch
 from frugalmtl.decoders import DECODERS
@@ -82,7 +82,7 @@ def test_combination_takes_a_step(encoder: str, decoder: str, balancer: dict[str
     cut = built.balancer.cut()
     losses = criterion(built.model(batch.image, cut), batch).by_task
     assert set(losses) == set(batch.targets)
-    step = Pass(built.model, losses, None, cut, lambda total: total.backward())
+    step = ForwardPass(built.model, losses, None, cut, lambda total: total.backward())
     refusal = REFUSED.get((encoder, decoder, title(balancer)))
     if refusal is not None:
         with pytest.raises(UserError, match=refusal):

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from frugalmtl.balancing.base import Balance
+from frugalmtl.balancing.base import BalancerReport
 
 
-def compared(names: Sequence[str], gramian: Tensor, weights: Sequence[float], factors: Sequence[float]) -> Balance:
+def compared(
+    names: Sequence[str], gramian: Tensor, weights: Sequence[float], factors: Sequence[float]
+) -> BalancerReport:
     """The record of a step.
 
     Args:
@@ -22,7 +24,7 @@ def compared(names: Sequence[str], gramian: Tensor, weights: Sequence[float], fa
     """
     told = dict(zip(names, weights, strict=True))
     if not bool(gramian.isfinite().all()) or not bool(gramian.any()):
-        return Balance(dict(told))  # an overflow that the loss scaler takes care of, or nothing to compare
+        return BalancerReport(dict(told))  # an overflow that the loss scaler takes care of, or nothing to compare
     squares = gramian.tolist()
     lengths = [math.sqrt(max(squares[index][index], 0.0)) for index in range(len(names))]
     norms = {name: length / factor for name, length, factor in zip(names, lengths, factors, strict=True) if factor}
@@ -32,4 +34,4 @@ def compared(names: Sequence[str], gramian: Tensor, weights: Sequence[float], fa
         for other in range(one + 1, len(names))
         if lengths[one] and lengths[other]
     }
-    return Balance(dict(told), dict(norms), dict(cosines))
+    return BalancerReport(dict(told), dict(norms), dict(cosines))

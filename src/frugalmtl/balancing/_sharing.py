@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from frugalmtl.balancing._graph import reached
-from frugalmtl.balancing.base import Pass
+from frugalmtl.balancing.base import ForwardPass
 from frugalmtl.balancing.gradients import used_cut
 from frugalmtl.core.checks import UserError
 
@@ -17,7 +17,7 @@ Sharing = Literal["meeting", "hidden", "none"]
 """How tasks share what is trained of the encoder: in a tensor of the cut; parameters, but no such tensor; or not."""
 
 
-def sharing(step: Pass, losses: Sequence[Tensor]) -> Sharing:
+def sharing(step: ForwardPass, losses: Sequence[Tensor]) -> Sharing:
     """Find out by walking the graph of one pass.
 
     Hidden sharing (an encoder that mixes features in front of the cut only: every task reads tensors of its own, made

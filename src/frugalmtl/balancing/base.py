@@ -30,7 +30,7 @@ Normalise = Literal["sum", "mean"] | None
 
 
 @dataclass
-class Pass:
+class ForwardPass:
     """One forward pass, ready to go back.
 
     Attributes:
@@ -58,7 +58,7 @@ class Pass:
 
 
 @dataclass
-class Balance:
+class BalancerReport:
     """What a balancer did in a step, for the log. Empty after a batch that only adds to the step.
 
     Attributes:
@@ -130,7 +130,7 @@ class Balancer(nn.Module, ABC):
             UserError: the method cannot balance this model.
         """
 
-    def check(self, step: Pass) -> None:
+    def check(self, step: ForwardPass) -> None:
         """Called before a training begins, for every stage, with a pass that nothing goes back from.
 
         Raises:
@@ -150,7 +150,7 @@ class Balancer(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def backward(self, step: Pass) -> Balance:
+    def backward(self, step: ForwardPass) -> BalancerReport:
         """Add to ``.grad`` of every trainable parameter, at the latest with the last batch of the step."""
 
     def before_step(self, context: StepContext) -> None:

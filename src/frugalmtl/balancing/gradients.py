@@ -28,7 +28,7 @@ from torch import Tensor
 
 from frugalmtl.balancing._gramian import combined, gramian
 from frugalmtl.balancing._graph import reached, share_nodes
-from frugalmtl.balancing.base import Pass
+from frugalmtl.balancing.base import ForwardPass
 from frugalmtl.core.distributed import any_process, average, average_in_place, process_count
 
 Level = Literal["representation", "parameters", "parameters_batched"]
@@ -53,7 +53,7 @@ class RepresentationCut:
         return cut
 
 
-def used_cut(step: Pass) -> RepresentationCut:
+def used_cut(step: ForwardPass) -> RepresentationCut:
     """The pass's cut, if it is one."""
     if not isinstance(step.cut, RepresentationCut):
         raise TypeError("the model was not called with this balancer's cut")
@@ -74,7 +74,9 @@ class Place:
 
 
 class TaskGradients(ABC):
-    """The tasks' gradients over one optimiser step: :meth:`add` every batch, look, then :meth:`push` or :meth:`place`.
+    """The tasks' gradients over one optimiser step.
+
+    :meth:`add` every batch, compare, then :meth:`apply_weights` or :meth:`apply_directions`.
 
     Attributes:
         loss_scale: factor of mixed precision that the rows carry.
@@ -83,7 +85,7 @@ class TaskGradients(ABC):
     loss_scale: float = 1.0
 
     @abstractmethod
-    def add(self, step: Pass, losses: Sequence[Tensor]) -> None:
+    def add(self, step: ForwardPass, losses: Sequence[Tensor]) -> None:
         """Take the gradients of one batch; parameters that are not shared get theirs at once."""
 
     @abstractmethod
@@ -98,16 +100,16 @@ class TaskGradients(ABC):
         """
 
     @abstractmethod
-    def put(self, directions: Sequence[Sequence[Tensor | None]]) -> None:
+    def apply_directions(self, directions: Sequence[Sequence[Tensor | None]]) -> None:
         """Let directions (of every place, tensor by tensor, scaled as the rows are) reach the shared parameters."""
 
-    def push(self, weights: Sequence[float]) -> None:
+    def apply_weights(self, weights: Sequence[float]) -> None:
         """Let ``sum_t w_t g_t`` reach the shared parameters; uses the gradients up."""
         directions = []
         for place in self.places():
             directions.append(combined(place.rows, weights))
             place.rows.clear()  # the other tasks' gradients need not outlive what is still to come
-        self.put(directions)
+        self.apply_directions(directions)
 
 
 def take_gradients(level: Level) -> TaskGradients:
@@ -125,7 +127,7 @@ class AtRepresentation(TaskGradients):
         self._shared: list[list[Tensor]] = []
         self._penalties: list[list[Tensor | None]] = []
 
-    def add(self, step: Pass, losses: Sequence[Tensor]) -> None:
+    def add(self, step: ForwardPass, losses: Sequence[Tensor]) -> None:
         """Go back from every loss, and from the penalty, to the leaves of the cut."""
         cut, self.loss_scale = used_cut(step), step.loss_scale
         rows = take_rows(losses, step.scale, cut.leaves, keep=step.penalty is not None)
@@ -146,7 +148,7 @@ class AtRepresentation(TaskGradients):
         """Inner products of this process's batches, with the loss scale."""
         return torch.stack([gramian(place.rows) for place in self._places]).sum(dim=0)
 
-    def put(self, directions: Sequence[Sequence[Tensor | None]]) -> None:
+    def apply_directions(self, directions: Sequence[Sequence[Tensor | None]]) -> None:
         """Go back from the cuts through the trunk."""
         for shared, given, penalty in zip(self._shared, directions, self._penalties, strict=True):
             _go_back(shared, _sums(given, penalty), keep=False)
@@ -167,7 +169,7 @@ class AtParameters(TaskGradients):
         self._shared: list[int] = []
         self._reduced = False
 
-    def add(self, step: Pass, losses: Sequence[Tensor]) -> None:
+    def add(self, step: ForwardPass, losses: Sequence[Tensor]) -> None:
         """Go back from every loss to the parameters; what lies outside the encoder gets its gradient at once."""
         cut, self.loss_scale = used_cut(step), step.loss_scale
         if not self._rows:
@@ -240,7 +242,7 @@ class AtParameters(TaskGradients):
         """Inner products at the shared parameters."""
         return gramian(self.places()[0].rows) / self.loss_scale**2
 
-    def put(self, directions: Sequence[Sequence[Tensor | None]]) -> None:
+    def apply_directions(self, directions: Sequence[Sequence[Tensor | None]]) -> None:
         """Write the direction, and what is not shared, to ``.grad``."""
         places = dict(zip(self._shared, directions[0], strict=True))
         for index, parameter in enumerate(self._parameters):

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.balancing.gradients import or_zeros
-from frugalmtl.core.displaced import displaced
 from frugalmtl.core.distributed import any_process, average, average_in_place
-from frugalmtl.core.draws import Draws
+from frugalmtl.core.preserved import preserved
+from frugalmtl.core.rng import RngState
 from frugalmtl.core.types import Batch
 
 STEP = 1e-3
@@ -39,8 +39,8 @@ def affinities(
         ``{"a>b": Z}``; means over the processes. Empty if the tasks share no parameter.
     """
     parameters = [item for item in model.get_submodule("encoder").parameters() if item.requires_grad]
-    draws, gradients = Draws(batches[0].image.device), _Gradients(parameters, 1.0 / len(batches))
-    with draws.again():
+    rng, gradients = RngState(batches[0].image.device), _Gradients(parameters, 1.0 / len(batches))
+    with rng.restored():
         now, rows = _joint(losses_of, batches, gradients), gradients.rows
     flags = [[item is not None for item in row] for row in rows.values()]
     reached = any_process(flags, batches[0].image.device)
@@ -54,10 +54,10 @@ def affinities(
         moves = [or_zeros(row[index], parameters[index]) for index in places]
         average_in_place(moves)
         length = float(torch.nn.utils.get_total_norm(moves))
-        with displaced(shared):
+        with preserved(shared):
             for parameter, move in zip(shared, moves, strict=True):
                 parameter.data.sub_(move, alpha=reach / length if length > 0 else 0.0)
-            with torch.no_grad(), draws.again():
+            with torch.no_grad(), rng.restored():
                 after = _joint(losses_of, batches)
         result |= {f"{stepping}>{name}": 1.0 - after[name] / loss for name, loss in now.items() if loss > 0}
     return result

@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from frugalmtl.balancing import Balance, Balancer, Pass, RepresentationCut, StepContext
+from frugalmtl.balancing import Balancer, BalancerReport, ForwardPass, RepresentationCut, StepContext
 from frugalmtl.core.distributed import average_gradients, process_count
 from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Batch, Predictions
@@ -36,7 +36,7 @@ class StepReport:
 
     parts: dict[str, Tensor] = field(default_factory=dict)
     penalties: dict[str, Tensor] = field(default_factory=dict)
-    balance: Balance = field(default_factory=Balance)
+    balance: BalancerReport = field(default_factory=BalancerReport)
     statistics: dict[str, Tensor] = field(default_factory=dict)
     gradient_norm: Tensor | None = None
 
@@ -154,7 +154,7 @@ class Stepper:
             losses = self.criterion(predictions, batch, chosen)
             penalty = self._penalty(predictions)
             report.balance = self.balancer.backward(
-                Pass(
+                ForwardPass(
                     self.model,
                     losses.by_task,
                     penalty,

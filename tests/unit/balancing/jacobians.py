@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from frugalmtl.balancing import BALANCERS
-from frugalmtl.balancing.aggregation.base import WeightingBalancer
+from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.tasks import TASKS, Task
 from tests.unit.engine.standins import tasks
 
@@ -23,14 +23,14 @@ def many_tasks(count: int) -> tuple[Task, ...]:
     return (*tasks(), TASKS.build("normals"), TASKS.build("saliency"))[:count]
 
 
-def build(section: dict[str, object], count: int = 3) -> WeightingBalancer:
+def build(section: dict[str, object], count: int = 3) -> GramianWeightedAggregator:
     """A balancer of so many tasks; the same one for the same options."""
     return _build(tuple(section.items()), count)
 
 
 @cache
-def _build(options: tuple[tuple[str, object], ...], count: int) -> WeightingBalancer:
-    balancer: WeightingBalancer = BALANCERS.build(dict(options), many_tasks(count))
+def _build(options: tuple[tuple[str, object], ...], count: int) -> GramianWeightedAggregator:
+    balancer: GramianWeightedAggregator = BALANCERS.build(dict(options), many_tasks(count))
     return balancer
 
 
@@ -67,14 +67,14 @@ DEGENERATE: dict[str, Array] = {
 }
 
 
-def direction(balancer: WeightingBalancer, gradients: Array, losses: Array | None = None) -> Array:
+def direction(balancer: GramianWeightedAggregator, gradients: Array, losses: Array | None = None) -> Array:
     """What the balancer makes of the rows."""
     given = None if losses is None else torch.from_numpy(losses)
     found: Array = balancer.aggregate(torch.from_numpy(gradients), given).numpy()
     return found
 
 
-def weights_of(balancer: WeightingBalancer, gradients: Array, losses: Array | None = None) -> Array:
+def weights_of(balancer: GramianWeightedAggregator, gradients: Array, losses: Array | None = None) -> Array:
     """The weights behind it."""
     given = np.ones(len(gradients)) if losses is None else losses
     found: Array = balancer.solve(torch.from_numpy(gradients @ gradients.T), torch.from_numpy(given)).numpy()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.balancing import Balancer, Pass
+from frugalmtl.balancing import Balancer, ForwardPass
 from tests.unit.engine.standins import run, tasks, weights_of
 
 NAMES = tuple(task.name for task in tasks())
@@ -27,7 +27,7 @@ def step(balancer: Balancer, values: Sequence[float] | dict[str, Tensor], *, las
     """The weights that a balancer gives to losses; checks that these are what the losses' gradients are."""
     given = values if isinstance(values, dict) else losses(values)
     before = {name: torch.zeros(()) if loss.grad is None else loss.grad.clone() for name, loss in given.items()}
-    balance = balancer.backward(Pass(nn.Module(), given, None, None, Tensor.backward, last=last))
+    balance = balancer.backward(ForwardPass(nn.Module(), given, None, None, Tensor.backward, last=last))
     assert list(balance.weights) == list(given)
     weights = [float(weight) for weight in balance.weights.values()]
     for (name, loss), weight in zip(given.items(), weights, strict=True):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.balancing import Balance, Balancer, Pass, StepContext
+from frugalmtl.balancing import Balancer, BalancerReport, ForwardPass, StepContext
 from frugalmtl.balancing.gradients import RepresentationCut
 from frugalmtl.core.types import Batch
 from tests.unit.engine.standins import TinyLoader, run, weights_of
@@ -75,9 +75,9 @@ def context(
 
 def backward(
     model: nn.Module, balancer: Balancer, batches: list[Tensor], *, loss_scale: float = 1.0, absent: int | None = None
-) -> Balance:
+) -> BalancerReport:
     """Forward and backward over the batches of one step."""
-    balance = Balance()
+    balance = BalancerReport()
     for index, batch in enumerate(batches):
         cut = balancer.cut()
         values = model(batch, cut)
@@ -85,7 +85,7 @@ def backward(
             values[absent] = values[absent] * 0.0
         scale = loss_scale / len(batches)
         balance = balancer.backward(
-            Pass(
+            ForwardPass(
                 model,
                 dict(zip(balancer.task_names, values, strict=True)),
                 None,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from frugalmtl.backbones.timm import Timm
-from frugalmtl.balancing import Pass
+from frugalmtl.balancing import ForwardPass
 from frugalmtl.balancing.aggregation.adversarial import Adversarial
 from frugalmtl.core.checks import UserError
 from frugalmtl.decoders import DECODERS
@@ -63,7 +63,7 @@ def step(
     cut = balancer.cut()
     losses = smooth_losses(model, cut, image)
     return balancer.backward(
-        Pass(model, losses, None, cut, lambda loss: (loss * scale).backward(), scale, loss_scale, **more)
+        ForwardPass(model, losses, None, cut, lambda loss: (loss * scale).backward(), scale, loss_scale, **more)
     )
 
 
@@ -298,7 +298,7 @@ def test_tasks_without_labels_are_left_out(labelled: list[str]) -> None:
     balancer.enter_epoch(0, 1)
     cut = balancer.cut()
     losses = task_losses(model(batch.image, cut), batch, tasks())
-    balancer.backward(Pass(model, losses, None, cut, Tensor.backward))
+    balancer.backward(ForwardPass(model, losses, None, cut, Tensor.backward))
     assert balancer.discriminator is not None
     bias = balancer.discriminator[2].bias.grad
     assert all(parameter.grad is not None for parameter in (*model.parameters(), *balancer.parameters()))

@@ -11,7 +11,7 @@ import torch
 import torchjd.aggregation as torchjd
 from torch import Tensor
 
-from frugalmtl.balancing import Pass
+from frugalmtl.balancing import ForwardPass
 from frugalmtl.balancing.aggregation import grad_drop
 from frugalmtl.balancing.aggregation.grad_drop import GradDrop
 from frugalmtl.balancing.gradients import AtRepresentation, RepresentationCut
@@ -79,7 +79,9 @@ def sent(balancer: GradDrop, activations: list[Array], gradients: list[Array], s
         (leaf,) = cut([trunk * 1.0])
         losses = [(leaf * torch.from_numpy(row)).sum() for row in rows]
         names = [task.name for task in tasks()]
-        store.add(Pass(torch.nn.Identity(), dict(zip(names, losses, strict=True)), None, cut, Tensor.backward), losses)
+        store.add(
+            ForwardPass(torch.nn.Identity(), dict(zip(names, losses, strict=True)), None, cut, Tensor.backward), losses
+        )
         trunks.append(trunk)
     balancer.direct(store, torch.ones(len(gradients[0])))
     return [trunk.grad.numpy() for trunk in trunks if trunk.grad is not None]
@@ -178,7 +180,7 @@ def test_what_is_not_finite_is_carried_on(level: Any) -> None:
     predictions = model(build_batch(1).image.double(), cut)
     losses = {name: raw.mean() for name, raw in predictions.by_task.items()}
     losses["depth"] = losses["depth"] * float("inf")
-    balancer.backward(Pass(model, losses, None, cut, Tensor.backward))
+    balancer.backward(ForwardPass(model, losses, None, cut, Tensor.backward))
     gradient = take(model)["encoder.trunk.0.0.weight"]
     assert gradient is not None
     assert not gradient.isfinite().all()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing import BALANCERS, Pass
+from frugalmtl.balancing import BALANCERS, ForwardPass
 from frugalmtl.balancing.scalarization._last_layer import find_last_layer
 from frugalmtl.balancing.scalarization.grad_norm import GradNorm
 from frugalmtl.core.checks import UserError
@@ -111,7 +111,7 @@ def test_a_penalty_is_added_and_not_compared(norms_at: Any) -> None:
     cut = other.cut()
     losses = dict(zip(other.task_names, model(inputs(0), cut), strict=True))
     penalty = cut.shared[0].square().sum() + cut.leaves[0].sum()  # type: ignore[union-attr]
-    other.backward(Pass(model, losses, penalty, cut, Tensor.backward))
+    other.backward(ForwardPass(model, losses, penalty, cut, Tensor.backward))
     found = take(model)
     shared = model.encoder(inputs(0))
     (shared.square().sum() + shared.sum()).backward()
@@ -183,7 +183,7 @@ def test_the_last_layer_is_found() -> None:
     model, balancer = build_model("shared"), GradNorm(tasks())
     cut, batch = balancer.cut(), build_batch(0)
     losses = task_losses(model(batch.image, cut), batch, model.tasks)
-    step = Pass(model, losses, None, cut, Tensor.backward)
+    step = ForwardPass(model, losses, None, cut, Tensor.backward)
     found = find_last_layer(step, [*losses.values()])
     assert found is not None
     assert [name for name, _ in model.encoder.named_parameters()][found] == "trunk.2.0.weight"
@@ -195,7 +195,7 @@ def test_sharing_without_a_common_layer_needs_all_parameters(norms_at: str) -> N
     model.enter_stage("together")
     balancer = GradNorm(tasks(), norms_at=norms_at)  # type: ignore[arg-type]
     cut, batch = balancer.cut(), build_batch(0)
-    step = Pass(model, task_losses(model(batch.image, cut), batch, model.tasks), None, cut, Tensor.backward)
+    step = ForwardPass(model, task_losses(model(batch.image, cut), batch, model.tasks), None, cut, Tensor.backward)
     if norms_at == "last_layer":
         for refusing in (balancer.check, balancer.backward):
             with pytest.raises(UserError, match="set norms_at to 'parameters'"):
@@ -211,7 +211,7 @@ def test_where_nothing_is_shared_the_weights_stay(norms_at: str) -> None:
     """A stage in which every task trains its own network: nothing to refuse, nothing to compare."""
     model, balancer = build_model("apart"), GradNorm(tasks(), norms_at=norms_at)  # type: ignore[arg-type]
     cut, batch = balancer.cut(), build_batch(0)
-    step = Pass(model, task_losses(model(batch.image, cut), batch, model.tasks), None, cut, Tensor.backward)
+    step = ForwardPass(model, task_losses(model(batch.image, cut), batch, model.tasks), None, cut, Tensor.backward)
     balancer.check(step)
     assert balancer.backward(step).norms == {}
     assert torch.equal(balancer.learned, torch.ones(3))

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from frugalmtl.backbones.timm import Timm
-from frugalmtl.balancing import BALANCERS, Balance, Pass, RepresentationCut
-from frugalmtl.balancing.aggregation.base import GradientBalancer
+from frugalmtl.balancing import BALANCERS, BalancerReport, ForwardPass, RepresentationCut
+from frugalmtl.balancing.aggregation.base import Aggregator
 from frugalmtl.balancing.aggregation.pcgrad import PCGrad
 from frugalmtl.balancing.gradients import TaskGradients
 from frugalmtl.core.checks import UserError
@@ -26,7 +26,7 @@ from tests.unit.engine.standins import build_batch, build_model, tasks
 LEVELS = ["representation", "parameters", "parameters_batched"]
 
 
-class Recording(GradientBalancer):
+class Recording(Aggregator):
     """Sums the gradients and remembers them, one row per task, without the loss scale."""
 
     def __init__(self, gradients_at: Any, weights: Any = "uniform") -> None:
@@ -34,7 +34,7 @@ class Recording(GradientBalancer):
         self.seen: list[Tensor] = []
         self.gramians: list[Tensor] = []
 
-    def direct(self, gradients: TaskGradients, losses: Tensor) -> Balance:
+    def direct(self, gradients: TaskGradients, losses: Tensor) -> BalancerReport:
         rows = []
         for task in range(len(losses)):
             parts = [
@@ -45,8 +45,8 @@ class Recording(GradientBalancer):
             rows.append(torch.cat([part.reshape(-1) for part in parts]) if parts else torch.zeros(0))
         self.seen.append(torch.stack(rows) / gradients.loss_scale)
         self.gramians.append(gradients.gramian())
-        gradients.push([1.0] * len(losses))
-        return Balance(dict(self.weights))
+        gradients.apply_weights([1.0] * len(losses))
+        return BalancerReport(dict(self.weights))
 
 
 def real(encoder: str) -> MultiTaskModel:
@@ -66,14 +66,14 @@ MODELS: dict[str, Callable[[], MultiTaskModel]] = {
 }
 
 
-def backward(model: MultiTaskModel, balancer: GradientBalancer, *, scale: float = 1.0, penalty: bool = False) -> None:
+def backward(model: MultiTaskModel, balancer: Aggregator, *, scale: float = 1.0, penalty: bool = False) -> None:
     """One forward and backward pass in float64."""
     batch = build_batch(1)
     cut = balancer.cut()
     predictions = model(_image(model), cut)
     losses = _losses(model, predictions, batch)
     extra = _penalty(model, predictions) if penalty else None
-    balancer.backward(Pass(model, losses, extra, cut, lambda loss: (loss * scale).backward(), scale, scale))
+    balancer.backward(ForwardPass(model, losses, extra, cut, lambda loss: (loss * scale).backward(), scale, scale))
 
 
 def _image(model: MultiTaskModel) -> Tensor:
@@ -176,7 +176,7 @@ def test_side_by_side_equals_one_by_one(name: str) -> None:
 def test_accumulated_batches_count_as_one(level: str, balancer: str) -> None:
     """Two batches of two images against one of four: what goes back is the same, not an average of two directions."""
 
-    def make() -> GradientBalancer:
+    def make() -> Aggregator:
         # Two tasks that count leave PCGrad one order of projections.
         weights = {"segmentation": 1.0, "depth": 1.0, "edges": 0.0}
         return Recording(level) if balancer == "recording" else PCGrad(tasks(), gradients_at=level, weights=weights)
@@ -196,7 +196,7 @@ def test_accumulated_batches_count_as_one(level: str, balancer: str) -> None:
             losses["depth"] = losses["depth"] - 0.9 * losses["segmentation"]
             losses["edges"] = predictions.by_task["edges"].square().mean()
             last = index == len(parts) - 1
-            chosen.backward(Pass(model, losses, None, cut, Tensor.backward, scale, 4.0, last=last))
+            chosen.backward(ForwardPass(model, losses, None, cut, Tensor.backward, scale, 4.0, last=last))
         found.append(take(model))
     assert any(gradient.abs().sum() > 0 for key, gradient in found[0].items() if key.startswith("encoder"))
     for key, gradient in found[0].items():
@@ -260,7 +260,7 @@ def test_a_pass_without_its_cut_is_a_defect() -> None:
     model = build_model("shared").double()
     loss = {task.name: torch.zeros((), requires_grad=True) for task in tasks()}
     with pytest.raises(TypeError, match="cut"):
-        Recording("representation").backward(Pass(model, loss, None, None, Tensor.backward))
+        Recording("representation").backward(ForwardPass(model, loss, None, None, Tensor.backward))
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -272,7 +272,7 @@ def test_what_is_not_finite_is_carried_on(level: str) -> None:
     cut = balancer.cut()
     predictions = model(_image(model), cut)
     losses = {name: raw.mean() * float("inf") for name, raw in predictions.by_task.items()}
-    balancer.backward(Pass(model, losses, None, cut, Tensor.backward))
+    balancer.backward(ForwardPass(model, losses, None, cut, Tensor.backward))
     gradient = take(model)["encoder.trunk.0.0.weight"]
     assert gradient is not None
     assert not gradient.isfinite().all()

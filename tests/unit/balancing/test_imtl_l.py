@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchjd.scalarization import IMTLL as Reference  # noqa: N811
 
-from frugalmtl.balancing import BALANCERS, Pass
+from frugalmtl.balancing import BALANCERS, ForwardPass
 from frugalmtl.balancing.scalarization.imtl_l import IMTLL
 from tests.unit.balancing.scalars import NAMES, losses, step
 from tests.unit.engine.standins import tasks
@@ -51,7 +51,9 @@ def test_scales_learn_from_the_objective_whatever_the_normalisation(normalise: s
     """d/ds (exp(s) w L - s) = exp(s) w L - 1, with the loss scale of the pass."""
     balancer = with_scales(IMTLL(tasks(), weights={"depth": 4.0, "edges": 1.0}, normalise=normalise))  # type: ignore[arg-type]
     given = losses(LOSSES)
-    balance = balancer.backward(Pass(nn.Module(), given, None, None, lambda loss: (loss * 8).backward(), scale=8.0))
+    balance = balancer.backward(
+        ForwardPass(nn.Module(), given, None, None, lambda loss: (loss * 8).backward(), scale=8.0)
+    )
     raw = [math.exp(scale) for scale in SCALES]
     expected = [total * factor / sum(raw) * fixed for factor, fixed in zip(raw, (1, 4, 1), strict=True)]
     assert [float(weight) for weight in balance.weights.values()] == pytest.approx(expected)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.balancing import BALANCERS, Balancer, Pass, RepresentationCut
+from frugalmtl.balancing import BALANCERS, Balancer, ForwardPass, RepresentationCut
 from frugalmtl.balancing.scalarization.fixed import Fixed
 from frugalmtl.balancing.scalarization.uncertainty import Uncertainty
 from frugalmtl.balancing.scalarization.uniform import Uniform
@@ -31,7 +31,7 @@ def step(balancer: Balancer, values: dict[str, Tensor]) -> tuple[float, list[flo
         total.append(loss.item())
         loss.backward()
 
-    balance = balancer.backward(Pass(nn.Module(), values, None, None, backward))
+    balance = balancer.backward(ForwardPass(nn.Module(), values, None, None, backward))
     assert list(balance.weights) == list(values)
     return total[0], [float(weight) for weight in balance.weights.values()]
 
@@ -168,7 +168,7 @@ def test_measuring_gradients_changes_nothing(name: str, encoder: str) -> None:
         penalty = next(model.encoder.parameters()).square().sum()
         values = task_losses(predictions, build_batch(1), tasks())
         balance = balancer.backward(
-            Pass(model, values, penalty, cut, lambda loss: (loss * 8.0).backward(), 8.0, 8.0, measure=measure)
+            ForwardPass(model, values, penalty, cut, lambda loss: (loss * 8.0).backward(), 8.0, 8.0, measure=measure)
         )
         assert bool(balance.norms) == measure
         named = [*model.named_parameters(), *balancer.named_parameters()]
@@ -185,6 +185,6 @@ def test_measured_norms_are_those_of_unweighted_losses() -> None:
         cut = RepresentationCut()
         batch = build_batch(1)
         values = task_losses(model(batch.image, cut), batch, tasks())
-        norms.append(balancer.backward(Pass(model, values, None, cut, Tensor.backward, measure=True)).norms)
+        norms.append(balancer.backward(ForwardPass(model, values, None, cut, Tensor.backward, measure=True)).norms)
     assert list(norms[0]) == ["segmentation", "depth", "edges"]
     assert norms[1] == pytest.approx({name: norms[0][name] for name in ("segmentation", "edges")})

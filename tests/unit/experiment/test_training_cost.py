@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from frugalmtl.balancing import BALANCERS, Balance, Balancer, Pass, StepContext
+from frugalmtl.balancing import BALANCERS, Balancer, BalancerReport, ForwardPass, StepContext
 from frugalmtl.core.checks import UserError
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.measure.training_cost import noise_batch, step_figures
@@ -80,13 +80,13 @@ class Recorder(Balancer):
         self.calls.append("choose")
         return self.task_names[:2]
 
-    def backward(self, step: Pass) -> Balance:
+    def backward(self, step: ForwardPass) -> BalancerReport:
         assert tuple(step.losses) == self.task_names[:2]
         assert all(parameter.grad is None for parameter in step.model.parameters())
         held = torch.zeros(self.extra, dtype=torch.uint8)
         step.backward(torch.stack(list(step.losses.values())).sum())
         self.calls.append(f"backward {len(held)}")
-        return Balance()
+        return BalancerReport()
 
     def after_step(self, context: StepContext) -> None:
         self.calls.append("after")

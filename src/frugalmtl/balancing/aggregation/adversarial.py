@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from frugalmtl.balancing._gramian import gramian
 from frugalmtl.balancing._graph import nodes, reached
 from frugalmtl.balancing._report import compared
-from frugalmtl.balancing.base import Balance, Balancer, Pass, check_choice, fixed_weights, rescaled
+from frugalmtl.balancing.base import Balancer, BalancerReport, ForwardPass, check_choice, fixed_weights, rescaled
 from frugalmtl.core.checks import UserError, fraction, positive
 from frugalmtl.core.distributed import average, process_count
 from frugalmtl.core.recipe import ParameterGroup
@@ -116,7 +116,7 @@ class Adversarial(Balancer):
         self.alpha = 2.0 / (1.0 + math.exp(-10.0 * (epoch + 1) / epochs)) - 1.0
         self._products, self._places = [], {}
 
-    def backward(self, step: Pass) -> Balance:
+    def backward(self, step: ForwardPass) -> BalancerReport:
         """Gradients at the features with a graph, then one backward pass of the objective.
 
         Raises:
@@ -135,11 +135,11 @@ class Adversarial(Balancer):
             part = step.scale / step.loss_scale**2
             self._products.append(gramian([[gradient.detach()] for gradient in gradients]) * part**2)
         if not step.last:
-            return Balance()
+            return BalancerReport()
         weights = [factor * weight for factor, weight in zip(factors, fixed, strict=True)]
         products, self._products = self._products, []
         if not products:
-            return Balance(dict(zip(names, weights, strict=True)))
+            return BalancerReport(dict(zip(names, weights, strict=True)))
         joint = average(torch.stack(products).sum(dim=0)).cpu() / process_count()
         return compared(names, joint, weights, fixed)
 
@@ -166,7 +166,7 @@ class Adversarial(Balancer):
             raise TypeError("the balancer was not attached to a model")
         return self.discriminator
 
-    def _gradients(self, step: Pass, losses: Sequence[Tensor]) -> list[Tensor]:
+    def _gradients(self, step: ForwardPass, losses: Sequence[Tensor]) -> list[Tensor]:
         """``g_t`` with a graph, times the loss scale, which keeps them from vanishing in half precision."""
         if not isinstance(step.cut, Remembered):
             raise TypeError("the model was not called with this balancer's cut")

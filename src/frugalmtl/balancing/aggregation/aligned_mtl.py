@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing.aggregation._cones import Array, lengths_and_units
-from frugalmtl.balancing.aggregation.base import WeightingBalancer
+from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.balancing.base import check_choice
 from frugalmtl.tasks import Task
 
@@ -19,7 +19,7 @@ _ROUNDING = 4e-6
 5e-7 of parallel gradients. Cosines rather than products, so that a short gradient is not taken for rounding."""
 
 
-class AlignedMTL(WeightingBalancer):
+class AlignedMTL(GramianWeightedAggregator):
     """Aligned-MTL (Senushkin et al. 2023): gradients are made orthogonal and equally long, then averaged.
 
     The gradients are replaced by the nearest ones with a condition number of 1: ``J^ = sigma U V^T`` for the singular

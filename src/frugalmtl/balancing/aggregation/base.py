@@ -11,14 +11,23 @@ from torch import Tensor
 
 from frugalmtl.balancing._report import compared
 from frugalmtl.balancing._sharing import Sharing, refuse_hidden, sharing
-from frugalmtl.balancing.base import Balance, Balancer, Normalise, Pass, Weights, check_choice, fixed_weights, rescaled
+from frugalmtl.balancing.base import (
+    Balancer,
+    BalancerReport,
+    ForwardPass,
+    Normalise,
+    Weights,
+    check_choice,
+    fixed_weights,
+    rescaled,
+)
 from frugalmtl.balancing.gradients import Level, RepresentationCut, TaskGradients, take_gradients
 from frugalmtl.core.distributed import average, broadcast
 from frugalmtl.model import Cut
 from frugalmtl.tasks import Task
 
 
-class GradientBalancer(Balancer):
+class Aggregator(Balancer):
     """A balancer that makes one direction of a gradient per task; :mod:`frugalmtl.balancing.gradients` says where they
     are taken.
 
@@ -56,11 +65,12 @@ class GradientBalancer(Balancer):
         self._losses: list[Tensor] = []
 
     @abstractmethod
-    def direct(self, gradients: TaskGradients, losses: Tensor) -> Balance:
+    def direct(self, gradients: TaskGradients, losses: Tensor) -> BalancerReport:
         """Let the direction reach the shared parameters.
 
         Args:
-            gradients: of the whole step; :meth:`TaskGradients.push` or :meth:`TaskGradients.put` uses them up.
+            gradients: of the whole step; :meth:`TaskGradients.apply_weights` or
+                :meth:`TaskGradients.apply_directions` uses them up.
             losses: of the joint batch, fixed-weighted, ``[T]``, float64, on the CPU.
         """
 
@@ -77,7 +87,7 @@ class GradientBalancer(Balancer):
         super().enter_epoch(epoch, epochs)
         self._sharing, self._gradients, self._losses = None, None, []
 
-    def check(self, step: Pass) -> None:
+    def check(self, step: ForwardPass) -> None:
         """Refuse to compare gradients at a representation that the tasks do not share.
 
         Raises:
@@ -86,7 +96,7 @@ class GradientBalancer(Balancer):
         if self.gradients_at == "representation":
             refuse_hidden(sharing(step, list(step.losses.values())))
 
-    def backward(self, step: Pass) -> Balance:
+    def backward(self, step: ForwardPass) -> BalancerReport:
         """Take the gradients of one batch; with the last one, let the direction reach the shared parameters.
 
         Raises:
@@ -97,12 +107,12 @@ class GradientBalancer(Balancer):
         gradients.add(step, losses)
         self._losses.append(torch.stack([loss.detach() for loss in losses]) * (step.scale / step.loss_scale))
         if not step.last:
-            return Balance()
+            return BalancerReport()
         joint = average(torch.stack(self._losses).sum(dim=0)).cpu().double()
         self._gradients, self._losses = None, []
         return self.direct(gradients, joint)
 
-    def _place(self, step: Pass, losses: Sequence[Tensor]) -> Level:
+    def _place(self, step: ForwardPass, losses: Sequence[Tensor]) -> Level:
         """The level, or the parameters where the tasks do not meet at the cut: what they do not share stays plain."""
         level = self.level()
         if level != "representation":
@@ -114,7 +124,7 @@ class GradientBalancer(Balancer):
         return level if self._sharing == "meeting" else "parameters"
 
 
-class WeightingBalancer(GradientBalancer):
+class GramianWeightedAggregator(Aggregator):
     """A gradient balancer whose direction is ``sum_t a_t g_t`` with weights that depend on the inner products of the
     gradients alone (and on the losses).
 
@@ -156,12 +166,12 @@ class WeightingBalancer(GradientBalancer):
         direction = self.solve((matrix @ matrix.T).cpu(), given.double().cpu()).to(matrix.device) @ matrix
         return direction.to(gradients.dtype)
 
-    def direct(self, gradients: TaskGradients, losses: Tensor) -> Balance:
+    def direct(self, gradients: TaskGradients, losses: Tensor) -> BalancerReport:
         """Weigh the gradients, let their sum reach the shared parameters."""
         gramian = gradients.gramian()
         weights = self.solve(gramian, losses)
         broadcast([weights])
-        gradients.push(weights.tolist())
+        gradients.apply_weights(weights.tolist())
         fixed = list(self.weights.values())
         return compared(
             self.task_names, gramian, [weight * own for weight, own in zip(weights.tolist(), fixed, strict=True)], fixed

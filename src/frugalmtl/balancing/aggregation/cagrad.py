@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing.aggregation._cones import Array, inverses, lengths_and_units, shortest_above
-from frugalmtl.balancing.aggregation.base import WeightingBalancer
+from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.balancing.base import check_choice
 from frugalmtl.core.checks import UserError
 from frugalmtl.tasks import Task
@@ -19,7 +19,7 @@ _HALVINGS = 50
 _TOLERANCE = 1e-9
 
 
-class CAGrad(WeightingBalancer):
+class CAGrad(GramianWeightedAggregator):
     """Conflict-averse gradient descent (Liu et al. 2021, eq. 3): near the mean gradient, the best for the worst task.
 
     The direction maximises ``min_t g_t . d`` over ``||d - g_0|| <= c ||g_0||`` with the mean gradient ``g_0``.

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing._report import compared
-from frugalmtl.balancing.aggregation.base import GradientBalancer
-from frugalmtl.balancing.base import Balance
+from frugalmtl.balancing.aggregation.base import Aggregator
+from frugalmtl.balancing.base import BalancerReport
 from frugalmtl.balancing.gradients import Place, TaskGradients
 from frugalmtl.core.checks import fraction, known
 from frugalmtl.core.distributed import average, broadcast
@@ -19,7 +19,7 @@ from frugalmtl.tasks import Task
 Directions = list[list[Tensor | None]]
 
 
-class GradDrop(GradientBalancer):
+class GradDrop(Aggregator):
     """GradDrop (Chen et al. 2020, "Just Pick a Sign"): where tasks disagree on a sign, one sign is drawn.
 
     With signals ``G_t`` and ``U ~ U(0, 1)``, one number per position::
@@ -78,13 +78,13 @@ class GradDrop(GradientBalancer):
         self.sum_samples = batch_sum and at_representation
         self.own_samples = at_representation and not batch_sum
 
-    def direct(self, gradients: TaskGradients, losses: Tensor) -> Balance:
+    def direct(self, gradients: TaskGradients, losses: Tensor) -> BalancerReport:
         """Mask the gradients, let their sum reach the shared parameters."""
         gramian = gradients.gramian()
         if bool(gramian.isfinite().all()):
-            gradients.put(self._directions(gradients.places()))
+            gradients.apply_directions(self._directions(gradients.places()))
         else:
-            gradients.push([self.factor] * len(losses))
+            gradients.apply_weights([self.factor] * len(losses))
         fixed = list(self.weights.values())
         return compared(self.task_names, gramian, [self.factor * own for own in fixed], fixed)
 

@@ -8,11 +8,11 @@ from typing import Literal
 import torchjd.aggregation as torchjd
 from torch import Tensor
 
-from frugalmtl.balancing.aggregation.base import WeightingBalancer
+from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.tasks import Task
 
 
-class IMTLG(WeightingBalancer):
+class IMTLG(GramianWeightedAggregator):
     """IMTL-G (Liu et al. 2021, IMTL, sec. 3.1): the direction that is as long along every task's gradient.
 
     The direction ``d = sum_t w_t g_t`` has the same ``d . g_t / ||g_t||`` for every task, with ``sum_t w_t = 1``: ``w =

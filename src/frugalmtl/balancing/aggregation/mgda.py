@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing.aggregation._cones import shortest
-from frugalmtl.balancing.aggregation.base import WeightingBalancer
+from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.balancing.base import check_choice
 from frugalmtl.tasks import Task
 
 
-class MGDA(WeightingBalancer):
+class MGDA(GramianWeightedAggregator):
     """Multiple-gradient descent (Désidéri 2012; Sener and Koltun 2018, eq. 3): the shortest mean of the gradients.
 
     Weights solve ``min_w ||sum_t w_t g_t||^2`` over ``w_t >= 0``, ``sum_t w_t = 1``. The direction d has ``g_t . d >=

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing.aggregation._cones import Array, inverses, lengths_and_units
-from frugalmtl.balancing.aggregation.base import WeightingBalancer, labelled
-from frugalmtl.balancing.base import Balance, rescaled
+from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator, labelled
+from frugalmtl.balancing.base import BalancerReport, rescaled
 from frugalmtl.balancing.gradients import Level, TaskGradients
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.tasks import Task
@@ -20,7 +20,7 @@ RIDGE = 1e-8
 """Added to the squared cosines of the gradients, so that opposed gradients have a bargain too."""
 
 
-class NashMTL(WeightingBalancer):
+class NashMTL(GramianWeightedAggregator):
     """Nash-MTL (Navon et al. 2022, claim 3.1): the bargain that the tasks strike over the direction.
 
     Its weights are ``a > 0`` with ``G a = 1 / a`` for the inner products G of the gradients.
@@ -74,15 +74,15 @@ class NashMTL(WeightingBalancer):
         self.kept: Tensor
         self.steps: Tensor
 
-    def direct(self, gradients: TaskGradients, losses: Tensor) -> Balance:
+    def direct(self, gradients: TaskGradients, losses: Tensor) -> BalancerReport:
         """Weigh the gradients; with kept weights nothing is compared, unless it costs nothing."""
         if self._due() or self.gradients_at == "representation":
             return super().direct(gradients, losses)
         self.steps += 1
         weights = torch.where(losses != 0, self.kept.to(losses), 0.0).tolist()
-        gradients.push(weights)
+        gradients.apply_weights(weights)
         fixed = self.weights.items()
-        return Balance({name: weight * own for weight, (name, own) in zip(weights, fixed, strict=True)})
+        return BalancerReport({name: weight * own for weight, (name, own) in zip(weights, fixed, strict=True)})
 
     def solve(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """New or kept weights ``[T]``, clipped."""

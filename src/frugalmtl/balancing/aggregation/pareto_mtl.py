@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing.aggregation._cones import shortest
-from frugalmtl.balancing.aggregation.base import WeightingBalancer
+from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.core.checks import UserError, not_negative
 from frugalmtl.tasks import Task
 
 
-class ParetoMTL(WeightingBalancer):
+class ParetoMTL(GramianWeightedAggregator):
     """Pareto multi-task learning (Lin et al. 2019): of K models, the one whose losses lie nearest to preference u_k.
 
     The preferences u_1 ... u_K divide the space of losses into cones. A model stays in its own as long as every ``G_j =

@@ -8,11 +8,11 @@ from typing import Literal
 import torchjd.aggregation as torchjd
 from torch import Tensor
 
-from frugalmtl.balancing.aggregation.base import WeightingBalancer
+from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.tasks import Task
 
 
-class PCGrad(WeightingBalancer):
+class PCGrad(GramianWeightedAggregator):
     """PCGrad (Yu et al. 2020, alg. 1): gradients that hurt each other lose the part that hurts.
 
     For every task i, and every other task j in random order: if ``g_i . g_j < 0`` then ``g_i -= (g_i . g_j) / ||g_j||^2

@@ -12,11 +12,11 @@ from torch import Tensor
 from torchjd.linalg import DualConeProjector
 
 from frugalmtl.balancing.aggregation._cones import lengths_and_units, projected
-from frugalmtl.balancing.aggregation.base import WeightingBalancer
+from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.tasks import Task
 
 
-class UPGrad(WeightingBalancer):
+class UPGrad(GramianWeightedAggregator):
     """UPGrad (Quinton and Rey 2024, eq. 4): every gradient is turned until it hurts no task, then they are averaged.
 
     Each gradient is projected onto the dual cone of all, ``{d : g_t . d >= 0 for all t}``; the direction is the mean of

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from frugalmtl.balancing._graph import leaves_by_distance, reached
 from frugalmtl.balancing._sharing import sharing
-from frugalmtl.balancing.base import Pass
+from frugalmtl.balancing.base import ForwardPass
 from frugalmtl.balancing.gradients import Rows, used_cut
 from frugalmtl.core.checks import UserError
 
 
-def find_last_layer(step: Pass, losses: Sequence[Tensor]) -> int | None:
+def find_last_layer(step: ForwardPass, losses: Sequence[Tensor]) -> int | None:
     """Index, among the encoder's parameters, of the last shared weight; None where the tasks share nothing.
 
     It is the weight (two axes or more) with the fewest operations up to the last tensor of the cut (the deepest level

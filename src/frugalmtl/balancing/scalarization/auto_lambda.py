@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.balancing.base import StepContext
-from frugalmtl.balancing.scalarization._own_adam import OwnAdam
-from frugalmtl.balancing.scalarization.base import LossBalancer
+from frugalmtl.balancing.scalarization._buffered_adam import BufferedAdam
+from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.core.checks import UserError, known, positive
-from frugalmtl.core.displaced import displaced
 from frugalmtl.core.distributed import average, average_in_place, broadcast
-from frugalmtl.core.draws import Draws
+from frugalmtl.core.preserved import preserved
+from frugalmtl.core.rng import RngState
 from frugalmtl.core.types import Batch
 from frugalmtl.tasks import Task
 
 
-class AutoLambda(LossBalancer):
+class AutoLambda(Scalarizer):
     """Auto-lambda (Liu et al. 2022, sec. 4): weights that make a step for all tasks help the primary ones.
 
     Before every step, w follows the gradient of ``sum_{primary} L_val(theta')`` at the end of a virtual step ``theta' =
@@ -78,7 +78,7 @@ class AutoLambda(LossBalancer):
         start = positive("init of auto_lambda", init)
         self.register_buffer("lambdas", torch.full((len(self.task_names),), start))
         self.lambdas: Tensor
-        self.adam = OwnAdam(self.lambdas, self.method, lr)
+        self.adam = BufferedAdam(self.lambdas, self.method, lr)
 
     def weigh(self, losses: Tensor) -> Tensor:
         """The weights as they are now."""
@@ -101,7 +101,7 @@ class AutoLambda(LossBalancer):
         moves = _moves(context.model, context.optimizer)
         parameters = [move.parameter for move in moves]
         primary = torch.tensor([float(name in self.primary) for name in self.task_names])
-        with displaced(parameters) as kept:
+        with preserved(parameters) as values:
             for move, slope in zip(moves, look.slopes(context.batches, self.lambdas, parameters), strict=True):
                 move.step(slope)
             direction = look.slopes(context.validation, primary, parameters)
@@ -112,8 +112,8 @@ class AutoLambda(LossBalancer):
             step = self.epsilon / length
             ends = []
             for factor in (step, -step):
-                for parameter, before, slope in zip(parameters, kept, direction, strict=True):
-                    parameter.data.copy_(before).add_(slope, alpha=factor)
+                for parameter, value, slope in zip(parameters, values, direction, strict=True):
+                    parameter.data.copy_(value).add_(slope, alpha=factor)
                 ends.append(look.losses(context.batches))
         gradient = (ends[1] - ends[0]) / (2 * step)
         return gradient if bool(gradient.isfinite().all()) else None
@@ -129,22 +129,22 @@ class _Look:
 
     def __init__(self, context: StepContext, fixed: Sequence[float]) -> None:
         self.context, self.fixed = context, torch.tensor(fixed)
-        self.draws = Draws(context.batches[0].image.device)
+        self.rng = RngState(context.batches[0].image.device)
 
     def losses(self, batches: Sequence[Batch]) -> Tensor:
         """Of the joint batch, ``[T]``."""
-        with torch.no_grad(), self.draws.again():
+        with torch.no_grad(), self.rng.restored():
             return average(torch.stack([self._of(batch) for batch in batches]).mean(dim=0))
 
     def slopes(self, batches: Sequence[Batch], weights: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
         """Gradient of the joint batch's weighted loss; 0 at what it does not reach."""
         total: list[Tensor] = []
-        with self.draws.again():
+        with self.rng.restored():
             for batch in batches:
                 losses = self._of(batch)
                 loss = (losses * weights.to(losses)).sum() / len(batches)
-                found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-                total = [one + other for one, other in zip(total, found, strict=True)] if total else [*found]
+                slopes = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+                total = [one + other for one, other in zip(total, slopes, strict=True)] if total else [*slopes]
         average_in_place(total)
         return total
 
@@ -160,27 +160,27 @@ class _Move:
     parameter: Tensor
     lr: float
     decay: float
-    push: Tensor | None
+    momentum_buffer: Tensor | None
     momentum: float
 
     def step(self, slope: Tensor) -> None:
         values = self.parameter.data
         slope = slope.add(values, alpha=self.decay)
-        if self.push is not None:
-            slope.add_(self.push, alpha=self.momentum)
+        if self.momentum_buffer is not None:
+            slope.add_(self.momentum_buffer, alpha=self.momentum)
         values.sub_(slope, alpha=self.lr)
 
 
 def _moves(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[_Move]:
-    own = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
     # An optimiser may be made of several, and then they hold the state.
     states = [member.state for member in getattr(optimizer, "members", [optimizer])]
     moves = []
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            if id(parameter) in own:
-                push = next((state[parameter].get("momentum_buffer") for state in states if parameter in state), None)
+            if id(parameter) in trained:
+                buffer = next((state[parameter].get("momentum_buffer") for state in states if parameter in state), None)
                 moves.append(
-                    _Move(parameter, group["lr"], group.get("weight_decay", 0.0), push, group.get("momentum", 0.0))
+                    _Move(parameter, group["lr"], group.get("weight_decay", 0.0), buffer, group.get("momentum", 0.0))
                 )
     return moves

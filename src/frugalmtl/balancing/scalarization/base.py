@@ -10,12 +10,21 @@ from torch import Tensor
 
 from frugalmtl.balancing._report import compared
 from frugalmtl.balancing._sharing import sharing
-from frugalmtl.balancing.base import Balance, Balancer, Normalise, Pass, Weights, check_choice, fixed_weights, rescaled
+from frugalmtl.balancing.base import (
+    Balancer,
+    BalancerReport,
+    ForwardPass,
+    Normalise,
+    Weights,
+    check_choice,
+    fixed_weights,
+    rescaled,
+)
 from frugalmtl.balancing.gradients import AtRepresentation, TaskGradients, joint_products, take_gradients
 from frugalmtl.tasks import Task
 
 
-class LossBalancer(Balancer):
+class Scalarizer(Balancer):
     """A balancer whose update is the gradient of ``sum_t w_t L_t`` with weights that follow the losses.
 
     On several processes it runs under DistributedDataParallel; where losses are means over equally many labels per
@@ -51,7 +60,7 @@ class LossBalancer(Balancer):
         """A term of the objective that depends on the balancer's own parameters alone; argument as in :meth:`weigh`."""
         return None
 
-    def backward(self, step: Pass) -> Balance:
+    def backward(self, step: ForwardPass) -> BalancerReport:
         """One ordinary backward pass of the weighted sum plus the penalty.
 
         Where gradients are to be measured, those of the tasks are taken apart instead (at the representation where the
@@ -64,7 +73,7 @@ class LossBalancer(Balancer):
         weights = self.weigh(values)
         self._own_backward(step, weights, values)
         final = rescaled(weights.detach(), self.normalise) * fixed
-        balance = Balance({name: weight.detach() for name, weight in zip(names, final, strict=True)})
+        balance = BalancerReport({name: weight.detach() for name, weight in zip(names, final, strict=True)})
         weighted = [loss * weight for loss, weight in zip(step.losses.values(), final, strict=True)]
         if step.measure:
             return self._measured(step, weighted, final) or balance
@@ -72,20 +81,20 @@ class LossBalancer(Balancer):
         step.backward(total if step.penalty is None else total + step.penalty)
         return balance
 
-    def _own_backward(self, step: Pass, weights: Tensor, values: Tensor) -> None:
+    def _own_backward(self, step: ForwardPass, weights: Tensor, values: Tensor) -> None:
         regulariser = self.regulariser(values)
         terms = [] if not weights.requires_grad else [(weights * values).sum()]
         terms += [] if regulariser is None else [regulariser]
         if terms:
             torch.autograd.backward(torch.stack(terms).sum() * step.scale)
 
-    def _measured(self, step: Pass, losses: Sequence[Tensor], weights: Tensor) -> Balance | None:
+    def _measured(self, step: ForwardPass, losses: Sequence[Tensor], weights: Tensor) -> BalancerReport | None:
         gradients = self._gradients = self._gradients or self._place(step, losses)
         gradients.add(step, losses)
         ones = [1.0] * len(losses)
         if isinstance(gradients, AtRepresentation):  # inner products add up, so that each batch can go back at once
             self._products.append(gradients.products())
-            gradients.push(ones)
+            gradients.apply_weights(ones)
             self._gradients = AtRepresentation()
         if not step.last:
             return None
@@ -95,9 +104,9 @@ class LossBalancer(Balancer):
             self._products = []
         else:
             gramian = gradients.gramian()
-            gradients.push(ones)
+            gradients.apply_weights(ones)
         factors = weights.tolist()
         return compared(list(step.losses), gramian, factors, factors)
 
-    def _place(self, step: Pass, losses: Sequence[Tensor]) -> TaskGradients:
+    def _place(self, step: ForwardPass, losses: Sequence[Tensor]) -> TaskGradients:
         return take_gradients("representation" if sharing(step, losses) == "meeting" else "parameters")

@@ -9,13 +9,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing.scalarization.base import LossBalancer
+from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.core.checks import UserError, fraction, not_negative, positive
 from frugalmtl.core.types import Scores
 from frugalmtl.tasks import Task
 
 
-class DTP(LossBalancer):
+class DTP(Scalarizer):
     """Dynamic task prioritization (Guo et al. 2018): ``w_t = -(1 - k_t)^gamma log k_t``.
 
     ``k_t`` in (0, 1) is a moving average of a measure of how well the task is solved: ``k <- momentum * new + (1 -

@@ -8,13 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing.scalarization.base import LossBalancer
+from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.core.checks import positive
 from frugalmtl.core.types import Scores
 from frugalmtl.tasks import Task
 
 
-class DWA(LossBalancer):
+class DWA(Scalarizer):
     """Dynamic weight average (Liu et al. 2019, MTAN, sec. 4.1.3): tasks whose losses fall slowly count more.
 
     In epoch e, ``w_t = T softmax_t(r_t / temperature)`` with the relative pace ``r_t = L_t(e-1) / L_t(e-2)`` of the

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.balancing.base import StepContext
-from frugalmtl.balancing.scalarization._own_adam import OwnAdam
-from frugalmtl.balancing.scalarization.base import LossBalancer
+from frugalmtl.balancing.scalarization._buffered_adam import BufferedAdam
+from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.core.checks import finite, known
 from frugalmtl.core.distributed import average, broadcast
-from frugalmtl.core.draws import Draws
+from frugalmtl.core.rng import RngState
 from frugalmtl.tasks import Task
 
 _EPSILON = 1e-8
 
 
-class FAMO(LossBalancer):
+class FAMO(Scalarizer):
     """FAMO (Liu et al. 2023): all losses fall at the same relative rate, judged by their values before and after.
 
     The step is the gradient of ``c sum_t z_t log(L_t - b_t)`` with ``z = softmax(w)`` and ``1 / c = sum_t z_t / (L_t -
@@ -66,9 +66,9 @@ class FAMO(LossBalancer):
         self.register_buffer("logits", torch.zeros(len(bounds)))
         self.bounds: Tensor
         self.logits: Tensor
-        self.adam = OwnAdam(self.logits, self.method, lr, weight_decay)
+        self.adam = BufferedAdam(self.logits, self.method, lr, weight_decay)
         self._before: list[Tensor] = []
-        self._draws: Draws | None = None
+        self._rng: RngState | None = None
 
     def weigh(self, losses: Tensor) -> Tensor:
         """``c z_t / (L_t - b_t)``; all 0 if no task has a label."""
@@ -80,18 +80,18 @@ class FAMO(LossBalancer):
 
     def before_step(self, context: StepContext) -> None:
         """Remember what dropout is about to draw."""
-        self._before, self._draws = [], Draws(context.batches[0].image.device)
+        self._before, self._rng = [], RngState(context.batches[0].image.device)
 
     def after_step(self, context: StepContext) -> None:
         """See what the step did to the losses, and move w."""
-        if self._draws is None:
+        if self._rng is None:
             raise RuntimeError("before_step was not called")
         if not _moved(context.model):
-            self._before, self._draws = [], None
+            self._before, self._rng = [], None
             return
         before = torch.stack(self._before).mean(dim=0)
         fixed = before.new_tensor([self.weights[name] for name in self.task_names])
-        with torch.no_grad(), self._draws.again():
+        with torch.no_grad(), self._rng.restored():
             losses = [torch.stack([*context.losses(batch).values()]) for batch in context.batches]
         after = average(torch.stack(losses).mean(dim=0).to(before) * fixed)
         there = before != 0
@@ -99,7 +99,7 @@ class FAMO(LossBalancer):
         z = torch.softmax(self.logits.to(before).masked_fill(~there, -torch.inf), 0)
         gradient = z * (delta - (z * delta).sum())
         broadcast([gradient])
-        self._before, self._draws = [], None
+        self._before, self._rng = [], None
         # Not finite: no task has a label, or a loss is not finite, which the engine or the loss scaler deals with.
         if bool(gradient.isfinite().all()):
             self.adam(self.logits, gradient)

@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from frugalmtl.balancing.base import Scale, fixed_weights
-from frugalmtl.balancing.scalarization.base import LossBalancer
+from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.tasks import Task
 
 
-class Fixed(LossBalancer):
+class Fixed(Scalarizer):
     """Fixed weights (Vandenhende et al. 2021, sec. 4.1): those of the published protocol, or one's own.
 
     ``L = sum_t w_t L_t``.

@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing.scalarization.base import LossBalancer
+from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.core.distributed import average
 from frugalmtl.tasks import Task
 
 
-class GeometricMean(LossBalancer):
+class GeometricMean(Scalarizer):
     """Geometric loss strategy (Chennupati et al. 2019): the geometric mean of the losses instead of their sum.
 
     ``L = (prod_t L_t)^(1/T)``. Its gradient is ``sum_t w_t dL_t`` with ``w_t = L / (T L_t)``, and these are the

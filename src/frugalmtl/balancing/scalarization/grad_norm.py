@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing._report import compared
-from frugalmtl.balancing.base import Balance, Balancer, Pass, check_choice, fixed_weights, rescaled
+from frugalmtl.balancing.base import Balancer, BalancerReport, ForwardPass, check_choice, fixed_weights, rescaled
 from frugalmtl.balancing.gradients import Level, RepresentationCut, TaskGradients, take_gradients, used_cut
+from frugalmtl.balancing.scalarization._buffered_adam import BufferedAdam
 from frugalmtl.balancing.scalarization._last_layer import find_last_layer, rows_at
-from frugalmtl.balancing.scalarization._own_adam import OwnAdam
 from frugalmtl.core.checks import not_negative
 from frugalmtl.core.distributed import average, average_in_place, broadcast
 from frugalmtl.core.types import Scores
@@ -83,7 +83,7 @@ class GradNorm(Balancer):
         self.first_losses: Tensor
         self.sums: Tensor
         self.counts: Tensor
-        self.adam = OwnAdam(self.learned, self.method, lr)
+        self.adam = BufferedAdam(self.learned, self.method, lr)
         self._layer: int | None = None
         self._looked = False
         self._start()
@@ -102,7 +102,7 @@ class GradNorm(Balancer):
         self._looked = False
         self._start()
 
-    def check(self, step: Pass) -> None:
+    def check(self, step: ForwardPass) -> None:
         """Refuse norms at a last layer that the tasks do not have.
 
         Raises:
@@ -119,7 +119,7 @@ class GradNorm(Balancer):
     def _first(self, losses: Tensor) -> Tensor:
         return torch.where(self.first_losses == 0, losses, self.first_losses)
 
-    def backward(self, step: Pass) -> Balance:
+    def backward(self, step: ForwardPass) -> BalancerReport:
         """Take the gradients of one batch; with the last one, compare them, and go back through the trunk.
 
         Raises:
@@ -137,10 +137,10 @@ class GradNorm(Balancer):
             self._add_layer(step, gradients, self._layer)
         self._losses.append(torch.stack([loss.detach() for loss in losses]) * (step.scale / step.loss_scale))
         if not step.last:
-            return Balance()
+            return BalancerReport()
         gramian = gradients.gramian()
         norms = gramian.diagonal().sqrt() if self._layer is None else self._layer_norms(step.loss_scale)
-        gradients.push([1.0] * len(losses))
+        gradients.apply_weights([1.0] * len(losses))
         factors = [weight * self.weights[name] for name, weight in zip(step.losses, used.tolist(), strict=True)]
         joint = average(torch.stack(self._losses).sum(dim=0)).to(used)
         if bool(norms.isfinite().all()):  # else the loss scaler skips the step
@@ -151,7 +151,7 @@ class GradNorm(Balancer):
         self._start()
         return compared(list(step.losses), gramian, factors, factors)
 
-    def _add_layer(self, step: Pass, gradients: TaskGradients, layer: int) -> None:
+    def _add_layer(self, step: ForwardPass, gradients: TaskGradients, layer: int) -> None:
         weight = [*step.model.get_submodule("encoder").parameters()][layer]
         rows = rows_at(weight, used_cut(step).shared, gradients.places()[-1].rows)
         self._rows = [one + other for one, other in zip(self._rows, rows, strict=True)] if self._rows else rows

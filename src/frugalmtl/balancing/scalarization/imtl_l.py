@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.balancing.scalarization.base import LossBalancer
+from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.tasks import Task
 
 
-class IMTLL(LossBalancer):
+class IMTLL(Scalarizer):
     """IMTL-L (Liu et al. 2021, IMTL, sec. 3.2): learned scales bring all losses to one size.
 
     ``L = sum_t exp(s_t) L_t - s_t`` with learned s. For given losses it is smallest where every ``exp(s_t) L_t`` is 1.

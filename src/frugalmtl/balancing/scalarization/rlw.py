@@ -8,13 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing.base import Balance, Pass, check_choice
-from frugalmtl.balancing.scalarization.base import LossBalancer
+from frugalmtl.balancing.base import BalancerReport, ForwardPass, check_choice
+from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.core.distributed import broadcast
 from frugalmtl.tasks import Task
 
 
-class RLW(LossBalancer):
+class RLW(Scalarizer):
     """Random loss weighting (Lin et al. 2022): weights drawn afresh for every step.
 
     ``w = softmax(z)`` with ``z_t`` from N(0, 1), or ``w`` from the Dirichlet distribution with all parameters 1 (even
@@ -56,7 +56,7 @@ class RLW(LossBalancer):
             self._drawn = drawn
         return self._drawn
 
-    def backward(self, step: Pass) -> Balance:
+    def backward(self, step: ForwardPass) -> BalancerReport:
         """One ordinary backward pass; the last batch of a step uses its draw up."""
         balance = super().backward(step)
         if step.last:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing.base import check_choice
-from frugalmtl.balancing.scalarization.base import LossBalancer
+from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.core.checks import UserError, known, not_negative
 from frugalmtl.core.distributed import broadcast
 from frugalmtl.tasks import Task
 
 
-class TaskSampling(LossBalancer):
+class TaskSampling(Scalarizer):
     """Task sampling (Stickland and Murray 2019): every optimiser step is for one task, drawn at random.
 
     Its probability ``p_t`` is 1 / T; or goes with ``size_t^alpha`` (alpha 1: proportional to the sizes, 1/2: to their

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.balancing.base import check_choice
-from frugalmtl.balancing.scalarization.base import LossBalancer
+from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.core.checks import finite
 from frugalmtl.losses import is_of_classes
 from frugalmtl.tasks import Task
 
 
-class Uncertainty(LossBalancer):
+class Uncertainty(Scalarizer):
     """Homoscedastic uncertainty (Kendall et al. 2018): losses are divided by learned variances.
 
     ``L = sum_t c_t w_t L_t / sigma_t^2 + log sigma_t``. The parameter is ``s_t = log sigma_t^2``, so that the loss is

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing import Pass, StepContext
+from frugalmtl.balancing import ForwardPass, StepContext
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.core.types import Batch
@@ -203,6 +203,6 @@ class _Step:
         losses = self.criterion(predictions, self.batch, chosen).by_task
         terms = [predictions.penalties[name].float() * weight for name, weight in self.stage.penalties.items()]
         penalty = torch.stack(terms).sum() if terms else None
-        self.balancer.backward(Pass(self.model, losses, penalty, cut, Tensor.backward))
+        self.balancer.backward(ForwardPass(self.model, losses, penalty, cut, Tensor.backward))
         self.balancer.after_step(self.context)
         self._wait()

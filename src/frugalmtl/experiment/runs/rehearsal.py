@@ -6,7 +6,7 @@ import copy
 
 from torch import Tensor
 
-from frugalmtl.balancing import Balancer, Pass
+from frugalmtl.balancing import Balancer, ForwardPass
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.engine.randomness import isolated
@@ -39,6 +39,6 @@ def rehearse(built: Built, settings: TrainSettings) -> None:
             cut = balancer.cut()
             losses = Criterion(built.tasks)(model(batch.image, cut), batch).by_task
             try:
-                balancer.check(Pass(model, losses, None, cut, Tensor.backward))
+                balancer.check(ForwardPass(model, losses, None, cut, Tensor.backward))
             except UserError as error:
                 raise UserError(f"stage {stage.name!r}: {error}" if len(recipe) > 1 else str(error)) from None

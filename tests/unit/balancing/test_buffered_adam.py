@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from frugalmtl.balancing.scalarization._own_adam import OwnAdam
+from frugalmtl.balancing.scalarization._buffered_adam import BufferedAdam
 from frugalmtl.core.checks import UserError
 
 
@@ -21,7 +21,7 @@ def test_twenty_steps_are_torchs(weight_decay: float) -> None:
     expected = torch.nn.Parameter(torch.linspace(-1, 2, 4))
     optimizer = torch.optim.Adam([expected], lr=0.025, weight_decay=weight_decay, foreach=False)
     values = expected.detach().clone()
-    own = OwnAdam(values, "famo", 0.025, weight_decay)
+    own = BufferedAdam(values, "famo", 0.025, weight_decay)
     for gradient in gradients(20):
         expected.grad = gradient.clone()
         optimizer.step()
@@ -31,10 +31,10 @@ def test_twenty_steps_are_torchs(weight_decay: float) -> None:
 
 def test_the_state_travels_in_the_state_dict() -> None:
     whole = torch.ones(4)
-    own = OwnAdam(whole, "famo", 0.1, 0.01)
+    own = BufferedAdam(whole, "famo", 0.1, 0.01)
     for gradient in gradients(6)[:3]:
         own(whole, gradient)
-    part, fresh = whole.clone(), OwnAdam(whole, "famo", 0.1, 0.01)
+    part, fresh = whole.clone(), BufferedAdam(whole, "famo", 0.1, 0.01)
     fresh.load_state_dict({name: value.clone() for name, value in own.state_dict().items()})
     for gradient in gradients(6)[3:]:
         own(whole, gradient)
@@ -62,4 +62,4 @@ def test_the_state_travels_in_the_state_dict() -> None:
 )
 def test_numbers_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        OwnAdam(torch.zeros(2), "famo", **{"lr": 0.1, **options})
+        BufferedAdam(torch.zeros(2), "famo", **{"lr": 0.1, **options})

@@ -1,4 +1,4 @@
-"""Several forward passes that draw the same dropout."""
+"""State of torch's random generators, to repeat the draws of a forward pass."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 
-class Draws:
-    """The state of torch's generators at one moment, to draw the same again.
+class RngState:
+    """The state of torch's generators at the moment of construction, to draw the same numbers again.
 
     Args:
-        device: what is drawn on, beside the CPU.
+        device: its generator counts beside the CPU's.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -22,8 +22,8 @@ class Draws:
         self._cuda: Tensor | None = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
     @contextlib.contextmanager
-    def again(self) -> Iterator[None]:
-        """What is inside draws what came after that moment; what comes behind it does not notice."""
+    def restored(self) -> Iterator[None]:
+        """Inside, the generators go on from that state; outside, they go on as if nothing had been drawn inside."""
         with torch.random.fork_rng([] if self._cuda is None else [self.device]):
             torch.set_rng_state(self._cpu)
             if self._cuda is not None:

@@ -9,7 +9,7 @@ from torch.optim.adam import adam
 from frugalmtl.core.checks import UserError, not_negative, positive
 
 
-class OwnAdam(nn.Module):
+class BufferedAdam(nn.Module):
     """Adam (Kingma and Ba 2015) of one tensor; the update is torch's, the state lies in buffers.
 
     The tensor is a buffer of the balancer rather than a parameter, so that the run's optimiser, its clipping and its
