@@ -1,12 +1,12 @@
-"""Labels that follow from the instance map: edges, saliency, attributes. Rules are part of the docstrings."""
+"""Saliency and attributes of a picture, by written rules from its instance map."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalmtl_rooms.people import SIT
-from frugalmtl_rooms.scene import LABEL, PART, Bools, Floats, Ints, Scene
+from frugalmtl_rooms.scene.description import LABEL, PART, Bools, Floats, Ints, Scene
+from frugalmtl_rooms.scene.people import SIT
 from frugalmtl_rooms.vocabulary import ATTRIBUTES
 
 VISIBLE = 0.003
@@ -22,17 +22,6 @@ _NEVER_SALIENT = ("wall", "floor", "ceiling", "window", "door", "picture", "rug"
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def edges(instances: Ints) -> Bools:
-    """True where one of the four neighbours belongs to another instance (both sides of every outline)."""
-    out = np.zeros(instances.shape, bool)
-    down, right = instances[1:] != instances[:-1], instances[:, 1:] != instances[:, :-1]
-    out[1:] |= down
-    out[:-1] |= down
-    out[:, 1:] |= right
-    out[:, :-1] |= right
-    return out
-
-
 def saliency(scene: Scene, instances: Ints, colour: Floats) -> Bools:
     """The objects a viewer would look at first.
 
@@ -42,10 +31,10 @@ def saliency(scene: Scene, instances: Ints, colour: Floats) -> Bools:
 
     area: its share of the image; centre: mean over its pixels of exp(-(dx^2 + dy^2) / 0.12), dx and dy measured from
     the middle in image widths and heights; contrast: mean absolute difference of its mean display colour from that of
-    the image, in units of 0.16;
-    kind: 1.5 for a person, 1 otherwise; cut: length of its contact with the image border divided by half the
-    perimeter of its bounding box, at most 1 (a whole object has 0, one that fills a corner has about 1). Salient are
-    all pixels of instances whose score is at least 0.75 of the highest. Colours are those before sensor noise.
+    the image, in units of 0.16; kind: 1.5 for a person, 1 otherwise; cut: length of its contact with the image border
+    divided by half the perimeter of its bounding box, at most 1 (a whole object has 0, one that fills a corner has
+    about 1). Salient are all pixels of instances whose score is at least 0.75 of the highest. Colours are those before
+    sensor noise.
 
     Args:
         instances: [H, W]. colour: [3, H * W] display values in 0..1.

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from frugalmtl.core.checks import UserError
-from frugalmtl_rooms import ATTRIBUTES, CLASSES, PARTS, RoomSample, clip, render
-from frugalmtl_rooms.build import build
-from frugalmtl_rooms.camera import View
-from frugalmtl_rooms.scene import Floats
+from frugalmtl_rooms import ATTRIBUTES, CLASSES, PARTS, RenderError, RoomSample, clip, render
+from frugalmtl_rooms.rendering import render_scene
+from frugalmtl_rooms.scene.assembly import build
+from frugalmtl_rooms.scene.description import Floats
+from frugalmtl_rooms.visibility.camera import View
 
 FIELDS = tuple(RoomSample.__dataclass_fields__)
 VARIANTS = [(seed, shifted) for seed in (0, 3, 11, 42) for shifted in (False, True)]
@@ -171,8 +171,6 @@ def test_time_moves_things_and_a_still_camera_keeps_the_room() -> None:
 
 
 def test_noise_changes_the_image_and_no_label() -> None:
-    from frugalmtl_rooms.render import render_scene
-
     scene = build(4)
     a, b = (render_scene(scene, 48, 48, np.random.default_rng(k)) for k in (1, 2))
     assert (a.image != b.image).mean() > 0.3
@@ -214,10 +212,14 @@ def test_shifted_pictures_differ_and_labels_keep_their_ranges() -> None:
     [((-1, 64), "seed"), ((0, 8), "size"), ((0, (64, 4)), "size"), ((0, 64, 1.5), "time"), ((0, 64, -0.1), "time")],
 )
 def test_wrong_arguments_are_named(arguments: tuple[object, ...], word: str) -> None:
-    with pytest.raises(UserError, match=word):
+    with pytest.raises(RenderError, match=word):
         render(*arguments)  # type: ignore[arg-type]
 
 
+def test_mistakes_are_value_errors() -> None:
+    assert issubclass(RenderError, ValueError)
+
+
 def test_a_clip_needs_a_frame() -> None:
-    with pytest.raises(UserError, match="frames"):
+    with pytest.raises(RenderError, match="frames"):
         clip(0, 0)

@@ -7,8 +7,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from frugalmtl_rooms import ATTRIBUTES, CLASSES, PARTS, RoomSample, render
-from frugalmtl_rooms.build import build
-from frugalmtl_rooms.labels import CLOSE, VISIBLE, edges, saliency
+from frugalmtl_rooms.labels import CLOSE, VISIBLE, saliency
+from frugalmtl_rooms.scene.assembly import build
+from frugalmtl_rooms.visibility.antialias import outlines
 
 SEEDS = 300
 
@@ -25,7 +26,7 @@ def test_edges_are_where_instances_change() -> None:
     for di, dj in ((0, 1), (2, 1), (1, 0), (1, 2)):
         expected |= padded[di : di + 64, dj : dj + 64] != s.instances
     assert_array_equal(s.edges, expected)
-    assert not edges(np.ones((5, 7), np.int32)).any()
+    assert not outlines(np.ones((5, 7), np.int32)).any()
 
 
 def test_every_instance_has_one_class(many: list[RoomSample]) -> None:

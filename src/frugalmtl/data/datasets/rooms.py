@@ -116,7 +116,10 @@ class Rooms(Dataset):
         Raises:
             UserError: fewer than one frame, or a negative seed.
         """
-        shots = rooms.clip(seed, frames, self.pixels, shifted)
+        try:
+            shots = rooms.clip(seed, frames, self.pixels, shifted)
+        except rooms.RenderError as error:
+            raise UserError(f"clip of rooms: {error}") from None
         return (_sample(_pack(shot), f"clip-{seed}-{frame:04d}") for frame, shot in enumerate(shots))
 
 
@@ -140,7 +143,7 @@ class RoomSplit:
 def _renderer() -> str:
     """Fingerprint of the renderer's code, comments and layout aside: images of any other code are not used."""
     folder = Path(rooms.__file__).parent
-    code = (ast.dump(ast.parse(file.read_bytes())) for file in sorted(folder.glob("*.py")))
+    code = (ast.dump(ast.parse(file.read_bytes())) for file in sorted(folder.rglob("*.py")))
     return hashlib.sha256("\n".join(code).encode()).hexdigest()
 
 

@@ -87,6 +87,12 @@ def test_a_clip_is_a_video_with_labels(dataset: Rooms) -> None:
     assert torch.equal(frames[0].labels["segmentation"], torch.from_numpy(first.segmentation).long())
 
 
+@pytest.mark.parametrize(("seed", "frames", "word"), [(-1, 3, "seed"), (4, 0, "frames")])
+def test_mistakes_that_the_renderer_names_are_users_mistakes(dataset: Rooms, seed: int, frames: int, word: str) -> None:
+    with pytest.raises(UserError, match=f"clip of rooms: {word} must be"):
+        dataset.clip(seed, frames)
+
+
 def test_config_is_checked() -> None:
     with pytest.raises(UserError, match="size"):
         DATASETS.check({"name": "rooms", "size": "huge"})

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from frugalmtl_rooms.furniture import Seat, Workshop
-from frugalmtl_rooms.layout import FloorPlan, Frame
-from frugalmtl_rooms.scene import Point
+from frugalmtl_rooms.scene.description import Point
+from frugalmtl_rooms.scene.furniture import Seat, Workshop
+from frugalmtl_rooms.scene.layout import FloorPlan, Frame
 
 
 class Top(NamedTuple):

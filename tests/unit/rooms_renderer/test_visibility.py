@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from frugalmtl_rooms import raycast
-from frugalmtl_rooms.build import build
-from frugalmtl_rooms.camera import View
-from frugalmtl_rooms.raycast import HIT, first_hits
-from frugalmtl_rooms.scene import BOX, CAPSULE, CYLINDER, ELLIPSOID, LABEL, SHELL_PLANES, Floats, Scene
+from frugalmtl_rooms.scene.assembly import build
+from frugalmtl_rooms.scene.description import BOX, CAPSULE, CYLINDER, ELLIPSOID, LABEL, SHELL_PLANES, Floats, Scene
+from frugalmtl_rooms.shading.radiance import radiance, tone
+from frugalmtl_rooms.visibility.antialias import smooth
+from frugalmtl_rooms.visibility.camera import View
+from frugalmtl_rooms.visibility.hits import HIT, first_hits, pair_hits
+from frugalmtl_rooms.visibility.surface import surfaces
 
 
 def inside(kind: int, p: Floats, s: Floats, grow: float) -> Floats:
@@ -43,8 +45,8 @@ def test_hits_are_the_first_points_inside(kind: int, taper: float) -> None:
     steps = np.linspace(0, 2, 4001)[:, None]
     along = origin[:, None, :] + steps * aim[:, None, :]
     flat = along.reshape(3, -1)
-    found = inside(kind, flat, size, 1.0).reshape(len(steps), n)
-    expected = np.where(found.any(0), steps[found.argmax(0), 0], np.inf)
+    within = inside(kind, flat, size, 1.0).reshape(len(steps), n)
+    expected = np.where(within.any(0), steps[within.argmax(0), 0], np.inf)
     hit = np.isfinite(expected)
     assert 50 < hit.sum() < n
     # The march may step over a grazed rim; where it finds a point the ray must be hit just before it.
@@ -78,7 +80,7 @@ def test_pairs_agree_with_windows() -> None:
         solid = np.flatnonzero(surface.ravel() >= SHELL_PLANES)
         primitive = surface.ravel()[solid] - SHELL_PLANES
         origin = np.einsum("pw,pwl->lp", view.eye - scene.centre, scene.axes)[:, primitive]
-        t = raycast.pair_hits(scene, primitive, origin, rays.reshape(3, -1)[:, solid])
+        t = pair_hits(scene, primitive, origin, rays.reshape(3, -1)[:, solid])
     assert np.abs(t - depth.ravel()[solid]).max() < 2e-3
 
 
@@ -135,10 +137,6 @@ def test_the_shifted_room_has_the_same_layout() -> None:
 
 def test_stages_stay_in_single_precision() -> None:
     # One silent promotion would double the time of everything after it.
-    from frugalmtl_rooms.antialias import smooth
-    from frugalmtl_rooms.shading import radiance, tone
-    from frugalmtl_rooms.surface import surfaces
-
     for shifted in (False, True):
         scene = build(2, 0.0, shifted)
         view = View.of(scene.camera, 32, 32)

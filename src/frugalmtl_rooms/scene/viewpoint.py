@@ -1,4 +1,4 @@
-"""Where the camera stands and looks: close to a person, close to a thing, or across the room."""
+"""Camera poses: close to a person, close to a thing, or across the room."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalmtl_rooms.layout import FloorPlan
-from frugalmtl_rooms.scene import CameraPose, Point
+from frugalmtl_rooms.scene.description import CameraPose, Point
+from frugalmtl_rooms.scene.layout import FloorPlan
 
 Floats64 = NDArray[np.float64]
 
@@ -76,7 +76,7 @@ def viewpoint(
 
 def _beside(
     plan: FloorPlan,
-    place: tuple[float, float],
+    target: tuple[float, float],
     yaw: float,
     fan: float,
     nearest: float,
@@ -84,19 +84,19 @@ def _beside(
     tries: Floats64,
 ) -> tuple[float, float]:
     """A free place near by, mostly within a fan (radians) around the direction yaw; else the least bad one."""
-    best, found = -math.inf, (plan.width / 2, plan.depth / 2)
+    best, place = -math.inf, (plan.width / 2, plan.depth / 2)
     for u, v, w in tries:
         angle = yaw + (fan * (u - 0.5) if v < 0.85 else math.pi + u - 0.5)
         far = nearest + spread * w
-        x, z = place[0] + far * math.sin(angle), place[1] + far * math.cos(angle)
+        x, z = target[0] + far * math.sin(angle), target[1] + far * math.cos(angle)
         wall = min(x, plan.width - x, z, plan.depth - z) - 0.15
         gap = min((math.hypot(x - a, z - b) - 0.8 * r for a, b, r in plan.discs), default=9.0)
         score = min(wall, gap, 0.15)
         if score > best:
-            best, found = score, (x, z)
+            best, place = score, (x, z)
         if score >= 0.15:
             break
-    return found
+    return place
 
 
 def _across(plan: FloorPlan, tries: Floats64) -> tuple[float, float, float, float]:
@@ -104,11 +104,11 @@ def _across(plan: FloorPlan, tries: Floats64) -> tuple[float, float, float, floa
     marks = plan.discs or [(plan.width / 2, plan.depth / 2, 0.5)]
     mx = sum(a for a, _, _ in marks) / len(marks)
     mz = sum(b for _, b, _ in marks) / len(marks)
-    best, found = -math.inf, (plan.width / 2, plan.depth / 2)
+    best, place = -math.inf, (plan.width / 2, plan.depth / 2)
     for u, v, w in tries[:14]:
         x, z = 0.25 + u * (plan.width - 0.5), 0.25 + v * (plan.depth - 0.5)
         gap = min((math.hypot(x - a, z - b) - r for a, b, r in plan.discs), default=1.0)
         score = math.hypot(x - mx, z - mz) + 0.6 * w + min(0.0, gap - 0.3) * 6
         if score > best:
-            best, found = score, (x, z)
-    return (*found, mx, mz)
+            best, place = score, (x, z)
+    return (*place, mx, mz)

@@ -1,4 +1,4 @@
-"""From a seed and a moment to a scene: room, furniture, people, lights, camera.
+"""Assembly of a scene from a seed and a moment: walls, furniture, people, lights, camera.
 
 Two independent streams of choices: one for shape and motion, one for looks (materials). The shifted variant replaces
 looks, lights and lens; the layout stays. Nothing is drawn after the time is used, so a clip shows one room.
@@ -10,15 +10,18 @@ import math
 
 import numpy as np
 
-from frugalmtl_rooms.arrangement import Furnished, furnish
-from frugalmtl_rooms.furniture import Seat, Workshop
-from frugalmtl_rooms.illumination import Illumination
-from frugalmtl_rooms.layout import FloorPlan
-from frugalmtl_rooms.materials import PLANKS, WHITE, Palette, mix
-from frugalmtl_rooms.people import SIT, STAND, WALK, Pose, person
-from frugalmtl_rooms.scatter import scatter
-from frugalmtl_rooms.scene import SHELL_PLANES, Ints, Scene, SceneBuilder
-from frugalmtl_rooms.viewpoint import Subject, viewpoint
+from frugalmtl_rooms.materials import furnishing
+from frugalmtl_rooms.materials.material import PLANKS, WHITE, mix, plain
+from frugalmtl_rooms.materials.palette import Palette
+from frugalmtl_rooms.scene.arrangement import Furnished, furnish
+from frugalmtl_rooms.scene.builder import SceneBuilder
+from frugalmtl_rooms.scene.description import SHELL_PLANES, Ints, Scene
+from frugalmtl_rooms.scene.furniture import Seat, Workshop
+from frugalmtl_rooms.scene.illumination import Illumination
+from frugalmtl_rooms.scene.layout import FloorPlan
+from frugalmtl_rooms.scene.people import SIT, STAND, WALK, Pose, person
+from frugalmtl_rooms.scene.scatter import scatter
+from frugalmtl_rooms.scene.viewpoint import Subject, viewpoint
 
 _SHAPE, _LOOK, _LIGHT, _LENS = 1, 2, 3, 4
 
@@ -74,9 +77,9 @@ def _shell(b: SceneBuilder, palette: Palette) -> tuple[Ints, bool]:
     """Instances and materials of walls, floor and ceiling; one wall may have an accent colour."""
     for name in ("wall", "wall", "floor", "ceiling", "wall", "wall"):
         b.instance(name)
-    wall, floor = b.paint(palette.wall()), palette.floor()
-    accent = b.paint(palette.wall()) if palette.rng.random() < 0.35 else wall
-    ceiling = b.paint(palette.plain(mix(WHITE, palette.pick(palette.paints), 0.15)))
+    wall, floor = b.paint(furnishing.wall(palette)), furnishing.floor(palette)
+    accent = b.paint(furnishing.wall(palette)) if palette.rng.random() < 0.35 else wall
+    ceiling = b.paint(plain(mix(WHITE, palette.pick(palette.paints), 0.15)))
     where = int(palette.rng.integers(4))
     walls = [accent if i == where else wall for i in range(4)]
     materials = [walls[0], walls[1], b.paint(floor), ceiling, walls[2], walls[3]]
@@ -86,16 +89,16 @@ def _shell(b: SceneBuilder, palette: Palette) -> tuple[Ints, bool]:
 def _people(shop: Workshop, plan: FloorPlan, seats: list[Seat], time: float) -> list[Subject]:
     """Nobody in a third of the rooms, else one to three people; the shape stream draws, the time only moves them."""
     rng, u = shop.rng, shop.rng.random()
-    found: list[Subject] = []
+    people: list[Subject] = []
     for _ in range(0 if u < 0.32 else 1 if u < 0.68 else 2 if u < 0.9 else 3):
         raised = bool(rng.random() < 0.3)
         sit, kind, yaw, phase = rng.random(), rng.random(), shop.uniform(0, 6.28), shop.uniform(0, 6.28)
-        own = np.random.Generator(np.random.PCG64(int(rng.integers(1 << 62))))
+        body_rng = np.random.Generator(np.random.PCG64(int(rng.integers(1 << 62))))
         if seats and sit < 0.5:
             seat = seats.pop(int(rng.integers(len(seats))))
             pose = Pose(SIT, raised, phase + 6.0 * time)
-            head = person(shop.build, shop.palette, own, (seat.x, seat.z), seat.yaw, pose, seat.height)
-            found.append(Subject(head, seat.yaw, (seat.x, seat.z)))
+            head = person(shop.build, shop.palette, body_rng, (seat.x, seat.z), seat.yaw, pose, seat.height)
+            people.append(Subject(head, seat.yaw, (seat.x, seat.z)))
             continue
         radius = 0.5 if raised else 0.36
         start = plan.spot(radius, tries=24, keep=False)
@@ -107,6 +110,6 @@ def _people(shop: Workshop, plan: FloorPlan, seats: list[Seat], time: float) -> 
         gone = length * time
         place = (start[0] + gone * math.sin(yaw), start[1] + gone * math.cos(yaw))
         pose = Pose(WALK if walks else STAND, raised, phase + (4.5 * gone if walks else 6.0 * time))
-        head = person(shop.build, shop.palette, own, place, yaw, pose, 0.45)
-        found.append(Subject(head, yaw, start))
-    return found
+        head = person(shop.build, shop.palette, body_rng, place, yaw, pose, 0.45)
+        people.append(Subject(head, yaw, start))
+    return people

@@ -1,4 +1,4 @@
-"""Rays of every pixel, and which pixels a primitive can touch.
+"""Pinhole camera with radial distortion: rays of every pixel, and the pixels that a primitive can touch.
 
 Camera frame: x right, y up, z forward. A ray is (qx, qy, 1) in it, so the ray parameter t is the metric z-depth.
 Pixel (i, j) of an H x W image looks through the middle of its square; the field of view spans the longer side.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frugalmtl_rooms.scene import BOX, CAPSULE, CYLINDER, CameraPose, Floats, Ints, Scene
+from frugalmtl_rooms.scene.description import BOX, CAPSULE, CYLINDER, CameraPose, Floats, Ints, Scene
 
 _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
 _NEAR = 0.02

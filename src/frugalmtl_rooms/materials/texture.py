@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from frugalmtl_rooms import materials as m
-from frugalmtl_rooms.scene import Floats, Ints
+from frugalmtl_rooms.materials import material as m
+from frugalmtl_rooms.scene.description import Floats, Ints
 
 _SIDE = 256
 _LEVELS = 5
@@ -223,13 +223,13 @@ _PATTERNS: dict[int, Callable[[_Points], Floats]] = {
 class MaterialTable:
     """Materials of a scene as arrays."""
 
-    def __init__(self, found: tuple[m.Material, ...]) -> None:
-        self.pattern = np.array([x.pattern for x in found], np.int32)
-        self.colours = np.array([(*x.a, *x.b, *x.c) for x in found], np.float32).T.copy()
-        self.scale = np.array([x.scale for x in found], np.float32)
-        self.offset = np.array([x.offset for x in found], np.float32).T.copy()
-        self.gloss = np.array([x.gloss for x in found], np.float32)
-        self.glow = np.array([x.glow for x in found], np.float32)
+    def __init__(self, materials: tuple[m.Material, ...]) -> None:
+        self.pattern = np.array([x.pattern for x in materials], np.int32)
+        self.colours = np.array([(*x.a, *x.b, *x.c) for x in materials], np.float32).T.copy()
+        self.scale = np.array([x.scale for x in materials], np.float32)
+        self.offset = np.array([x.offset for x in materials], np.float32).T.copy()
+        self.gloss = np.array([x.gloss for x in materials], np.float32)
+        self.glow = np.array([x.glow for x in materials], np.float32)
         self.present = sorted(set(self.pattern.tolist()))
 
 
@@ -249,8 +249,8 @@ def evaluate(table: MaterialTable, index: Ints, uv: Floats, span: Floats, blur: 
         which = np.flatnonzero(patterns == pattern)
         if not len(which):
             continue
-        own, here = index[which], uv[:, which]
-        abc, shift = np.take(table.colours, own, axis=1), np.take(table.offset, own, axis=1)
+        material, here = index[which], uv[:, which]
+        abc, shift = np.take(table.colours, material, axis=1), np.take(table.offset, material, axis=1)
         out[:, which] = _PATTERNS[pattern](
             _Points(
                 here[0] + shift[0],
@@ -258,7 +258,7 @@ def evaluate(table: MaterialTable, index: Ints, uv: Floats, span: Floats, blur: 
                 here,
                 span[:, which],
                 blur[which],
-                table.scale[own],
+                table.scale[material],
                 abc[:3],
                 abc[3:6],
                 abc[6:9],

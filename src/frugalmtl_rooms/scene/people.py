@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frugalmtl_rooms.materials import Palette, linear
-from frugalmtl_rooms.scene import PART, Point, SceneBuilder
+from frugalmtl_rooms.materials import clothing
+from frugalmtl_rooms.materials.material import linear, plain
+from frugalmtl_rooms.materials.palette import Palette
+from frugalmtl_rooms.scene.builder import SceneBuilder
+from frugalmtl_rooms.scene.description import PART, Point
 
 STAND, WALK, SIT = "stand", "walk", "sit"
 UPPER_ARM, LOWER_ARM, UPPER_LEG, LOWER_LEG, TORSO = 0.28, 0.25, 0.43, 0.42, 0.50
@@ -20,7 +23,7 @@ HIP = UPPER_LEG + LOWER_LEG + 0.04
 
 @dataclass(frozen=True)
 class Pose:
-    """What a body does: STAND, WALK or SIT; arms raised or not; phase of the walk or of the idle sway (radians)."""
+    """Posture: STAND, WALK or SIT; arms raised or not; phase of the walk or of the idle sway (radians)."""
 
     kind: str
     raised: bool
@@ -125,7 +128,7 @@ class _Body:
         self.limb(wrist, _step(wrist, lower, 0.09), 0.036, skin, "lower_arm")
 
 
-_EYE = Palette.plain(linear("1b1512"), 0.4)
+_EYE = plain(linear("1b1512"), 0.4)
 
 
 def person(
@@ -160,8 +163,10 @@ def person(
         float(rng.uniform(0.88, 1.18)),
     )
     draws = rng.random(16).tolist()
-    skin, shirt, trousers = build.paint(palette.skin()), build.paint(palette.shirt()), build.paint(palette.trousers())
-    hair, shoe = build.paint(palette.hair()), build.paint(palette.shoes())
+    skin, shirt, trousers, hair, shoe = (
+        build.paint(draw(palette))
+        for draw in (clothing.skin, clothing.shirt, clothing.trousers, clothing.hair, clothing.shoes)
+    )
     sleeve = shirt if draws[0] < 0.55 else skin
     shorts = skin if draws[1] < 0.2 else trousers
     build.poses[body.who] = f"{pose.kind}{'_raised' if pose.raised else ''}"
@@ -173,10 +178,10 @@ def person(
     body.torso(hip, lean, shirt, trousers)
     turn = 0.9 * (draws[3] - 0.5) + 0.15 * math.sin(pose.phase)
     x, top, z = body.head(neck, lean, turn, draws[4] < 0.4, skin, hair)
-    for side, own in ((-1, draws[5:10]), (1, draws[10:15])):
-        body.leg(side, hip, pose.leg(side, own[0], own[1]), 0.025 + 0.05 * own[2], (trousers, shorts, shoe))
+    for side, draw in ((-1, draws[5:10]), (1, draws[10:15])):
+        body.leg(side, hip, pose.leg(side, draw[0], draw[1]), 0.025 + 0.05 * draw[2], (trousers, shorts, shoe))
         shoulder = (0.165 * body.girth * side, neck - 0.055, lean)
-        body.arm(side, shoulder, pose.arm(side, own[3], own[4]), (shirt, sleeve, skin))
+        body.arm(side, shoulder, pose.arm(side, draw[3], draw[4]), (shirt, sleeve, skin))
     return body.world((x, top - bob, z))
 
 

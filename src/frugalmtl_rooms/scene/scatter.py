@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from frugalmtl_rooms.arrangement import Furnished, Top
-from frugalmtl_rooms.materials import Colour
-from frugalmtl_rooms.scene import Floats
+from frugalmtl_rooms.materials.material import Colour
+from frugalmtl_rooms.scene.arrangement import Furnished, Top
+from frugalmtl_rooms.scene.description import Floats
 
 
 def scatter(home: Furnished, ceiling: float, bulb: Colour, time: float) -> None:

@@ -1,31 +1,35 @@
-"""Smooth outlines: four more rays per outline pixel decide how much of each neighbouring colour it shows.
+"""Anti-aliasing: four more rays per outline pixel weigh the colours of its neighbours.
 
 Only visibility is sampled anew; colours are those of the pixel and its four neighbours, so no shading is repeated.
-Labels are not
-touched: they belong to the ray through the middle of the pixel.
+Labels are not touched: they belong to the ray through the middle of the pixel.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from frugalmtl_rooms.camera import View
-from frugalmtl_rooms.raycast import pair_hits, shell_hit
-from frugalmtl_rooms.scene import SHELL_PLANES, Floats, Ints, Scene
+from frugalmtl_rooms.scene.description import SHELL_PLANES, Bools, Floats, Ints, Scene
+from frugalmtl_rooms.visibility.camera import View
+from frugalmtl_rooms.visibility.hits import pair_hits, shell_hit
 
 _SUB = np.array([[-0.125, -0.375], [0.375, -0.125], [-0.375, 0.125], [0.125, 0.375]], np.float32)
+
+
+def outlines(index: Ints) -> Bools:
+    """True where one of the four neighbours in an index map [H, W] differs (both sides of every outline)."""
+    out = np.zeros(index.shape, bool)
+    down, right = index[1:] != index[:-1], index[:, 1:] != index[:, :-1]
+    out[1:] |= down
+    out[:-1] |= down
+    out[:, 1:] |= right
+    out[:, :-1] |= right
+    return out
 
 
 def smooth(scene: Scene, view: View, index: Ints, normal: Floats, colour: Floats) -> Floats:
     """Display colours [3, n] with outlines smoothed; index [H, W]."""
     height, width = index.shape
-    mark = np.zeros((height, width), bool)
-    vertical, horizontal = index[1:] != index[:-1], index[:, 1:] != index[:, :-1]
-    mark[1:] |= vertical
-    mark[:-1] |= vertical
-    mark[:, 1:] |= horizontal
-    mark[:, :-1] |= horizontal
-    pixel = np.flatnonzero(mark)
+    pixel = np.flatnonzero(outlines(index))
     if not len(pixel):
         return _soften_folds(index, normal, colour)
     i, j = np.divmod(pixel, width)
@@ -38,11 +42,11 @@ def smooth(scene: Scene, view: View, index: Ints, normal: Floats, colour: Floats
             np.where(j < width - 1, pixel + 1, pixel),
         ]
     )
-    found = index.ravel()[slots]
-    fresh = np.ones(found.shape, bool)
+    candidates = index.ravel()[slots]
+    fresh = np.ones(candidates.shape, bool)
     for k in range(1, 5):
         for earlier in range(k):
-            fresh[k] &= found[k] != found[earlier]
+            fresh[k] &= candidates[k] != candidates[earlier]
 
     step = np.float32(1 / view.focal)
     x = view.columns[j] + _SUB[:, :1] * step
@@ -53,14 +57,14 @@ def smooth(scene: Scene, view: View, index: Ints, normal: Floats, colour: Floats
     wall, plane = wall.reshape(4, count), plane.reshape(4, count)
     best = np.full((4, count), np.inf, np.float32)
     choice = np.zeros((4, count), np.int32)
-    solid = fresh & (found >= SHELL_PLANES)
+    solid = fresh & (candidates >= SHELL_PLANES)
     origins = np.einsum("pw,pwl->lp", view.eye - scene.centre, scene.axes)
     for k in range(5):
-        match = (plane == found[k]) & fresh[k]
+        match = (plane == candidates[k]) & fresh[k]
         np.copyto(best, wall, where=match)
         choice[match] = k
     slot, column = np.divmod(np.flatnonzero(solid), count)
-    primitive = found[slot, column] - SHELL_PLANES
+    primitive = candidates[slot, column] - SHELL_PLANES
     origin = np.take(origins, primitive, axis=1)
     origin4 = np.concatenate([origin] * 4, 1)
     ray = (np.arange(4)[:, None] * count + column).ravel()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from frugalmtl_rooms.materials import WHITE, Colour, linear, mix, times
-from frugalmtl_rooms.scene import Finish, Light, Point
+from frugalmtl_rooms.materials.material import WHITE, Colour, linear, mix, times
+from frugalmtl_rooms.scene.description import Finish, Light, Point
 
 
 class Illumination:
@@ -31,24 +31,24 @@ class Illumination:
 
     def lights(self, width: float, height: float, depth: float, lamps: list[tuple[int, Point]]) -> tuple[Light, ...]:
         """A ceiling light or the lamps of the room; two at most (three when shifted)."""
-        rng, found = self.rng, []
+        rng, lights = self.rng, []
         limit = 3 if self.shifted else 2
         for holder, bulb in lamps[: limit - 1]:
-            found.append(Light(bulb, times(self.bulb, float(rng.uniform(1.2, 2.2))), 0.06, holder))
+            lights.append(Light(bulb, times(self.bulb, float(rng.uniform(1.2, 2.2))), 0.06, holder))
         low = 0.9 if self.shifted else 0.25
         place = (
             width * float(rng.uniform(0.25, 0.75)),
             height - float(rng.uniform(0.15, low)),
             depth * float(rng.uniform(0.25, 0.75)),
         )
-        strength = float(rng.uniform(2.0, 4.0)) * (0.5 if self.night and found else 1.0)
-        found.append(Light(place, times(self.bulb, strength), 0.12 if self.shifted else 0.18))
-        if self.shifted and len(found) < limit:
+        strength = float(rng.uniform(2.0, 4.0)) * (0.5 if self.night and lights else 1.0)
+        lights.append(Light(place, times(self.bulb, strength), 0.12 if self.shifted else 0.18))
+        if self.shifted and len(lights) < limit:
             hue = linear(("ff5f7a", "6f8bff", "6fffc4")[int(rng.integers(3))])
             corner = (
                 width * float(rng.uniform(0.1, 0.9)),
                 float(rng.uniform(1.2, 2.0)),
                 depth * float(rng.uniform(0.1, 0.9)),
             )
-            found.append(Light(corner, times(hue, 1.2), 0.1))
-        return tuple(found)
+            lights.append(Light(corner, times(hue, 1.2), 0.1))
+        return tuple(lights)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from frugalmtl_rooms.camera import View
-from frugalmtl_rooms.scene import BOX, CAPSULE, ELLIPSOID, SHELL_PLANES, Floats, Ints, Scene
+from frugalmtl_rooms.scene.description import BOX, CAPSULE, ELLIPSOID, SHELL_PLANES, Floats, Ints, Scene
+from frugalmtl_rooms.visibility.camera import View
 
 
 class Surface(NamedTuple):
@@ -44,14 +44,14 @@ def surfaces(scene: Scene, view: View, depth: Floats, index: Ints, rays: Floats)
     primitive = index - SHELL_PLANES
     which = np.flatnonzero(primitive >= 0)
     if len(which):
-        own = primitive[which]
-        axes = np.take(scene.axes.reshape(-1, 9).T, own, axis=1)
-        size = np.take(scene.size.T, own, axis=1)
-        offset = point[:, which] - np.take(scene.centre.T, own, axis=1)
+        solid = primitive[which]
+        axes = np.take(scene.axes.reshape(-1, 9).T, solid, axis=1)
+        size = np.take(scene.size.T, solid, axis=1)
+        offset = point[:, which] - np.take(scene.centre.T, solid, axis=1)
         local = np.empty_like(offset)
         for k in range(3):
             local[k] = axes[k] * offset[0] + axes[3 + k] * offset[1] + axes[6 + k] * offset[2]
-        n, t, s = _local(scene.kind[own], local, size)
+        n, t, s = _local(scene.kind[solid], local, size)
         turned = np.empty_like(n)
         for k in range(3):
             turned[k] = axes[3 * k] * n[0] + axes[3 * k + 1] * n[1] + axes[3 * k + 2] * n[2]

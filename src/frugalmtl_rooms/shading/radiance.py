@@ -1,14 +1,14 @@
-"""Light on surfaces: ambient light, diffuse and glossy light of each lamp, glowing things, tone curve."""
+"""Radiance of surfaces: ambient light, diffuse and glossy light of each lamp, glowing things, tone curve."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from frugalmtl_rooms.camera import View
-from frugalmtl_rooms.scene import Floats, Ints, Light, Scene
-from frugalmtl_rooms.shadows import shadow_maps
-from frugalmtl_rooms.surface import Surface
-from frugalmtl_rooms.texture import MaterialTable, evaluate
+from frugalmtl_rooms.materials.texture import MaterialTable, evaluate
+from frugalmtl_rooms.scene.description import Floats, Ints, Light, Scene
+from frugalmtl_rooms.shading.shadows import shadow_maps
+from frugalmtl_rooms.visibility.camera import View
+from frugalmtl_rooms.visibility.surface import Surface
 
 _WALLS = np.array([True, True, False, False, True, True])
 _SKIRTING = np.float32(0.09)

@@ -1,4 +1,4 @@
-"""Who stands where: free spots on the floor, free spans on the walls, free runs for whatever moves."""
+"""Floor plan: free spots on the floor, free spans on the walls, free runs for whatever moves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from frugalmtl_rooms.scene import Point
+from frugalmtl_rooms.scene.description import Point
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class FloorPlan:
         """
         for _ in range(tries):
             side = int(self.rng.integers(4))
-            length = self.width if side < 2 else self.depth
+            length = self.length(side)
             if length < 2 * half + 0.1:
                 continue
             s = float(self.rng.uniform(half + 0.05, length - half - 0.05))
@@ -117,11 +117,11 @@ class FloorPlan:
         """Discs that cover the floor before a span of wall, as deep as out."""
         count = max(1, round(half / out))
         step = 2 * half / count
-        found = []
+        discs = []
         for i in range(count):
             x, _, z = frame.at((i + 0.5 - count / 2) * step, 0, out / 2)
-            found.append((x, z, max(out, step) / 2))
-        return found
+            discs.append((x, z, max(out, step) / 2))
+        return discs
 
     def on_wall(self, side: int, s: float) -> Frame:
         """Frame at place s along a wall that faces the room."""

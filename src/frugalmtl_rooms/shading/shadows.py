@@ -1,4 +1,4 @@
-"""How much of each light reaches each pixel: rays at half resolution, then an upsampling that stays on the same object.
+"""Shadow maps: rays to each light at half resolution, then an upsampling that stays on the same object.
 
 Four points of a light take turns over a 2 x 2 pattern of samples; averaging neighbours on the same surface turns them
 into a soft edge.
@@ -8,8 +8,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from frugalmtl_rooms.raycast import pair_hits
-from frugalmtl_rooms.scene import BOX, CAPSULE, CYLINDER, FLAT, SHELL_PLANES, Bools, Floats, Ints, Light, Scene
+from frugalmtl_rooms.scene.description import (
+    BOX,
+    CAPSULE,
+    CYLINDER,
+    FLAT,
+    SHELL_PLANES,
+    Bools,
+    Floats,
+    Ints,
+    Light,
+    Scene,
+)
+from frugalmtl_rooms.visibility.hits import pair_hits
 
 _SPREAD = np.array([[0.6, 0.3, 0.6], [-0.6, -0.3, 0.6], [0.6, -0.3, -0.6], [-0.6, 0.3, -0.6]], np.float32)
 _LIFT = np.float32(0.008)
@@ -34,12 +45,12 @@ class Casters:
 
 
 def reaches(
-    scene: Scene, casters: Casters, light: Light, point: Floats, normal: Floats, own: Ints, turn: Ints
+    scene: Scene, casters: Casters, light: Light, point: Floats, normal: Floats, index: Ints, turn: Ints
 ) -> Floats:
     """1 where the light sees a point, else 0.
 
     Args:
-        point: [3, n] points on surfaces, normal: [3, n], own: [n] their surface index.
+        point: [3, n] points on surfaces, normal: [3, n], index: [n] their surface index.
         turn: [n] which of the four points of the light is used.
     """
     out = np.ones(point.shape[1], np.float32)
@@ -69,7 +80,7 @@ def reaches(
         aligned = (toward / gap[:, None]) @ (d / far)
         np.greater(aligned, cosine[:, None], out=near[:, part])
         near[:, part] &= far > (gap - radius)[:, None]
-    near &= casters.primitive[use][:, None] + SHELL_PLANES != own[facing]
+    near &= casters.primitive[use][:, None] + SHELL_PLANES != index[facing]
     # The flat search is several times faster than one over two axes.
     row, column = np.divmod(np.flatnonzero(near), len(facing))
     if not len(row):
@@ -103,8 +114,8 @@ def shadow_maps(
     chosen = (np.arange(0, height, 2)[:, None] * width + np.arange(0, width, 2)).ravel()
     turn = ((np.arange(h)[:, None] % 2) * 2 + np.arange(w) % 2).ravel().astype(np.int32)
     casters = Casters(scene)
-    p, n, own = np.take(point, chosen, axis=1), np.take(normal, chosen, axis=1), index[chosen]
-    samples = np.stack([reaches(scene, casters, light, p, n, own, turn) for light in lights]).reshape(-1, h, w)
+    p, n, i = np.take(point, chosen, axis=1), np.take(normal, chosen, axis=1), index[chosen]
+    samples = np.stack([reaches(scene, casters, light, p, n, i, turn) for light in lights]).reshape(-1, h, w)
     samples = _soften(samples, instance[::2, ::2], n.reshape(3, h, w))
     total, sums = _upsample(samples, instance, facing)
     sums /= np.maximum(total, np.float32(1e-3))

@@ -1,4 +1,4 @@
-"""From a seed to a labelled picture of a room, alone or as a clip."""
+"""Rendering of a labelled picture of a room from a seed, alone or as a clip."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalmtl.core.checks import UserError
 from frugalmtl_rooms import labels
-from frugalmtl_rooms.antialias import smooth
-from frugalmtl_rooms.build import build, stream
-from frugalmtl_rooms.camera import View
-from frugalmtl_rooms.raycast import first_hits
-from frugalmtl_rooms.scene import Scene
-from frugalmtl_rooms.shading import radiance, tone
-from frugalmtl_rooms.surface import surfaces
+from frugalmtl_rooms.scene.assembly import build, stream
+from frugalmtl_rooms.scene.description import Scene
+from frugalmtl_rooms.shading.radiance import radiance, tone
+from frugalmtl_rooms.visibility.antialias import outlines, smooth
+from frugalmtl_rooms.visibility.camera import View
+from frugalmtl_rooms.visibility.hits import first_hits
+from frugalmtl_rooms.visibility.surface import surfaces
 
 _NOISE = 5
+
+
+class RenderError(ValueError):
+    """An argument that cannot be rendered, in one line."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def render(seed: int, size: int | tuple[int, int] = 128, time: float = 0.0, shif
         shifted: same rooms with other materials, lights and lenses (wider, with radial distortion), and more noise.
 
     Raises:
-        UserError: an argument is out of range.
+        RenderError: an argument is out of range.
     """
     height, width = _checked(seed, size, time)
     noise = stream(seed, _NOISE, int(shifted), *struct.unpack("<II", struct.pack("<d", time)))
@@ -73,10 +76,10 @@ def clip(seed: int, frames: int, size: int | tuple[int, int] = 128, shifted: boo
     """Frames of a clip, evenly spaced from time 0 to 1; noise differs from frame to frame.
 
     Raises:
-        UserError: an argument is out of range.
+        RenderError: an argument is out of range.
     """
     if frames < 1:
-        raise UserError(f"frames must be at least 1, but got {frames!r}")
+        raise RenderError(f"frames must be at least 1, but got {frames!r}")
     _checked(seed, size, 0.0)
     return (render(seed, size, k / max(1, frames - 1), shifted) for k in range(frames))
 
@@ -104,7 +107,7 @@ def render_scene(scene: Scene, height: int, width: int, noise: np.random.Generat
         segmentation=scene.instance_class[instance].astype(np.uint8).reshape(height, width),
         depth=depth,
         normals=normals.reshape(height, width, 3),
-        edges=labels.edges(instances),
+        edges=outlines(instances),
         saliency=labels.saliency(scene, instances, colour),
         human_parts=parts,
         attributes=labels.attributes(scene, instances, parts, image),
@@ -122,9 +125,9 @@ def _develop(scene: Scene, colour: NDArray[np.float32], noise: np.random.Generat
 def _checked(seed: int, size: int | tuple[int, int], time: float) -> tuple[int, int]:
     height, width = size if isinstance(size, tuple) else (size, size)
     if seed < 0:
-        raise UserError(f"seed must be at least 0, but got {seed!r}")
+        raise RenderError(f"seed must be at least 0, but got {seed!r}")
     if height < 16 or width < 16:
-        raise UserError(f"size must be at least 16 x 16 pixels, but got {height} x {width}")
+        raise RenderError(f"size must be at least 16 x 16 pixels, but got {height} x {width}")
     if not 0.0 <= time <= 1.0:
-        raise UserError(f"time must lie in [0, 1], but got {time!r}")
+        raise RenderError(f"time must lie in [0, 1], but got {time!r}")
     return height, width

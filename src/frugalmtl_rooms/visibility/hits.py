@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from frugalmtl_rooms.camera import View
-from frugalmtl_rooms.scene import SHELL_PLANES, Floats, Ints, Scene
+from frugalmtl_rooms.scene.description import SHELL_PLANES, Floats, Ints, Scene
+from frugalmtl_rooms.visibility.camera import View
 
 _INF = np.float32(np.inf)
 _EPS = np.float32(1e-3)

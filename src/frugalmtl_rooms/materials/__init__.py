@@ -1,0 +1,1 @@
+"""Materials of walls, furniture and people, and their procedural textures."""

@@ -1,0 +1,1 @@
+"""Furnished rooms with people, as primitives, lights and a camera."""

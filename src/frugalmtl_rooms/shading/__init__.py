@@ -1,0 +1,1 @@
+"""Light on the visible surfaces: lamps, shadows, tone curve."""

@@ -1,0 +1,1 @@
+"""Ray casting: the surface that each pixel shows, its depth, point and normal."""
