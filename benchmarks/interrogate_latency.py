@@ -93,9 +93,9 @@ def random_gates(encoder: InterroGate, share: float, *, even: bool = True, seed:
     """
     alpha = encoder.gates.alpha
     scores = share - torch.rand(alpha.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    if encoder.keeper is None:
+    if encoder.budget_control is None:
         raise ValueError("widths are rounded only by an encoder with multiple > 1")
-    chosen = rounded(scores.numpy(), encoder.keeper.blocks) if even else (scores > 0).numpy()
+    chosen = rounded(scores.numpy(), encoder.budget_control.blocks) if even else (scores > 0).numpy()
     with torch.no_grad():
         alpha.copy_(torch.from_numpy(np.where(chosen, 1.0, -1.0)))
 
@@ -110,11 +110,11 @@ def settled_gates(encoder: InterroGate, budget: float, *, seed: int = 0) -> None
     """
     alpha = encoder.gates.alpha
     noise = torch.randn(alpha.shape, generator=torch.Generator().manual_seed(seed))
-    if encoder.keeper is None:
+    if encoder.budget_control is None:
         raise ValueError("gates are settled only by an encoder with a budget")
     with torch.no_grad():
         alpha.copy_(1.0 + SPREAD * noise)
-    encoder.keeper.settle(encoder.macs_of, budget * encoder.keeper.full)
+    encoder.budget_control.settle(encoder.macs_of, budget * encoder.budget_control.full)
 
 
 def model_of(backbone: str, encoder: dict[str, object], size: int) -> MultiTaskModel:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from frugalmtl.channels.cost import node_macs
 from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.data import augmentation
 from frugalmtl.deployment import deploy
-from frugalmtl.encoders.interrogate.plan import node_macs
 from frugalmtl.engine.optimizers import OPTIMIZERS
 from frugalmtl.engine.regime import build_optimizer, check_groups
 from frugalmtl.engine.schedules import SCHEDULES

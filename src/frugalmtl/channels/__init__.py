@@ -2,6 +2,6 @@
 
 from frugalmtl.channels.graph import Graph, Node, units
 from frugalmtl.channels.operations import Channels, Mask, Operation
-from frugalmtl.channels.tracing import graph_of
+from frugalmtl.channels.tracing import branch_of, graph_of
 
-__all__ = ["Channels", "Graph", "Mask", "Node", "Operation", "graph_of", "units"]
+__all__ = ["Channels", "Graph", "Mask", "Node", "Operation", "branch_of", "graph_of", "units"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -70,6 +71,17 @@ def graph_of(backbone: Backbone) -> Graph:
     nodes, outputs = _read(traced, backbone)
     nodes = _measured(nodes, outputs, backbone)
     return _with_sites(nodes, outputs)
+
+
+def branch_of(backbone: Backbone, graph: Graph) -> Backbone:
+    """A copy whose activations overwrite nothing that somebody else reads."""
+    network, users = deepcopy(backbone), graph.users()
+    for node, module in zip(graph.nodes, graph.modules(network), strict=True):
+        source = node.inputs[0] if node.inputs else 0
+        read_by_others = len(users[source]) > 1 or graph.nodes[source].site is not None or source == 0
+        if getattr(module, "inplace", False) and read_by_others:
+            setattr(module, "inplace", False)  # noqa: B010  # modules type their attributes as tensors
+    return network
 
 
 class _Tracer(fx.Tracer):

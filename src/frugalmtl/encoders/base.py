@@ -12,7 +12,7 @@ from frugalmtl.core.types import Features, Heatmap, Pyramid
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ModelContext:
     """What an encoder may know of the model that it is part of.
 
     Attributes:
@@ -59,7 +59,7 @@ class Encoder(nn.Module):
         """The budget in multiply-adds per image, once :meth:`plan` has been called; None without a budget."""
         return None
 
-    def plan(self, surroundings: Surroundings) -> None:
+    def plan(self, context: ModelContext) -> None:
         """Called before a training begins (the last call counts): a method that keeps a budget learns the rest's cost.
 
         Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -72,17 +71,6 @@ def cost_per_channel(gates: Gates) -> Tensor:
 def weight_per_layer(places: Places) -> Tensor:
     """Weight of every channel so that all layers count alike."""
     return torch.cat([torch.full((width,), 1.0 / width) for width in places.widths])
-
-
-def branch_of(backbone: Backbone, graph: Graph) -> Backbone:
-    """A copy whose activations overwrite nothing that somebody else reads."""
-    network, users = deepcopy(backbone), graph.users()
-    for node, module in zip(graph.nodes, graph.modules(network), strict=True):
-        source = node.inputs[0] if node.inputs else 0
-        read_by_others = len(users[source]) > 1 or graph.nodes[source].site is not None or source == 0
-        if getattr(module, "inplace", False) and read_by_others:
-            setattr(module, "inplace", False)  # noqa: B010  # modules type their attributes as tensors
-    return network
 
 
 def identity_layer(channels: int) -> nn.Linear:

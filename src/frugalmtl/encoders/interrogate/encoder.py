@@ -9,28 +9,28 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
-from frugalmtl.channels import Mask, graph_of
+from frugalmtl.channels import Mask, branch_of, graph_of
+from frugalmtl.channels.cost import node_macs, projection_macs, site_macs
+from frugalmtl.channels.frozen import LiveProgram
+from frugalmtl.channels.plan import Plan, plan
+from frugalmtl.channels.static import static_network
+from frugalmtl.core.budget import Budget
 from frugalmtl.core.checks import UserError, fraction, positive
 from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.core.types import Features, Heatmap, Pyramid
-from frugalmtl.encoders.base import Encoder, SeparateNetworks, Surroundings
+from frugalmtl.encoders.base import Encoder, ModelContext, SeparateNetworks
 from frugalmtl.encoders.interrogate.assembly import (
     block_ends,
-    branch_of,
     cost_per_channel,
     identity_layer,
     places_of,
     targets_of,
     weight_per_layer,
 )
-from frugalmtl.encoders.interrogate.budget import Budget
+from frugalmtl.encoders.interrogate.budget_control import BudgetControl
 from frugalmtl.encoders.interrogate.gates import Gates, merge, times_gradient
-from frugalmtl.encoders.interrogate.keeper import Keeper
-from frugalmtl.encoders.interrogate.live import LiveProgram
 from frugalmtl.encoders.interrogate.pictures import pictures
-from frugalmtl.encoders.interrogate.plan import Plan, gate_macs, node_macs, plan, projection_macs
 from frugalmtl.encoders.interrogate.sparsity import own_shares, sparsity
-from frugalmtl.encoders.interrogate.static import static_network
 
 _PROBE = (64, 64)
 
@@ -147,12 +147,12 @@ class InterroGate(Encoder):
         self.projections = nn.ModuleDict(
             {str(site): identity_layer(self.graph.nodes[self.graph.sites[site]].channels) for site in ends}
         )
-        macs = gate_macs(self.graph, node_macs(self.graph, backbone, _PROBE), places)
+        macs = places.macs(site_macs(self.graph, node_macs(self.graph, backbone, _PROBE)))
         self.gates.cost.copy_(macs / macs.mean())
         by_channel = cost_per_channel(self.gates) if weighting == "macs" else weight_per_layer(places)
         self.register_buffer("weighting", by_channel / by_channel.sum(), persistent=False)
         self.register_buffer("goal", torch.zeros(()))
-        self.keeper = Keeper(self.gates, asked, blocks) if asked or multiple > 1 else None
+        self.budget_control = BudgetControl(self.gates, asked, blocks) if asked or multiple > 1 else None
         self.node_macs: list[float] = []
         self.decoder_macs = 0.0
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
@@ -299,8 +299,8 @@ class InterroGate(Encoder):
         first = self._first_settled(epochs)
         self.frozen, self.learning_share = epoch >= first, first / epochs
         self._restart()
-        if epoch == first and self.keeper is not None:
-            self.keeper.settle(self.macs_of, float(self.goal))
+        if epoch == first and self.budget_control is not None:
+            self.budget_control.settle(self.macs_of, float(self.goal))
 
     def _restart(self) -> None:
         """All branches in step, until the next step says otherwise."""
@@ -314,10 +314,10 @@ class InterroGate(Encoder):
         self.steps += 1
         if not self.learning:
             self._write()
-        elif self.keeper is not None:
+        elif self.budget_control is not None:
             learned = share / self.learning_share
             way = min(1.0, learned / self.ramp) if self.ramp > 0 else 1.0
-            self.keeper.steer(self.macs_of, float(self.goal), way)
+            self.budget_control.steer(self.macs_of, float(self.goal), way)
 
     def _write(self) -> None:
         """Write down what the gates leave, unless it is written already."""
@@ -331,18 +331,18 @@ class InterroGate(Encoder):
         # Balancers compare the tasks' gradients where these meet; the branches in step let them meet at every end.
         self.live = LiveProgram(left, self._branches(), self._projections()) if left.tasks_meet() else None
 
-    def plan(self, surroundings: Surroundings) -> None:
+    def plan(self, context: ModelContext) -> None:
         """Learn what the rest of the model costs, and whether the budget can be kept.
 
         Raises:
             UserError: the budget is below one shared network, or above T single-task networks.
         """
-        self.node_macs = node_macs(self.graph, self.shared, surroundings.image_size)
-        self.decoder_macs = surroundings.decoder_macs
-        if self.keeper is None:
+        self.node_macs = node_macs(self.graph, self.shared, context.image_size)
+        self.decoder_macs = context.decoder_macs
+        if self.budget_control is None:
             return
-        macs = gate_macs(self.graph, self.node_macs, self.gates.places)
-        self.goal.fill_(self.keeper.plan(self.macs_of, macs, surroundings.latency))
+        macs = self.gates.places.macs(site_macs(self.graph, self.node_macs))
+        self.goal.fill_(self.budget_control.plan(self.macs_of, macs, context.latency))
 
     def macs_of(self, own: Sequence[Mask] | None = None) -> float:
         """Multiply-adds per image of the whole model deployed now, or with other gates (per site ``[T, C]``).

@@ -54,6 +54,17 @@ class Places:
         channels = open_gates[:, self.columns]
         return [channels[:, start:stop] for start, stop in pairwise(edges)]
 
+    def macs(self, per_channel: Sequence[float]) -> Tensor:
+        """Multiply-adds of the channels that each gate decides over, in one branch: ``[U]``.
+
+        Args:
+            per_channel: of one channel at every site, see :func:`~frugalmtl.channels.cost.site_macs`.
+        """
+        values = [value for value, width in zip(per_channel, self.widths, strict=True) for _ in range(width)]
+        result = torch.zeros(self.gates, dtype=torch.float64)
+        result.index_add_(0, torch.tensor(self.columns), torch.tensor(values).double())
+        return result.float()
+
 
 class Gates(nn.Module):
     r"""Gates and mixing weights of all sites.

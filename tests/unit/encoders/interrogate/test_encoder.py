@@ -20,7 +20,7 @@ from frugalmtl.core.types import Batch
 from frugalmtl.decoders import DECODERS
 from frugalmtl.deployment import deploy, plan_encoder
 from frugalmtl.encoders import ENCODERS
-from frugalmtl.encoders.base import Surroundings
+from frugalmtl.encoders.base import ModelContext
 from frugalmtl.encoders.interrogate import InterroGate
 from frugalmtl.engine import TrainSettings, train
 from frugalmtl.engine.checkpoint import load_matching_weights
@@ -178,16 +178,16 @@ def test_a_budget_that_cannot_be_kept_is_refused_before_training(budget: str) ->
     encoder = budgeted(budget)
     before = deepcopy(encoder.state_dict())
     with pytest.raises(UserError, match=r"cannot be kept.*ask for something between") as caught:
-        encoder.plan(Surroundings(SIDE, 0.0))
+        encoder.plan(ModelContext(SIDE, 0.0))
     assert "\n" not in str(caught.value)
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items() if name != "goal")
 
 
 def test_the_heads_are_part_of_a_budget() -> None:
     encoder = budgeted("0.9x")
-    encoder.plan(Surroundings(SIDE, 0.0))
+    encoder.plan(ModelContext(SIDE, 0.0))
     bare = encoder.target_macs
-    encoder.plan(Surroundings(SIDE, 1e6))
+    encoder.plan(ModelContext(SIDE, 1e6))
     assert encoder.target_macs == pytest.approx(bare + 0.9e6)
     assert budgeted("0.9x").target_macs is None, "not known before"
 
@@ -201,9 +201,9 @@ def test_steps_need_to_know_the_rest_of_the_model() -> None:
 def test_the_cost_falls_along_the_ramp(kind: str, settings: dict[str, Any]) -> None:
     """From T networks' to the budget over the first half of the learning epochs; then it stays there."""
     encoder = budgeted("0.7x", kind=kind, ramp=0.5, **settings)
-    encoder.plan(Surroundings((32, 32), 0.0))
+    encoder.plan(ModelContext((32, 32), 0.0))
     encoder.enter_epoch(0, 4)  # of which the last one has settled gates
-    full, goal = encoder.keeper.full, encoder.target_macs
+    full, goal = encoder.budget_control.full, encoder.target_macs
     costs, wanted = [], []
     for share in np.linspace(0.0, 0.74, 12):
         for _ in range(3):  # what the smooth formula leaves out is learned from the step before
@@ -219,7 +219,7 @@ def test_the_cost_falls_along_the_ramp(kind: str, settings: dict[str, Any]) -> N
 
 def test_without_a_ramp_the_budget_holds_from_the_first_step() -> None:
     encoder = budgeted("0.7x", ramp=0.0)
-    encoder.plan(Surroundings(SIDE, 0.0))
+    encoder.plan(ModelContext(SIDE, 0.0))
     encoder.enter_step(0.0)
     assert encoder.macs_of() == pytest.approx(encoder.target_macs, rel=0.03)
 
@@ -227,7 +227,7 @@ def test_without_a_ramp_the_budget_holds_from_the_first_step() -> None:
 @pytest.mark.parametrize("multiple", [1, 4])
 def test_gates_are_settled_once_and_frozen(multiple: int) -> None:
     encoder = budgeted("0.75x", 3, multiple=multiple)
-    encoder.plan(Surroundings(SIDE, 0.0))
+    encoder.plan(ModelContext(SIDE, 0.0))
     encoder.enter_stage("joint")
     encoder.enter_epoch(5, 8)
     encoder.enter_step(5 / 8)
@@ -437,10 +437,10 @@ def test_time_is_measured_at_the_start_and_when_gates_are_settled_only() -> None
     calls: list[float] = []
 
     def watch() -> float:
-        calls.append(encoder.macs_of() / encoder.keeper.full * 7)
+        calls.append(encoder.macs_of() / encoder.budget_control.full * 7)
         return calls[-1]
 
-    encoder.plan(Surroundings(SIDE, 0.0, watch))
+    encoder.plan(ModelContext(SIDE, 0.0, watch))
     assert len(calls) == 2
     encoder.enter_stage("joint")
     for epoch in range(8):
@@ -568,7 +568,7 @@ def test_whole_models_are_deployed_at_the_predicted_cost() -> None:
 def test_state_of_a_trained_encoder_is_all_that_is_needed() -> None:
     """Gates, prices and goals travel with the weights."""
     encoder = budgeted("0.7x")
-    encoder.plan(Surroundings(SIDE, 0.0))
+    encoder.plan(ModelContext(SIDE, 0.0))
     encoder.enter_step(0.7)
     fresh = gated(CIFAR, 2, seed=3, budget="0.7x", frozen_share=0.25, pretrain_share=0.0)
     fresh.load_state_dict(encoder.state_dict())

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from frugalmtl.channels.cost import node_macs, site_macs
 from frugalmtl.encoders.interrogate.gates import Gates, Places, merge
-from frugalmtl.encoders.interrogate.plan import gate_macs, node_macs
 from tests.unit.encoders.interrogate.helpers import CIFAR, NAMES, backbone, gated, image
 
 PLACES = Places.of([3, 4, 4, 2], [1, 2, 2, 1], [[1, 2]])
@@ -255,7 +255,7 @@ def test_penalty_by_operations(kind: str, settings: dict[str, str]) -> None:
     encoder = gated(kind, 2, weighting="macs", **settings)
     spread(encoder)
     singles = Places.of(encoder.gates.places.widths, [1] * len(encoder.graph.sites))
-    per_channel = gate_macs(encoder.graph, node_macs(encoder.graph, backbone(kind), (64, 64)), singles)
+    per_channel = singles.macs(site_macs(encoder.graph, node_macs(encoder.graph, backbone(kind), (64, 64))))
     weights = [float(part.sum()) for part in per_channel.split(list(singles.widths))]
     assert penalty_of(encoder) == pytest.approx(loop(encoder, [0.0, 0.0], weights), rel=1e-4)
 

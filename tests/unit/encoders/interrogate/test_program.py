@@ -24,7 +24,7 @@ from frugalmtl.channels.operations import (
     Whole,
 )
 from frugalmtl.encoders import ENCODERS, Encoder
-from frugalmtl.encoders.base import Surroundings
+from frugalmtl.encoders.base import ModelContext
 from frugalmtl.encoders.interrogate import InterroGate
 from frugalmtl.evaluation.cost import count
 from frugalmtl.export import EXPORTERS
@@ -58,7 +58,7 @@ def case_id(case: tuple[str, dict[str, Any]]) -> str:
 
 def planned(encoder: InterroGate) -> InterroGate:
     """An encoder that was told that nothing stands around it."""
-    encoder.plan(Surroundings(SIZE, 0.0))
+    encoder.plan(ModelContext(SIZE, 0.0))
     return encoder
 
 

@@ -12,11 +12,11 @@ from torch import Tensor, fx, nn
 from torch.func import functional_call
 
 from frugalmtl.channels import Channels, Operation
+from frugalmtl.channels.builder import Held, Writer, take_channels
+from frugalmtl.channels.concatenation import JoinSite, Layout
 from frugalmtl.channels.operations import Dense
-from frugalmtl.encoders.interrogate.joining import JoinSite, Layout
-from frugalmtl.encoders.interrogate.plan import Plan
-from frugalmtl.encoders.interrogate.program import Layer, Program
-from frugalmtl.encoders.interrogate.writer import Held, Writer, take_channels
+from frugalmtl.channels.plan import Plan
+from frugalmtl.channels.program import Layer, Program
 
 
 @dataclass(frozen=True)

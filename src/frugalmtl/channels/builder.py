@@ -23,8 +23,8 @@ from frugalmtl.channels.operations import (
     Sum,
     Whole,
 )
-from frugalmtl.encoders.interrogate.plan import Plan
-from frugalmtl.encoders.interrogate.program import Layer, Mix, Program
+from frugalmtl.channels.plan import Plan
+from frugalmtl.channels.program import Layer, Mix, Program
 
 Held = tuple[fx.Node, Channels]
 """A tensor of the program, and the channels that it holds, in order."""

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from frugalmtl.channels import Mask
+from frugalmtl.core.budget import Budget
 from frugalmtl.core.checks import UserError
-from frugalmtl.encoders.interrogate.budget import Budget, price_for, smooth_cost
 from frugalmtl.encoders.interrogate.gates import Gates
+from frugalmtl.encoders.interrogate.price import price_for, smooth_cost
 from frugalmtl.encoders.interrogate.settle import Block, rounded, settle
 
 CostOf = Callable[[Sequence[Mask]], float]
@@ -24,7 +25,7 @@ _ROUNDS = 10
 _CLOSE_ENOUGH = 0.01
 
 
-class Keeper:
+class BudgetControl:
     """Sets the price while gates learn, and the gates when they are settled.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from frugalmtl.core.types import Pyramid
-from frugalmtl.encoders.base import Surroundings
+from frugalmtl.encoders.base import ModelContext
 from frugalmtl.evaluation.cost import count
 from frugalmtl.model import MultiTaskModel
 
@@ -21,14 +21,14 @@ def plan_encoder(
     Args:
         model: its encoder is told.
         image_size: height and width that the network sees.
-        latency: see :class:`~frugalmtl.encoders.base.Surroundings`.
+        latency: see :class:`~frugalmtl.encoders.base.ModelContext`.
 
     Raises:
         UserError: the encoder has a budget that cannot be kept.
     """
     model.encoder.read_levels = model.read_levels()
     decoder = _FromImage(model, copy.deepcopy(model.decoder).eval().deploy())
-    model.encoder.plan(Surroundings(image_size, float(count(decoder, image_size).macs), latency))
+    model.encoder.plan(ModelContext(image_size, float(count(decoder, image_size).macs), latency))
 
 
 class _FromImage(nn.Module):

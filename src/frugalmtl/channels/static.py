@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, fx, nn
 
-from frugalmtl.encoders.interrogate.plan import Plan
-from frugalmtl.encoders.interrogate.writer import Writer
+from frugalmtl.channels.builder import Writer
+from frugalmtl.channels.plan import Plan
 
 
 def static_network(
