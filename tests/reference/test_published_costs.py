@@ -1,4 +1,4 @@
-"""The configs of published operating points cost what the papers print, in the papers' conventions."""
+"""Cost of the networks in configs/paper: what the papers print, in the papers' conventions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,18 @@ from frugalmtl.engine.optimizers import OPTIMIZERS
 from frugalmtl.engine.regime import build_optimizer, check_groups
 from frugalmtl.engine.schedules import SCHEDULES
 from frugalmtl.evaluation.cost import Counts, count, in_convention
-from frugalmtl.experiment.config.experiment import Experiment, parse, read_yaml
+from frugalmtl.experiment.config.experiment import Comparison, Experiment, parse, read_yaml, row_experiments
 from frugalmtl.experiment.runs.build import Built, build
 
 FOLDER = Path(__file__).parents[2] / "configs" / "paper"
-FILES = sorted([*FOLDER.glob("survey_*.yaml"), *FOLDER.glob("interrogate_*.yaml")], key=lambda path: path.name)
+FILES = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+COMPARISONS = {name: parse(Comparison, read_yaml(path), path.name) for name, path in FILES.items()}
+EXPERIMENTS: dict[str, Experiment] = {
+    f"{name}_{row}": experiment
+    for name, comparison in COMPARISONS.items()
+    for row, experiment in row_experiments(comparison, comparison.seeds[0]).items()
+}
+"""``{FILE_ROW: experiment}``."""
 
 # GMAC and million parameters of the same networks written separately, without this library. They catch a change that
 # the papers' rounding would hide.
@@ -36,20 +43,22 @@ COUNTED = {
     "interrogate_nyud_hrnet18_mtl": (24.52, 9.80),
 }
 
-GATED = [path for path in FILES if path.stem.endswith("_interrogate")]
-STATIC = [path for path in FILES if path not in GATED]
+GATED = [name for name in EXPERIMENTS if name.endswith("_interrogate")]
+STATIC = [name for name in EXPERIMENTS if name not in GATED]
 
 WIDTHS = ("resnet20", "resnet20_half", "resnet20_quarter")
 
 
-def load(name: str) -> Experiment:
-    return parse(Experiment, read_yaml(FOLDER / f"{name}.yaml"), name)
+def text_of(name: str) -> str:
+    """The file that an experiment stands in."""
+    file = next(file for file in sorted(FILES, key=len, reverse=True) if name.startswith(f"{file}_"))
+    return FILES[file].read_text(encoding="utf-8")
 
 
 @cache
 def built_of(name: str) -> Built:
     with torch.device("meta"):
-        return build(load(name))
+        return build(EXPERIMENTS[name])
 
 
 @cache
@@ -84,14 +93,13 @@ def test_all_operating_points_are_there():
         )
         for method in ("single_task", "mtl", "interrogate")
     }
-    assert {path.stem for path in FILES} == survey | interrogate
+    assert set(EXPERIMENTS) == survey | interrogate
+    assert len(FILES) == 14
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_training_sections_are_valid(path):
-    config = load(path.stem)
-    assert config.name == path.stem
-    model = built_of(path.stem).model
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_training_sections_are_valid(name):
+    config, model = EXPERIMENTS[name], built_of(name).model
     check_groups(model, model.recipe(), config.train)
     stage_epochs(model.recipe(), config.train.epochs)
     OPTIMIZERS.check(config.train.optimizer)
@@ -99,36 +107,36 @@ def test_training_sections_are_valid(path):
     assert augmentation(config.augmentation) is not None
 
 
-@pytest.mark.parametrize("path", STATIC, ids=lambda path: path.stem)
-def test_costs_are_the_published_ones(path):
-    published = load(path.stem).published
-    counts = counts_of(path.stem)
+@pytest.mark.parametrize("name", STATIC)
+def test_costs_are_the_published_ones(name):
+    published = EXPERIMENTS[name].published
+    counts = counts_of(name)
     assert counts.counted_on == "meta"
     if published is None:
-        assert "No published row" in path.read_text(encoding="utf-8")
+        assert "No published row" in text_of(name)
         assert counts.macs > 0
         return
     if "convention" not in published:
-        assert "Not reproduced" in path.read_text(encoding="utf-8")
+        assert "Not reproduced" in text_of(name)
         return
     flops = in_convention(counts.macs, published["convention"], counts.products)
     assert agrees(flops, published["flops"], 1e9), f"{flops / 1e9:.2f} G"
     if "params" in published:
         assert agrees(counts.params, published["params"], 1e6), f"{counts.params / 1e6:.2f} M"
-    if path.stem in COUNTED:
-        macs, params = COUNTED[path.stem]
+    if name in COUNTED:
+        macs, params = COUNTED[name]
         assert counts.macs / 1e9 == pytest.approx(macs, abs=0.03)
         assert counts.params / 1e6 == pytest.approx(params, abs=0.006)
 
 
-@pytest.mark.parametrize("path", GATED, ids=lambda path: path.stem)
-def test_gates_lie_between_the_printed_ends(path):
+@pytest.mark.parametrize("name", GATED)
+def test_gates_lie_between_the_printed_ends(name):
     """What trained gates cost is not known before training; what they cost all open and all closed is.
 
     All open, the deployed network is the printed STL row; all closed, the printed MTL row, but for the projections of
     the transformers' shared branch, which hard sharing does not have. The row of the config lies between the two.
     """
-    config, built = load(path.stem), built_of(path.stem)
+    config, built = EXPERIMENTS[name], built_of(name)
     encoder = built.model.encoder
     encoder.read_levels = built.model.read_levels()
     per_node = node_macs(encoder.graph, encoder.shared, built.image_size)
@@ -137,19 +145,19 @@ def test_gates_lie_between_the_printed_ends(path):
         own = [np.full((len(built.tasks), width), open_gates) for width in encoder.gates.places.widths]
         return encoder.plan_of(own).macs(per_node, {int(site): projection for site in encoder.projections})
 
-    reference = path.stem.removesuffix("interrogate")
+    reference = name.removesuffix("interrogate")
     for open_gates, method in ((True, "single_task"), (False, "mtl")):
         counts = counts_of(reference + method)
         assert trunk(open_gates, 0.0) == pytest.approx(counts.by_module["encoder"], rel=1e-9)
-        published = load(reference + method).published
+        published = EXPERIMENTS[reference + method].published
         if "convention" in published:
             macs = trunk(open_gates, 0.0) + counts.by_module["decoder"]
             flops = in_convention(macs, published["convention"], counts.products)
             assert agrees(flops, published["flops"], 1e9), f"{method}: {flops / 1e9:.2f} G"
     assert trunk(True, 1.0) == trunk(True, 0.0)
     heard = trunk(False, 1.0) - trunk(False, 0.0)
-    assert heard == (11 if "vit" in path.stem else 0)  # nobody would hear that of the last block
-    single, shared = (load(reference + method).published for method in ("single_task", "mtl"))
+    assert heard == (11 if "vit" in name else 0)  # nobody would hear that of the last block
+    single, shared = (EXPERIMENTS[reference + method].published for method in ("single_task", "mtl"))
     assert shared["flops"] < config.published["flops"] < single["flops"]
     assert config.published.get("convention") == single.get("convention")
     if "params" in config.published:
@@ -159,18 +167,17 @@ def test_gates_lie_between_the_printed_ends(path):
 
 @pytest.mark.parametrize(("alpha", "method"), [(1.0, "single_task"), (-1.0, "mtl")])
 def test_a_deployed_network_with_equal_gates_costs_what_the_plan_says(alpha, method):
-    config = load("interrogate_celeba_resnet20_quarter_interrogate")
-    built = build(config)
+    built = build(EXPERIMENTS["interrogate_celeba_resnet20_quarter_interrogate"])
     built.model.encoder.enter_stage("joint")
     torch.nn.init.constant_(built.model.encoder.gates.alpha, alpha)
     counts = count(deploy(built.model), built.image_size)
     assert counts.macs == counts_of(f"interrogate_celeba_resnet20_quarter_{method}").macs
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("interrogate_nyud_vit_*.yaml")), ids=lambda path: path.stem)
-def test_transformers_train_their_heads_ten_times_faster(path):
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.startswith("interrogate_nyud_vit_")])
+def test_transformers_train_their_heads_ten_times_faster(name):
     """Appendix A: 1e-5 for the encoder, 1e-4 for the heads."""
-    settings, built = load(path.stem).train, built_of(path.stem)
+    settings, built = EXPERIMENTS[name].train, built_of(name)
     stage = built.model.recipe()[-1]
     optimizer = build_optimizer(built.model, built.balancer, stage, settings)
     names = {id(parameter): name for name, parameter in built.model.named_parameters()}
