@@ -160,12 +160,13 @@ def points(backbone: str, size: int, budgets: Sequence[float], shares: Sequence[
 
 def sessions(made: dict[str, Point], folder: Path, size: int, batches: Sequence[int], threads: int) -> dict[str, Point]:
     """The same points in onnxruntime."""
-    write = EXPORTERS.get("onnx")
+    # One file for all batch sizes.
+    dynamic = any(batch > 1 for batch in batches)
+    export = EXPORTERS.build({"name": "onnx", "dynamic_batch": dynamic, "tolerance": TOLERANCE})
     result = {}
     for number, (name, point) in enumerate(made.items()):
         path = folder / f"{number}.onnx"
-        # One file for all batch sizes.
-        write(point.module, path, (size, size), dynamic_batch=any(batch > 1 for batch in batches), tolerance=TOLERANCE)
+        export(point.module, path, (size, size))
         result[name] = Point(Session(path, threads), point.macs)
         path.unlink()
     return result

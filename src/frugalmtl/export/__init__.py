@@ -1,8 +1,8 @@
-"""Plain module -> file, published only after its outputs were compared with the module's: one format a file."""
+"""Export formats, one a file: plain module -> file, checked for equal outputs."""
 
 from frugalmtl.core.registry import Registry
-from frugalmtl.export.base import Exported
+from frugalmtl.export.base import Exported, Exporter
 
 EXPORTERS = Registry("frugalmtl.export", "export format")
 
-__all__ = ["EXPORTERS", "Exported"]
+__all__ = ["EXPORTERS", "Exported", "Exporter"]

@@ -1,8 +1,4 @@
-"""What every format shares: the module that is written, the images it is compared on, and what is said afterwards.
-
-Exporters are called with ``(deployed, path, image_size)`` and their config as keyword-only arguments, and return
-:class:`Exported`.
-"""
+"""The base of export formats: what is written, on which images it is checked, and what is reported."""
 
 from __future__ import annotations
 
@@ -11,15 +7,17 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError, positive
+from frugalmtl.core.files import atomic_write
 
 CHECK_SEED = 0
-Run = Callable[[Tensor], Mapping[str, Tensor]]
+Forward = Callable[[Tensor], Mapping[str, Tensor]]
+"""Image ``[B, 3, H, W]`` -> ``{task: raw prediction}``."""
 
 
 @dataclass(frozen=True)
@@ -72,24 +70,100 @@ class Outputs(nn.Module):
         return tuple(outputs[name] for name in self.names)
 
 
-def check_request(path: str | os.PathLike[str], suffix: str, image_size: tuple[int, int]) -> Path:
-    """Refuse a file name or size that cannot be right, before any work is done.
+@dataclass(frozen=True)
+class Source:
+    """What a file is written from.
 
-    Raises:
-        UserError: wrong suffix, or a size that is not positive.
+    Attributes:
+        plain: the module.
+        names: the tasks, in the order of its outputs.
+        images: the images on which file and module are compared.
+        config: the config that the module was trained with.
     """
-    for side in image_size:
-        positive("image height and width", side)
-    target = Path(path)
-    if target.suffix != suffix:
-        raise UserError(
-            f"the file name must end with {suffix}, but got {str(path)!r}: rename it or choose another format"
-        )
-    return target
+
+    plain: Plain
+    names: tuple[str, ...]
+    images: Sequence[Tensor]
+    config: Mapping[str, Any]
 
 
-def check_images(
-    image_size: tuple[int, int], *, any_batch: bool, other_sizes: Sequence[tuple[int, int]] = ()
+class Exporter:
+    """A file format for deployed modules; a file is published only after its outputs were compared with the module's.
+
+    Constructors take the format's options as keyword-only arguments.
+
+    Attributes:
+        suffix: how the names of its files end.
+        product: the words for such a file in messages.
+        tolerance: see :func:`check_outputs`.
+        dynamic: the axes of the image that the file takes at any length, out of ``"NHW"``.
+    """
+
+    suffix: ClassVar[str]
+    product: ClassVar[str]
+    tolerance: float
+    dynamic: str = ""
+
+    def __call__(
+        self,
+        deployed: nn.Module,
+        path: str | os.PathLike[str],
+        image_size: tuple[int, int],
+        config: Mapping[str, Any] | None = None,
+    ) -> Exported:
+        """Write a file, read it again and compare.
+
+        Args:
+            deployed: image ``[B, 3, H, W]`` -> ``{task: raw prediction}``; not changed.
+            path: file ending with :attr:`suffix`.
+            image_size: height and width.
+            config: the config that the module was trained with, for formats that can store it.
+
+        Raises:
+            UserError: wrong suffix, a size that is not positive, a module that the format cannot hold, or other
+                outputs. No file is written then.
+        """
+        for side in image_size:
+            positive("image height and width", side)
+        target = Path(path)
+        if target.suffix != self.suffix:
+            raise UserError(
+                f"the file name must end with {self.suffix}, but got {str(path)!r}: rename it or choose another format"
+            )
+        self.check_module(deployed)
+        plain = Plain(deployed)
+        images = self.check_images(image_size)
+        with torch.inference_mode():
+            names = tuple(plain(images[0]))
+        with atomic_write(target) as temporary:
+            forward = self.write(Source(plain, names, images, config or {}), temporary)
+            difference = check_outputs(plain, forward, images, self.tolerance, self.product)
+        lengths = zip("NCHW", (1, 3, *image_size), strict=True)
+        shape = tuple(axis if axis in self.dynamic else str(length) for axis, length in lengths)
+        return Exported(str(target), target.stat().st_size, difference, names, shape)
+
+    def write(self, source: Source, path: Path) -> Forward:
+        """Write the file, and return a function that runs what was written.
+
+        Raises:
+            UserError: the module cannot be written in this format.
+        """
+        raise NotImplementedError
+
+    def check_module(self, deployed: nn.Module) -> None:
+        """Refuse what the format cannot hold, before any work is done.
+
+        Raises:
+            UserError: packages are missing, or the module does not fit.
+        """
+
+    def check_images(self, image_size: tuple[int, int]) -> list[Tensor]:
+        """The images on which file and module are compared."""
+        return noise_images(image_size)
+
+
+def noise_images(
+    image_size: tuple[int, int], *, any_batch: bool = False, other_sizes: Sequence[tuple[int, int]] = ()
 ) -> list[Tensor]:
     """Noise of a fixed seed: one image, then more batch sizes and image sizes where the file must take them."""
     generator = torch.Generator().manual_seed(CHECK_SEED)
@@ -98,7 +172,7 @@ def check_images(
     return [torch.randn(batch, 3, height, width, generator=generator) for batch, height, width in shapes]
 
 
-def check_outputs(expected: Run, got: Run, images: Sequence[Tensor], tolerance: float, what: str) -> float:
+def check_outputs(expected: Forward, actual: Forward, images: Sequence[Tensor], tolerance: float, what: str) -> float:
     """Largest absolute difference of two modules' outputs over ``images``.
 
     The difference may be ``tolerance``, or ``tolerance`` times the largest output where that is above 1: float32 keeps
@@ -110,16 +184,16 @@ def check_outputs(expected: Run, got: Run, images: Sequence[Tensor], tolerance: 
     largest = 0.0
     with torch.inference_mode():
         for image in images:
-            wanted, given = expected(image), got(image)
-            if list(wanted) != list(given):
-                raise UserError(f"{what} gives {list(given)} instead of {list(wanted)}: it was not written")
+            wanted, outputs = expected(image), actual(image)
+            if list(wanted) != list(outputs):
+                raise UserError(f"{what} gives {list(outputs)} instead of {list(wanted)}: it was not written")
             for task, value in wanted.items():
-                if value.shape != given[task].shape:
+                if value.shape != outputs[task].shape:
                     raise UserError(
-                        f"{what} gives {task!r} of shape {list(given[task].shape)} instead of {list(value.shape)} "
+                        f"{what} gives {task!r} of shape {list(outputs[task].shape)} instead of {list(value.shape)} "
                         f"for an image {list(image.shape)}: it was not written"
                     )
-                difference = float((value - given[task]).abs().max())
+                difference = float((value - outputs[task]).abs().max())
                 if not difference <= tolerance * max(1.0, float(value.abs().max())):
                     raise UserError(
                         f"{what} differs from the model by {difference:.2g} in {task!r}, more than {tolerance:.2g}: "

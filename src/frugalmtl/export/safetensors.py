@@ -1,9 +1,10 @@
-"""Weights alone, in a file that cannot execute anything."""
+"""Weights alone, in a file that cannot execute anything (safetensors)."""
 
 from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,58 +13,47 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.files import atomic_write
-from frugalmtl.export.base import Exported, Plain, check_images, check_outputs, check_request
+from frugalmtl.export.base import Exporter, Forward, Plain, Source
 
 CONFIG_KEY = "frugalmtl.config"
 
 
-def safetensors(
-    deployed: nn.Module,
-    path: str | os.PathLike[str],
-    image_size: tuple[int, int],
-    *,
-    config: dict[str, Any] | None = None,
-) -> Exported:
-    """Weights of the deployed module by name, and a JSON config that says what to build around them.
+class Safetensors(Exporter):
+    """Weights of the deployed module by name, and the run's config as JSON.
 
     Needs the module's class to be used again (``safetensors.torch.load_model(module, path)``). Tensors that two names
     share are stored once. The file is loaded into a copy with erased weights, whose outputs must be the module's, bit
-    by bit.
-
-    Args:
-        deployed: image ``[B, 3, H, W]`` -> ``{task: raw prediction}``.
-        path: file ending with ``.safetensors``.
-        image_size: height and width that the check runs on.
-        config: anything that JSON can hold; see :func:`read_config`.
-
-    Raises:
-        UserError: sparse weights, a config that JSON cannot hold, or outputs that differ.
+    by bit. Sparse weights, and a config that JSON cannot hold, are refused.
     """
-    target = check_request(path, ".safetensors", image_size)
-    if any(tensor.layout is not torch.strided for tensor in (*deployed.parameters(), *deployed.buffers())):
-        raise UserError(
-            "safetensors holds dense weights only, but this model has sparse ones: use the format torch_export"
-        )
-    try:
-        metadata = {"format": "pt", CONFIG_KEY: json.dumps(config or {}, sort_keys=True)}
-    except TypeError as error:
-        raise UserError(f"the config cannot be written as JSON: {error}") from None
-    plain, again = Plain(deployed), Plain(deployed)
-    for tensor in again.state_dict().values():
-        tensor.zero_()
-    with atomic_write(target) as temporary:
-        save_model(plain.deployed, str(temporary), metadata=metadata)
-        load_model(again.deployed, str(temporary))
-        images = check_images(image_size, any_batch=False)
-        difference = check_outputs(plain, again, images, 0.0, "the safetensors file")
-        outputs = tuple(plain(images[0]))
-    shape = ("N", "3", "H", "W")
-    return Exported(str(target), target.stat().st_size, difference, outputs, shape)
+
+    suffix = ".safetensors"
+    product = "the safetensors file"
+    tolerance = 0.0
+    dynamic = "NHW"
+
+    def check_module(self, deployed: nn.Module) -> None:
+        """Refuse sparse weights."""
+        if any(tensor.layout is not torch.strided for tensor in (*deployed.parameters(), *deployed.buffers())):
+            raise UserError(
+                "safetensors holds dense weights only, but this model has sparse ones: use the format torch_export"
+            )
+
+    def write(self, source: Source, path: Path) -> Forward:
+        """Save, and load into a copy whose weights are zero."""
+        try:
+            metadata = {"format": "pt", CONFIG_KEY: json.dumps(dict(source.config), sort_keys=True)}
+        except TypeError as error:
+            raise UserError(f"the config cannot be written as JSON: {error}") from None
+        again = Plain(source.plain.deployed)
+        for tensor in again.state_dict().values():
+            tensor.zero_()
+        save_model(source.plain.deployed, str(path), metadata=metadata)
+        load_model(again.deployed, str(path))
+        return again
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The config that :func:`safetensors` stored.
+    """The config that :class:`Safetensors` stored.
 
     Raises:
         UserError: no such file, or not one that this library wrote.

@@ -1,8 +1,8 @@
-"""Files that are published give what the module gives; others are not published."""
+"""Exported files: their outputs are those of the module, and a file with others is not published."""
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -12,11 +12,13 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frugalmtl import export
 from frugalmtl.core.checks import UserError
 from frugalmtl.export import EXPORTERS
+from frugalmtl.export.base import check_outputs
 from frugalmtl.export.safetensors import read_config
 
-SUFFIX = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
+SUFFIX = {name: EXPORTERS.get(name).suffix for name in EXPORTERS.names()}
 SIZE = (32, 64)
 
 
@@ -70,7 +72,7 @@ def outputs(module: nn.Module, image: Tensor) -> dict[str, Tensor]:
 def test_every_format_writes_a_checked_file(name, module, tmp_path):
     path = tmp_path / "new folder" / f"model{SUFFIX[name]}"
     module.train()
-    exported = EXPORTERS.build(name, module, path, SIZE)
+    exported = EXPORTERS.build(name)(module, path, SIZE)
     assert exported.path == str(path)
     assert exported.bytes == path.stat().st_size > 500
     assert exported.outputs == ("near", "far", "a_word")
@@ -83,9 +85,9 @@ def test_every_format_writes_a_checked_file(name, module, tmp_path):
 @pytest.mark.parametrize("name", EXPORTERS.names())
 def test_wrong_file_name_or_size(name, module, tmp_path):
     with pytest.raises(UserError, match="must end with"):
-        EXPORTERS.build(name, module, tmp_path / "model.bin", SIZE)
+        EXPORTERS.build(name)(module, tmp_path / "model.bin", SIZE)
     with pytest.raises(UserError, match="must be above 0"):
-        EXPORTERS.build(name, module, tmp_path / f"model{SUFFIX[name]}", (0, 4))
+        EXPORTERS.build(name)(module, tmp_path / f"model{SUFFIX[name]}", (0, 4))
 
 
 @pytest.mark.parametrize("name", ["onnx", "torch_export"])
@@ -93,7 +95,7 @@ def test_module_without_fixed_graph_is_refused_and_old_file_stays(name, tmp_path
     path = tmp_path / f"model{SUFFIX[name]}"
     path.write_text("old")
     with pytest.raises(UserError, match="cannot be written as"):
-        EXPORTERS.build(name, ByValue(), path, SIZE)
+        EXPORTERS.build(name)(ByValue(), path, SIZE)
     assert [item.name for item in tmp_path.iterdir()] == [path.name]
     assert path.read_text() == "old"
 
@@ -101,7 +103,7 @@ def test_module_without_fixed_graph_is_refused_and_old_file_stays(name, tmp_path
 def test_onnx_runs_on_other_batches_and_sizes(module, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     path = tmp_path / "model.onnx"
-    exported = EXPORTERS.build({"name": "onnx", "dynamic_size": True}, module, path, SIZE)
+    exported = EXPORTERS.build({"name": "onnx", "dynamic_size": True})(module, path, SIZE)
     assert exported.shape == ("N", "3", "H", "W")
     session = onnxruntime.InferenceSession(str(path))
     assert [item.name for item in session.get_inputs()] == ["image"]
@@ -115,7 +117,7 @@ def test_onnx_runs_on_other_batches_and_sizes(module, tmp_path):
 def test_onnx_with_everything_fixed(module, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     path = tmp_path / "model.onnx"
-    exported = EXPORTERS.build({"name": "onnx", "dynamic_batch": False}, module, path, SIZE)
+    exported = EXPORTERS.build({"name": "onnx", "dynamic_batch": False})(module, path, SIZE)
     assert exported.shape == ("1", "3", "32", "64")
     assert onnxruntime.InferenceSession(str(path)).get_inputs()[0].shape == [1, 3, 32, 64]
 
@@ -123,7 +125,7 @@ def test_onnx_with_everything_fixed(module, tmp_path):
 def test_onnx_of_any_size_is_refused_where_tracing_would_not_end(module, tmp_path):
     module.stem[0] = Conv2dSame(3, 8, 3, 2)
     with pytest.raises(UserError, match="write ONNX with a fixed size"):
-        EXPORTERS.build({"name": "onnx", "dynamic_size": True}, module, tmp_path / "model.onnx", SIZE)
+        EXPORTERS.build({"name": "onnx", "dynamic_size": True})(module, tmp_path / "model.onnx", SIZE)
 
 
 def test_onnx_of_any_size_is_refused_where_it_gives_other_sizes_wrong(tmp_path):
@@ -133,36 +135,32 @@ def test_onnx_of_any_size_is_refused_where_it_gives_other_sizes_wrong(tmp_path):
             return {"far": image + torch.ones(height, width)}
 
     with pytest.raises(UserError, match=r"was not written|cannot be written"):
-        EXPORTERS.build({"name": "onnx", "dynamic_size": True}, Fixed(), tmp_path / "model.onnx", SIZE)
+        EXPORTERS.build({"name": "onnx", "dynamic_size": True})(Fixed(), tmp_path / "model.onnx", SIZE)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_onnx_without_its_packages(module, tmp_path, monkeypatch):
     monkeypatch.setattr("frugalmtl.export.onnx.find_spec", lambda name: None if name == "onnxruntime" else object())
     with pytest.raises(UserError, match=r'needs onnxruntime: run pip install "frugalmtl\[onnx\]"'):
-        EXPORTERS.build("onnx", module, tmp_path / "model.onnx", SIZE)
+        EXPORTERS.build("onnx")(module, tmp_path / "model.onnx", SIZE)
 
 
 @pytest.mark.parametrize("name", EXPORTERS.names())
 def test_differing_outputs_are_not_published(name, module, tmp_path, monkeypatch):
-    module_name = f"frugalmtl.export.{name}"
-    source = importlib.import_module(module_name)
-
-    def lie(expected, got, images, tolerance, what):
-        return source_check(
-            lambda image: {key: value + 1 for key, value in expected(image).items()}, got, images, tolerance, what
+    def lie(expected, actual, images, tolerance, what):
+        return check_outputs(
+            lambda image: {key: value + 1 for key, value in expected(image).items()}, actual, images, tolerance, what
         )
 
-    source_check = source.check_outputs
-    monkeypatch.setattr(f"{module_name}.check_outputs", lie)
+    monkeypatch.setattr("frugalmtl.export.base.check_outputs", lie)
     with pytest.raises(UserError, match="differs from the model by 1"):
-        EXPORTERS.build(name, module, tmp_path / f"model{SUFFIX[name]}", SIZE)
+        EXPORTERS.build(name)(module, tmp_path / f"model{SUFFIX[name]}", SIZE)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_torch_export_runs_without_the_class(module, tmp_path):
     path = tmp_path / "model.pt2"
-    EXPORTERS.build("torch_export", module, path, SIZE)
+    EXPORTERS.build("torch_export")(module, path, SIZE)
     image = torch.randn(4, 3, *SIZE)
     loaded = torch.export.load(path).module()(image)
     for task, value in outputs(module, image).items():
@@ -172,7 +170,7 @@ def test_torch_export_runs_without_the_class(module, tmp_path):
 def test_safetensors_keeps_config_and_shared_weights_once(module, tmp_path):
     path = tmp_path / "model.safetensors"
     config = {"encoder": {"name": "hard_sharing"}, "rates": [1, 2]}
-    exported = EXPORTERS.build({"name": "safetensors", "config": config}, module, path, SIZE)
+    exported = EXPORTERS.build("safetensors")(module, path, SIZE, config)
     assert read_config(path) == config
     assert exported.max_abs_difference == 0
     stored = load_file(path)
@@ -185,7 +183,7 @@ def test_safetensors_keeps_config_and_shared_weights_once(module, tmp_path):
 
 def test_safetensors_refusals(module, tmp_path):
     with pytest.raises(UserError, match="cannot be written as JSON"):
-        EXPORTERS.build({"name": "safetensors", "config": {"a": object()}}, module, tmp_path / "a.safetensors", SIZE)
+        EXPORTERS.build("safetensors")(module, tmp_path / "a.safetensors", SIZE, {"a": object()})
     with pytest.raises(UserError, match="do not exist"):
         read_config(tmp_path / "b.safetensors")
     (tmp_path / "c.safetensors").write_text("not one")
@@ -193,4 +191,56 @@ def test_safetensors_refusals(module, tmp_path):
         read_config(tmp_path / "c.safetensors")
     module.register_buffer("rare", torch.eye(3).to_sparse())
     with pytest.raises(UserError, match="dense weights only"):
-        EXPORTERS.build("safetensors", module, tmp_path / "a.safetensors", SIZE)
+        EXPORTERS.build("safetensors")(module, tmp_path / "a.safetensors", SIZE)
+
+
+TOY = '''
+"""Text files that hold the length of the config."""
+
+from pathlib import Path
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.export.base import Exporter, Forward, Source
+
+
+class PlainText(Exporter):
+    """Text with the number of config keys, as often as asked.
+
+    Args:
+        lines: how often.
+    """
+
+    suffix = ".txt"
+    product = "the text"
+    tolerance = 0.0
+
+    def __init__(self, *, lines: int = 1) -> None:
+        self.lines = lines
+
+    def write(self, source: Source, path: Path) -> Forward:
+        path.write_text(f"{len(source.config)}\\n" * self.lines)
+        return source.plain
+'''
+
+
+@pytest.fixture
+def _toy_format(tmp_path, monkeypatch):
+    (tmp_path / "formats").mkdir()
+    (tmp_path / "formats" / "plain_text.py").write_text(TOY)
+    monkeypatch.setattr(export, "__path__", [*export.__path__, str(tmp_path / "formats")])
+    yield
+    sys.modules.pop("frugalmtl.export.plain_text", None)
+
+
+@pytest.mark.usefixtures("_toy_format")
+def test_a_new_format_is_one_file(module, tmp_path):
+    assert "plain_text" in EXPORTERS.names()
+    assert list(EXPORTERS.schema("plain_text")) == ["lines"]
+    path = tmp_path / "model.txt"
+    exported = EXPORTERS.build({"name": "plain_text", "lines": 2})(module, path, SIZE, {"a": 1, "b": 2})
+    assert path.read_text() == "2\n2\n"
+    assert exported.shape == ("1", "3", "32", "64")
+    with pytest.raises(UserError, match=r"must end with \.txt"):
+        EXPORTERS.build("plain_text")(module, tmp_path / "model.onnx", SIZE)
+    with pytest.raises(UserError, match="lines must be int"):
+        EXPORTERS.build({"name": "plain_text", "lines": "two"})

@@ -21,7 +21,8 @@ from frugalmtl.experiment.measure.profiling import measure
 from frugalmtl.experiment.measure.training_cost import StepFigures, step_figures
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import Built
-from frugalmtl.experiment.runs.run import Predictor, Run
+from frugalmtl.experiment.runs.predictor import Predictor
+from frugalmtl.experiment.runs.run import Run
 from frugalmtl.report import Results, load_results, print_table, write_report
 
 

@@ -9,7 +9,8 @@ import torch
 
 from frugalmtl.data import Dataset, Transform
 from frugalmtl.data.photographs import read_photos, shrink
-from frugalmtl.experiment.runs.run import Predictor, Run
+from frugalmtl.experiment.runs.predictor import Predictor
+from frugalmtl.experiment.runs.run import Run
 from frugalmtl.report import Panel, Shown, make_panels
 from frugalmtl.report.pictures.predictions import save_legend, save_predictions
 

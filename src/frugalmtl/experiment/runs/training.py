@@ -26,8 +26,9 @@ from frugalmtl.evaluation.evaluator import evaluate
 from frugalmtl.experiment.config.experiment import Experiment, as_plain
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import Built, build, build_dataset
+from frugalmtl.experiment.runs.folder import FREE
 from frugalmtl.experiment.runs.rehearsal import rehearse
-from frugalmtl.experiment.runs.run import FREE, Run
+from frugalmtl.experiment.runs.run import Run
 
 
 def train_run(
