@@ -22,11 +22,11 @@ from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.files import write_text
 from frugalmtl.engine.settings import TrainSettings
+from frugalmtl.engine.step_timing import StepTimer, noise_batch
 from frugalmtl.experiment.config.experiment import Experiment
-from frugalmtl.experiment.measure.training_cost import StepFigures, noise_batch, step_figures
+from frugalmtl.experiment.measure.training_cost import StepFigures, step_figures
 from frugalmtl.experiment.runs.build import Built, build
 from frugalmtl.experiment.runs.environment import environment, hardware
-from frugalmtl.losses import Criterion
 from frugalmtl.tasks import Task
 
 BASE = "uniform"
@@ -193,17 +193,15 @@ def against_the_loop(options: argparse.Namespace, tasks: int, stride: int, head:
 
 def distance(one: Built, other: Built, options: argparse.Namespace) -> float:
     """How far the gradients of all parameters lie apart after one step with the same draws, over their length."""
-    found = []
+    gradients = []
     batch = noise_batch(one.tasks, one.image_size, options.batch)
     for built in (one, other):
-        model = built.model.train()
         torch.manual_seed(0)
-        cut = built.balancer.cut()
-        losses = Criterion(built.tasks)(model(batch.image, cut), batch).by_task
-        built.balancer.backward(ForwardPass(model, losses, None, cut, Tensor.backward))
-        found.append(torch.cat([_gradient(parameter).reshape(-1) for parameter in model.parameters()]))
-        model.zero_grad(set_to_none=True)
-    return float((found[0] - found[1]).norm() / found[1].norm())
+        timer = StepTimer.at_last_stage(built.model, built.balancer, TrainSettings(channels_last=False), batch)
+        timer.take()
+        gradients.append(torch.cat([_gradient(parameter).reshape(-1) for parameter in built.model.parameters()]))
+        timer.clear()
+    return float((gradients[0] - gradients[1]).norm() / gradients[1].norm())
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a training step of InterroGate costs, in the form of the paper's table 11: forward and backward over plain MTL.
+"""Training steps of InterroGate in the form of the paper's table 11: forward and backward over plain MTL.
 
 python benchmarks/interrogate_training.py --out benchmarks/interrogate_training.md
 
@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import statistics
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,19 +19,14 @@ from interrogate_latency import random_gates
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from frugalmtl.balancing import ForwardPass
 from frugalmtl.core.files import write_text
-from frugalmtl.core.types import Batch
 from frugalmtl.deployment import plan_encoder
 from frugalmtl.encoders.interrogate import InterroGate
-from frugalmtl.engine.regime import build_optimizer
 from frugalmtl.engine.settings import TrainSettings
-from frugalmtl.evaluation.cost.latency import rotation
+from frugalmtl.engine.step_timing import StepTimer, noise_batch, time_steps
 from frugalmtl.experiment.config.experiment import Experiment
-from frugalmtl.experiment.measure.training_cost import noise_batch
-from frugalmtl.experiment.runs.build import Built, build
+from frugalmtl.experiment.runs.build import build
 from frugalmtl.experiment.runs.environment import environment, hardware
-from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel
 
 PASCAL: list[dict[str, object] | str] = [
@@ -98,51 +91,8 @@ SETTINGS = {
 }
 
 
-@dataclass
-class Row:
-    """The objects of one row, the share of the stage that is done, and the seconds of every round."""
-
-    built: Built
-    settings: TrainSettings
-    done: float
-    forward: list[float] = field(default_factory=list)
-    backward: list[float] = field(default_factory=list)
-    update: list[float] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.stage = self.built.model.recipe()[-1]
-        self.criterion = Criterion(self.built.tasks)
-        self.optimizer = build_optimizer(self.built.model, self.built.balancer, self.stage, self.settings)
-
-    def step(self, batch: Batch) -> None:
-        """One step as the engine takes it."""
-        model, balancer = self.built.model, self.built.balancer
-        begin = time.perf_counter()
-        model.enter_step(self.done)
-        cut = balancer.cut()
-        predictions = model(batch.image, cut)
-        losses = self.criterion(predictions, batch)
-        terms = [predictions.penalties[name] * weight for name, weight in self.stage.penalties.items()]
-        penalty = torch.stack(terms).sum() if terms else None
-        middle = time.perf_counter()
-        balancer.backward(ForwardPass(model, losses.by_task, penalty, cut, Tensor.backward))
-        end = time.perf_counter()
-        self.optimizer.step()
-        after = time.perf_counter()
-        self.forward.append(middle - begin)
-        self.backward.append(end - middle)
-        self.update.append(after - end)
-        self.optimizer.zero_grad(set_to_none=True)
-
-    def medians(self) -> list[float]:
-        """Milliseconds of forward, backward, both, and both with the update, without the first round."""
-        rounds = list(zip(self.forward, self.backward, self.update, strict=True))[1:]
-        sums = [(ahead, back, ahead + back, ahead + back + update) for ahead, back, update in rounds]
-        return [1000 * statistics.median(column) for column in zip(*sums, strict=True)]
-
-
-def row(name: str, setting: Setting, tasks: int, size: int) -> Row:
-    """A model in the middle of its training."""
+def timer(name: str, setting: Setting, tasks: int, size: int, batch: int) -> StepTimer:
+    """Steps of a model in the middle of its training."""
     config = Experiment(
         image_size=(size, size),
         tasks=PASCAL[:tasks],
@@ -151,18 +101,26 @@ def row(name: str, setting: Setting, tasks: int, size: int) -> Row:
     )
     for key, section in ROWS[name].items():
         setattr(config, key, section)
-    built, settings = build(config), TrainSettings()
-    model = built.model.to(memory_format=settings.memory_format).train()
+    built, settings = build(config), TrainSettings(epochs=EPOCHS)
+    model = built.model
     plan_encoder(model, (size, size))
-    model.enter_stage(model.recipe()[-1].name)
+    step = StepTimer.at_last_stage(
+        model, built.balancer, settings, noise_batch(built.tasks, (size, size), batch), update=True
+    )
     if isinstance(model.encoder, InterroGate):
         random_gates(model.encoder, OWN)
     epoch = EPOCHS - 1 if name == FROZEN else 0
     model.enter_epoch(epoch, EPOCHS)
     model.enter_step(epoch / EPOCHS)
     if isinstance(model.encoder, InterroGate) and model.encoder.frozen != (name == FROZEN):
-        raise RuntimeError("gates are frozen in another epoch than was thought")
-    return Row(built, settings, epoch / EPOCHS)
+        raise RuntimeError("gates are frozen in another epoch than expected")
+    return step
+
+
+def columns(parts: dict[str, float]) -> list[float]:
+    """Milliseconds of forward, backward, both, and both with the update."""
+    step = parts["forward"] + parts["backward"]
+    return [parts["forward"], parts["backward"], step, step + parts["update"]]
 
 
 def giga_macs(model: MultiTaskModel, image: Tensor) -> float:
@@ -174,14 +132,9 @@ def giga_macs(model: MultiTaskModel, image: Tensor) -> float:
 
 def table(setting: Setting, tasks: int, size: int, rounds: int, batch: int) -> list[str]:
     """Markdown lines of one interleaved run."""
-    rows = {name: row(name, setting, tasks, size) for name in ROWS}
-    sample = noise_batch(rows[HARD].built.tasks, (size, size), batch)
-    sample.image = sample.image.contiguous(memory_format=TrainSettings().memory_format)
-    macs = {name: giga_macs(timed.built.model, sample.image) for name, timed in rows.items()}
-    for number in range(rounds + 1):
-        for name in rotation(list(rows), number):
-            rows[name].step(sample)
-    medians = {name: timed.medians() for name, timed in rows.items()}
+    timers = {name: timer(name, setting, tasks, size, batch) for name in ROWS}
+    macs = {name: giga_macs(one.setup.model, one.batches[0].image) for name, one in timers.items()}
+    medians = {name: columns(parts) for name, parts in time_steps(timers, rounds, parts=True).items()}
     base = medians[HARD]
     lines = [
         f"## {setting.title}, {tasks} tasks, batch {batch}, {size} x {size}",

@@ -1,4 +1,4 @@
-"""Time of one training step: forward, and forward + backward, of the methods against plain hard sharing.
+"""Time of a training step: forward, and forward + backward, of the methods against plain hard sharing.
 
 Rounds are interleaved over all rows, so that the machine's drifts fall on all of them alike; read the ratios.
 
@@ -9,22 +9,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from frugalmtl.balancing import ForwardPass
 from frugalmtl.core.files import write_text
-from frugalmtl.core.types import Batch
+from frugalmtl.engine.settings import TrainSettings
+from frugalmtl.engine.step_timing import StepTimer, noise_batch, time_steps
 from frugalmtl.experiment.config.experiment import Experiment
-from frugalmtl.experiment.measure.training_cost import noise_batch
-from frugalmtl.experiment.runs.build import Built, build
+from frugalmtl.experiment.runs.build import build
 from frugalmtl.experiment.runs.environment import environment, hardware
-from frugalmtl.losses import Criterion
 
 HEAD = {"name": "independent", "head": {"name": "hrnet", "width": 64}}
 ROWS: dict[str, dict[str, dict[str, object]]] = {
@@ -39,29 +31,9 @@ ROWS: dict[str, dict[str, dict[str, object]]] = {
 TASKS: list[dict[str, object] | str] = [{"kind": "segmentation", "classes": 16}, {"kind": "depth"}, {"kind": "normals"}]
 
 
-@dataclass
-class Timed:
-    """One row: the objects, and seconds of every round."""
-
-    built: Built
-    forward: list[float] = field(default_factory=list)
-    total: list[float] = field(default_factory=list)
-
-    def step(self, batch: Batch) -> None:
-        """One forward and backward pass."""
-        criterion = Criterion(self.built.tasks)
-        self.built.model.zero_grad(set_to_none=True)
-        begin = time.perf_counter()
-        cut = self.built.balancer.cut()
-        losses = criterion(self.built.model(batch.image, cut), batch).by_task
-        self.forward.append(time.perf_counter() - begin)
-        self.built.balancer.backward(ForwardPass(self.built.model, losses, None, cut, Tensor.backward))
-        self.total.append(time.perf_counter() - begin)
-
-
 def table(backbone: str, batch: int, pixels: int, rounds: int) -> str:
     """Markdown table of one backbone."""
-    rows: dict[str, Timed] = {}
+    timers: dict[str, StepTimer] = {}
     for name, sections in ROWS.items():
         config = Experiment(
             image_size=(pixels, pixels), tasks=TASKS, backbone={"name": "timm", "model": backbone}, decoder=HEAD
@@ -69,17 +41,10 @@ def table(backbone: str, batch: int, pixels: int, rounds: int) -> str:
         for key, section in sections.items():
             setattr(config, key, section)
         built = build(config)
-        built.model.to(memory_format=torch.channels_last).train()
-        built.model.enter_stage(built.model.recipe()[-1].name)
-        rows[name] = Timed(built)
-    sample = noise_batch(built.tasks, built.image_size, batch)
-    sample.image = sample.image.contiguous(memory_format=torch.channels_last)
-    for _ in range(rounds + 1):
-        for row in rows.values():
-            row.step(sample)
-    medians = {
-        name: [1000 * statistics.median(times[1:]) for times in (row.forward, row.total)] for name, row in rows.items()
-    }
+        noise = noise_batch(built.tasks, built.image_size, batch)
+        timers[name] = StepTimer.at_last_stage(built.model, built.balancer, TrainSettings(), noise)
+    times = time_steps(timers, rounds, parts=True)
+    medians = {name: (parts["forward"], parts["total"]) for name, parts in times.items()}
     base = next(iter(medians.values()))
     lines = [
         f"## {backbone}, three tasks, batch {batch}, {pixels} x {pixels}",

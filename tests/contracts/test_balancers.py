@@ -12,7 +12,7 @@ from frugalmtl.balancing import BALANCERS, Balancer, ForwardPass
 from frugalmtl.core.types import Batch
 from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel
-from tests.unit.engine.standins import build_batch, build_model, tasks
+from tests.support.tiny_training import build_batch, build_model, tasks
 
 SECTIONS = [{"name": name} for name in BALANCERS.names()] + [
     {"name": name, "gradients_at": "parameters"}

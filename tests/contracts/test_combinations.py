@@ -7,22 +7,24 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from frugalmtl.balancing import BALANCERS, ForwardPass, StepContext
+from frugalmtl.balancing import BALANCERS
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Batch
 from frugalmtl.decoders import DECODERS
 from frugalmtl.encoders import ENCODERS
-from frugalmtl.engine.regime import still_statistics
+from frugalmtl.engine import TrainSettings
+from frugalmtl.engine.launch import local_fabric
+from frugalmtl.engine.stage import enter_first_step
+from frugalmtl.engine.step import StepSetup, take_step
 from frugalmtl.experiment.config.experiment import Experiment
-from frugalmtl.experiment.runs.build import build
-from frugalmtl.losses import Criterion
+from frugalmtl.experiment.runs.build import Built, build
 
 REFUSED = {("single_task", "pad_net", "grad_norm"): "no last layer in common: set norms_at to 'parameters'"}
-"""What does not go together, and what the refusal says."""
+"""Combinations that do not go together, and a part of the refusal."""
 LEVELS = [{"name": "pcgrad", "gradients_at": level} for level in ("parameters", "parameters_batched")]
-"""What one gradient method does beside what it does by itself; the others share it."""
+"""Levels of one gradient method beside its default; the others share them."""
 GRID = [
     *product(ENCODERS.names(), DECODERS.names(), [{"name": name} for name in BALANCERS.names()]),
     *product(ENCODERS.names(), ["independent"], LEVELS),
@@ -66,34 +68,36 @@ def test_combination_takes_a_step(encoder: str, decoder: str, balancer: dict[str
             balancer=balancer,
         )
     )
-    stages = built.model.recipe()
-    built.model.train()
-    built.model.enter_stage(stages[-1].name)
-    batch, criterion = batch_of_two(), Criterion(built.tasks)
-
-    def losses_again(given: Batch) -> dict[str, Tensor]:
-        with still_statistics(built.model):
-            return criterion(built.model(given.image), given).by_task
-
-    optimizer = torch.optim.SGD([*built.model.parameters(), *built.balancer.parameters()], lr=1e-4)
-    context = StepContext(built.model, [batch], [batch], losses_again, optimizer)
-    built.balancer.before_step(context)
-    assert all(parameter.grad is None for parameter in built.model.parameters())
-    cut = built.balancer.cut()
-    losses = criterion(built.model(batch.image, cut), batch).by_task
-    assert set(losses) == set(batch.targets)
-    step = ForwardPass(built.model, losses, None, cut, lambda total: total.backward())
     refusal = REFUSED.get((encoder, decoder, title(balancer)))
     if refusal is not None:
         with pytest.raises(UserError, match=refusal):
-            built.balancer.backward(step)
+            take_steps(built)
         return
-    built.balancer.backward(step)
+    reached, stage = take_steps(built)
     for name, parameter in built.model.named_parameters():
-        if stages[-1].trains(name):
-            assert parameter.grad is not None, f"{name} gets no gradient"
-            assert torch.isfinite(parameter.grad).all(), name
-    optimizer.step()
-    built.balancer.after_step(context)
+        assert not stage.trains(name) or name in reached, f"{name} gets no gradient"
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all(), name
     for name, value in [*built.model.state_dict().items(), *built.balancer.state_dict().items()]:
         assert torch.isfinite(value).all(), name
+
+
+def take_steps(built: Built) -> tuple[set[str], Stage]:
+    """Steps of the last stage until every task had one; names of the parameters that gradients reached."""
+    stage, batch = built.model.recipe()[-1], batch_of_two()
+    enter_first_step(built.model, stage, 4)
+    optimizer = torch.optim.SGD([*built.model.parameters(), *built.balancer.parameters()], lr=1e-4)
+    setup = StepSetup(local_fabric(torch.device("cpu")), built.model, built.balancer, stage, TrainSettings(), optimizer)
+    choose = built.balancer.choose
+
+    def choose_with_empty_gradients() -> tuple[str, ...] | None:
+        assert all(parameter.grad is None for parameter in built.model.parameters())
+        return choose()
+
+    built.balancer.choose = choose_with_empty_gradients  # type: ignore[method-assign]
+    reached: set[str] = set()
+    missing = set(batch.targets)
+    while missing:
+        report = take_step(setup, [batch], validation=[batch])
+        missing -= {part.split("@")[0] for part in report.parts}
+        reached |= {name for name, parameter in built.model.named_parameters() if parameter.grad is not None}
+    return reached, stage

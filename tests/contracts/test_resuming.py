@@ -15,7 +15,7 @@ from frugalmtl.decoders import DECODERS
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.engine import TrainSettings, train
 from frugalmtl.model import MultiTaskModel
-from tests.unit.engine.standins import TinyLoader, build_balancer, tasks
+from tests.support.tiny_training import TinyLoader, build_balancer, tasks
 
 SIZE = 32
 

@@ -14,7 +14,7 @@ from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.data import augmentation
 from frugalmtl.deployment import deploy
 from frugalmtl.engine.optimizers import OPTIMIZERS
-from frugalmtl.engine.regime import build_optimizer, check_groups
+from frugalmtl.engine.parameter_groups import build_optimizer, check_groups
 from frugalmtl.engine.schedules import SCHEDULES
 from frugalmtl.evaluation.cost import Counts, count, in_convention
 from frugalmtl.experiment.config.experiment import Comparison, Experiment, parse, read_yaml, row_experiments

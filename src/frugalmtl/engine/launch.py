@@ -1,4 +1,4 @@
-"""Processes, devices and kernels."""
+"""Launching: processes, devices and kernels."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision.amp import MixedPrecision
+from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.engine.settings import TrainSettings
+from frugalmtl.engine.settings import Precision, TrainSettings
 
 
 def make_fabric(settings: TrainSettings) -> Fabric:
@@ -33,6 +35,18 @@ def make_fabric(settings: TrainSettings) -> Fabric:
     except (RuntimeError, ValueError, TypeError) as error:
         raise UserError(f"cannot train with accelerator {settings.accelerator!r}: {error}") from error
     return fabric
+
+
+def local_fabric(device: torch.device, precision: Precision = "32-true") -> Fabric:
+    """This process alone on a device, whatever processes there are: for steps that are tried or timed.
+
+    Args:
+        device: of the model.
+        precision: see :class:`~frugalmtl.engine.settings.TrainSettings`.
+    """
+    # A plugin of its own, because Fabric would replace float16 on a CPU.
+    plugin = None if precision == "32-true" else MixedPrecision(precision, device.type)
+    return Fabric(strategy=SingleDeviceStrategy(device), plugins=plugin)
 
 
 def _strategy(settings: TrainSettings) -> str:

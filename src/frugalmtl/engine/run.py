@@ -23,14 +23,16 @@ from frugalmtl.engine.checkpoint import FINAL, Checkpoints, read_state, restore,
 from frugalmtl.engine.identity import require_same
 from frugalmtl.engine.loader import EpochLoader
 from frugalmtl.engine.logging import RunLog
+from frugalmtl.engine.lookahead import affinities
 from frugalmtl.engine.means import Means, count_report
+from frugalmtl.engine.parameter_groups import Rates
 from frugalmtl.engine.progress import ProgressDisplay
 from frugalmtl.engine.randomness import isolated, random_state, set_random_state
-from frugalmtl.engine.regime import Rates, build_optimizer, freeze, set_modes
 from frugalmtl.engine.schedules import Progress
 from frugalmtl.engine.settings import TrainSettings
-from frugalmtl.engine.step import Stepper, StepReport
-from frugalmtl.losses import Criterion, totals_by_task
+from frugalmtl.engine.stage import freeze, set_modes
+from frugalmtl.engine.step import StepReport, StepSetup, take_step
+from frugalmtl.losses import totals_by_task
 from frugalmtl.model import MultiTaskModel
 
 _CPU = torch.device("cpu")
@@ -61,7 +63,6 @@ class Run:
     """One call of :func:`frugalmtl.engine.train`; its arguments and, in place of some, what was made of them.
 
     Args:
-        criterion: losses of the tasks.
         plan: the stages that have any epochs, with their lengths.
         identity: what must not differ when a run is continued, flat.
     """
@@ -73,7 +74,6 @@ class Run:
         self,
         model: MultiTaskModel,
         balancer: Balancer,
-        criterion: Criterion,
         settings: TrainSettings,
         loader: EpochLoader,
         run_dir: Path,
@@ -86,7 +86,7 @@ class Run:
         on_step: Callable[[int], None] | None,
         validation: EpochLoader | None = None,
     ) -> None:
-        self.model, self.balancer, self.criterion = model, balancer, criterion
+        self.model, self.balancer = model, balancer
         self.settings, self.loader, self.run_dir, self.fabric, self.plan = settings, loader, run_dir, fabric, plan
         self.identity, self.seed, self.evaluate, self.on_step = identity, seed, evaluate, on_step
         self.validation = validation if balancer.needs_validation_stream else None
@@ -178,32 +178,21 @@ class Run:
             self._enter_epoch(epoch, epochs, offset)
             restore(resumed[0], self.model, self.balancer)
         freeze(self.model, stage, self.trainable)
-        optimizer = build_optimizer(self.model, self.balancer, stage, self.settings)
-        stepper = Stepper(
-            self.fabric,
-            self.model,
-            self.balancer,
-            self.criterion,
-            optimizer,
-            stage,
-            self.settings.clip_norm,
-            self.settings.memory_format,
-            measures=self.settings.interference_every > 0,
-        )
+        setup = StepSetup(self.fabric, self.model, self.balancer, stage, self.settings)
         if resumed is not None:
-            self._restore(resumed[1], optimizer)
+            self._restore(resumed[1], setup.optimizer)
         if step == self.steps_per_epoch:
             epoch, step = epoch + 1, 0
         for number in range(epoch, epochs):
             if resumed is None or number != epoch or step == 0:
                 self._enter_epoch(number, epochs, offset)
-            self._epoch(stepper, index, number, step if number == epoch else 0)
+            self._epoch(setup, index, number, step if number == epoch else 0)
 
     def _enter_epoch(self, epoch: int, epochs: int, offset: int) -> None:
         self.model.enter_epoch(epoch, epochs)
         self.balancer.enter_epoch(offset + epoch, self.settings.epochs)
 
-    def _epoch(self, stepper: Stepper, index: int, epoch: int, start: int) -> None:
+    def _epoch(self, setup: StepSetup, index: int, epoch: int, start: int) -> None:
         stage, epochs = self.plan[index]
         number = sum(length for _, length in self.plan[:index]) + epoch
         set_modes(self.model, stage)
@@ -212,12 +201,12 @@ class Run:
         streams = [self._batches(loader, number, start) for loader in (self.loader, self.validation) if loader]
         for step, (batches, *more) in enumerate(zip(*streams, strict=True), start=start):
             position = Progress(epoch * self.steps_per_epoch + step, epochs * self.steps_per_epoch, epoch, epochs)
-            factor = self.rates.apply(stepper.raw_optimizer, position)
+            factor = self.rates.apply(setup.optimizer, position)
             self.model.enter_step(position.step / position.steps)
             if self._every(self.settings.affinity_every):
-                self.means.add("affinity", stepper.lookahead(batches))
+                self.means.add("affinity", affinities(setup.model, setup.losses, setup.on_device(batches)))
             measure = self._every(self.settings.interference_every)
-            report = stepper(batches, self.steps, validation=more[0] if more else (), measure=measure)
+            report = take_step(setup, batches, step=self.steps, validation=more[0] if more else (), measure=measure)
             self.steps += 1
             count_report(self.means, report)
             label = f"{stage.name}, epoch {number + 1}/{self.settings.epochs}"
@@ -227,7 +216,7 @@ class Run:
             if step + 1 == self.steps_per_epoch:
                 self._end_epoch(stage, number, label)
             if self._due(step + 1):
-                self._save_running(stepper, index, epoch, step + 1)
+                self._save_running(setup, index, epoch, step + 1)
             if self.on_step is not None:
                 self.on_step(self.steps)
 
@@ -292,14 +281,14 @@ class Run:
         every = self.settings.checkpoint_every
         return self.steps % every == 0 if every else step == self.steps_per_epoch
 
-    def _save_running(self, stepper: Stepper, stage: int, epoch: int, step: int) -> None:
+    def _save_running(self, setup: StepSetup, stage: int, epoch: int, step: int) -> None:
         if self.steps == self.steps_per_epoch * self.settings.epochs:
             return  # the final checkpoint follows at once
         state = {
             "stage": stage,
             "epoch": epoch,
             "step": step,
-            "optimizer": stepper.raw_optimizer.state_dict(),
+            "optimizer": setup.optimizer.state_dict(),
             "scaler": self.fabric.strategy.precision.state_dict(),
             "random": gather(random_state(self.fabric.device)),
             **self.means.state(),

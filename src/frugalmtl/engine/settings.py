@@ -1,4 +1,4 @@
-"""How long to train, with what, and where."""
+"""Settings of a training: length, optimiser, precision, devices, logs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import torch
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.engine.optimizers import check_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+"""Numbers of a training step, as Lightning Fabric names them; the last one with loss scaling."""
 
 FREE = (
     "accelerator strategy workers log_every checkpoint_every evaluate_every interference_every affinity_every "
@@ -38,8 +41,7 @@ class TrainSettings:
         accelerator: Fabric's: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
         devices: processes (one device each).
         strategy: Fabric's: ``"ddp"``, ``"ddp_find_unused_parameters_true"``, ...; ``"auto"`` takes the latter for
-            several
-            processes.
+            several processes.
         workers: processes that load data, per training process.
         log_every: optimiser steps between two records of the log.
         checkpoint_every: optimiser steps between two checkpoints; 0 writes one after each epoch.
@@ -67,7 +69,7 @@ class TrainSettings:
     warmup_steps: int = 0
     clip_norm: float | None = None
     accumulate: int = 1
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Precision = "32-true"
     accelerator: str = "auto"
     devices: int = 1
     strategy: str = "auto"

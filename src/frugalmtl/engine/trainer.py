@@ -17,10 +17,9 @@ from frugalmtl.engine.identity import flatten
 from frugalmtl.engine.launch import kernels, make_fabric
 from frugalmtl.engine.loader import EpochLoader
 from frugalmtl.engine.logging import require_tensorboard
-from frugalmtl.engine.regime import check_groups
+from frugalmtl.engine.parameter_groups import check_groups
 from frugalmtl.engine.run import Run, TrainResult
 from frugalmtl.engine.settings import TrainSettings
-from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks import Task
 
@@ -102,7 +101,6 @@ def train(
     run = Run(
         model,
         balancer,
-        Criterion(tasks),
         settings,
         loader,
         Path(run_dir),

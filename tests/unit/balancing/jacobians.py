@@ -12,7 +12,7 @@ import torch
 from frugalmtl.balancing import BALANCERS
 from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.tasks import TASKS, Task
-from tests.unit.engine.standins import tasks
+from tests.support.tiny_training import tasks
 
 Array = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.balancing import Balancer, ForwardPass
-from tests.unit.engine.standins import run, tasks, weights_of
+from tests.support.tiny_training import run, tasks, weights_of
 
 NAMES = tuple(task.name for task in tasks())
 

@@ -20,7 +20,7 @@ from frugalmtl.encoders import ENCODERS
 from frugalmtl.engine import TrainSettings, train
 from frugalmtl.losses import task_losses
 from frugalmtl.model import MultiTaskModel
-from tests.unit.engine.standins import DEFAULTS, TinyLoader, build_batch, build_model, tasks
+from tests.support.tiny_training import DEFAULTS, TinyLoader, build_batch, build_model, tasks
 
 NAMES = [task.name for task in tasks()]
 

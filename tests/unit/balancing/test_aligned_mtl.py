@@ -9,8 +9,8 @@ import torch
 from frugalmtl.balancing._gramian import gramian
 from frugalmtl.balancing.aggregation.aligned_mtl import AlignedMTL
 from frugalmtl.core.checks import UserError
+from tests.support.tiny_training import tasks
 from tests.unit.balancing.jacobians import DEGENERATE, REGULAR, Array, build, direction, weights_of
-from tests.unit.engine.standins import tasks
 
 SCALES = {
     "min": lambda values: values.min(),

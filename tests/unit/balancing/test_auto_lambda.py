@@ -15,8 +15,8 @@ from frugalmtl.balancing import BALANCERS, StepContext
 from frugalmtl.balancing.scalarization.auto_lambda import AutoLambda
 from frugalmtl.core.checks import UserError
 from frugalmtl.engine.optimizer_set import OptimizerSet
+from tests.support.tiny_training import TinyLoader, run, tasks
 from tests.unit.balancing.self_moving import Small, backward, context, goes_on_exactly, inputs, take
-from tests.unit.engine.standins import TinyLoader, run, tasks
 
 NAMES = tuple(task.name for task in tasks())
 TRAIN, VALIDATION = [inputs(0), inputs(1)], [inputs(2), inputs(3)]

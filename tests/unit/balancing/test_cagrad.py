@@ -8,8 +8,8 @@ from scipy.optimize import minimize
 
 from frugalmtl.balancing.aggregation.cagrad import CAGrad
 from frugalmtl.core.checks import UserError
+from tests.support.tiny_training import tasks
 from tests.unit.balancing.jacobians import DEGENERATE, REGULAR, Array, build, direction, lengths, weights_of
-from tests.unit.engine.standins import tasks
 
 
 def section(c: float = 0.4, rescale: str = "none") -> dict[str, object]:

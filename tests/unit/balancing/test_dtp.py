@@ -13,8 +13,8 @@ from torch import nn
 from frugalmtl.balancing.scalarization.dtp import DTP
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Scores
+from tests.support.tiny_training import tasks
 from tests.unit.balancing.scalars import NAMES, assert_resumes_exactly, step
-from tests.unit.engine.standins import tasks
 
 LOSSES = (2.0, 0.5, 0.1)
 

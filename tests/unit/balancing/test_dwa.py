@@ -13,8 +13,8 @@ from torchjd.scalarization import DWA as Reference  # noqa: N811
 
 from frugalmtl.balancing.scalarization.dwa import DWA
 from frugalmtl.core.checks import UserError
+from tests.support.tiny_training import tasks
 from tests.unit.balancing.scalars import NAMES, assert_resumes_exactly, step
-from tests.unit.engine.standins import tasks
 
 LOSSES = (2.0, 0.5, 0.1)
 EPOCHS = [(2.0, 1.0, 0.4), (1.0, 0.9, 0.4), (0.8, 0.3, 0.5), (0.1, 0.3, 0.2)]

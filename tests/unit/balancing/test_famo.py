@@ -14,8 +14,8 @@ from torchjd.scalarization import FAMO as Reference  # noqa: N811  # one name fo
 from frugalmtl.balancing import BALANCERS, StepContext
 from frugalmtl.balancing.scalarization.famo import FAMO
 from frugalmtl.core.checks import UserError
+from tests.support.tiny_training import run, tasks
 from tests.unit.balancing.self_moving import Inputs, Small, backward, context, goes_on_exactly, inputs, take
-from tests.unit.engine.standins import run, tasks
 
 NAMES = tuple(task.name for task in tasks())
 

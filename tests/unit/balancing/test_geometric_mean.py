@@ -10,8 +10,8 @@ from torchjd.scalarization import GeometricMean as Reference
 
 from frugalmtl.balancing.scalarization import geometric_mean
 from frugalmtl.balancing.scalarization.geometric_mean import GeometricMean
+from tests.support.tiny_training import tasks
 from tests.unit.balancing.scalars import step
-from tests.unit.engine.standins import tasks
 
 LOSSES = (2.0, 0.5, 0.125)
 

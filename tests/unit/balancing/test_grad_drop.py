@@ -16,9 +16,9 @@ from frugalmtl.balancing.aggregation import grad_drop
 from frugalmtl.balancing.aggregation.grad_drop import GradDrop
 from frugalmtl.balancing.gradients import AtRepresentation, RepresentationCut
 from frugalmtl.core.checks import UserError
+from tests.support.tiny_training import build_batch, build_model, tasks
 from tests.unit.balancing.jacobians import DEGENERATE, many_tasks
 from tests.unit.balancing.test_gradients import LEVELS, Recording, backward, take
-from tests.unit.engine.standins import build_batch, build_model, tasks
 
 Array = npt.NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from frugalmtl.balancing.scalarization._last_layer import find_last_layer
 from frugalmtl.balancing.scalarization.grad_norm import GradNorm
 from frugalmtl.core.checks import UserError
 from frugalmtl.losses import task_losses
+from tests.support.tiny_training import build_batch, build_model, tasks
 from tests.unit.balancing.self_moving import Small, backward, goes_on_exactly, inputs, take
-from tests.unit.engine.standins import build_batch, build_model, tasks
 
 
 def published(

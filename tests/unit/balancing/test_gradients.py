@@ -21,7 +21,7 @@ from frugalmtl.decoders import DECODERS
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.losses import task_losses
 from frugalmtl.model import MultiTaskModel
-from tests.unit.engine.standins import build_batch, build_model, tasks
+from tests.support.tiny_training import build_batch, build_model, tasks
 
 LEVELS = ["representation", "parameters", "parameters_batched"]
 

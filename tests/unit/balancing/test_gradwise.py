@@ -12,8 +12,8 @@ from frugalmtl.balancing import BALANCERS
 from frugalmtl.balancing.aggregation.pcgrad import PCGrad
 from frugalmtl.balancing.gradients import Level
 from frugalmtl.core.checks import UserError
+from tests.support.tiny_training import tasks
 from tests.unit.balancing.jacobians import DEGENERATE, REGULAR, build, direction, lengths, regular, weights_of
-from tests.unit.engine.standins import tasks
 
 SECTIONS: dict[str, dict[str, object]] = {
     "pcgrad": {"name": "pcgrad"},

@@ -11,8 +11,8 @@ from torchjd.scalarization import IMTLL as Reference  # noqa: N811
 
 from frugalmtl.balancing import BALANCERS, ForwardPass
 from frugalmtl.balancing.scalarization.imtl_l import IMTLL
+from tests.support.tiny_training import tasks
 from tests.unit.balancing.scalars import NAMES, losses, step
-from tests.unit.engine.standins import tasks
 
 LOSSES = (2.0, 0.5, 0.1)
 SCALES = (0.3, -1.0, 2.0)

@@ -15,7 +15,7 @@ from frugalmtl.balancing.scalarization.uncertainty import Uncertainty
 from frugalmtl.balancing.scalarization.uniform import Uniform
 from frugalmtl.core.checks import UserError
 from frugalmtl.losses import LOSSES, is_of_classes, task_losses
-from tests.unit.engine.standins import build_batch, build_model, tasks
+from tests.support.tiny_training import build_batch, build_model, tasks
 
 
 def losses() -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import torch
 
 from frugalmtl.balancing.aggregation.mgda import MGDA
 from frugalmtl.core.checks import UserError
+from tests.support.tiny_training import build_model, tasks
 from tests.unit.balancing.jacobians import (
     DEGENERATE,
     REGULAR,
@@ -18,7 +19,6 @@ from tests.unit.balancing.jacobians import (
     weights_of,
 )
 from tests.unit.balancing.test_gradients import backward, take
-from tests.unit.engine.standins import build_model, tasks
 
 PLAIN: dict[str, object] = {"name": "mgda"}
 

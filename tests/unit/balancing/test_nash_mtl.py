@@ -8,9 +8,9 @@ import torch
 
 from frugalmtl.balancing.aggregation.nash_mtl import NashMTL, bargain
 from frugalmtl.core.checks import UserError
+from tests.support.tiny_training import build_model, tasks
 from tests.unit.balancing.jacobians import DEGENERATE, REGULAR, build, direction, lengths, many_tasks, weights_of
 from tests.unit.balancing.test_gradients import backward, plain, take
-from tests.unit.engine.standins import build_model, tasks
 
 FREE: dict[str, object] = {"name": "nash_mtl", "max_norm": None}
 

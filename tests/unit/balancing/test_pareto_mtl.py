@@ -13,9 +13,9 @@ from torch import Tensor
 from frugalmtl.balancing.aggregation.mgda import MGDA
 from frugalmtl.balancing.aggregation.pareto_mtl import ParetoMTL, preference_vectors
 from frugalmtl.core.checks import UserError
+from tests.support.tiny_training import build_model, tasks
 from tests.unit.balancing.jacobians import DEGENERATE, Array
 from tests.unit.balancing.test_gradients import backward, take
-from tests.unit.engine.standins import build_model, tasks
 
 TWO = tasks()[:2]
 

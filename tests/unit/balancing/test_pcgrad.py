@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from frugalmtl.balancing.aggregation.pcgrad import PCGrad
+from tests.support.tiny_training import build_model, tasks
 from tests.unit.balancing.jacobians import DEGENERATE, build, direction, lengths
 from tests.unit.balancing.test_gradients import Recording, backward, take
-from tests.unit.engine.standins import build_model, tasks
 
 Array = npt.NDArray[np.float64]
 SMALL = [name for name, gradients in DEGENERATE.items() if len(gradients) <= 3]

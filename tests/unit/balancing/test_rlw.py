@@ -12,8 +12,8 @@ from torchjd.scalarization import Random
 from frugalmtl.balancing.scalarization import rlw
 from frugalmtl.balancing.scalarization.rlw import RLW
 from frugalmtl.core.checks import UserError
+from tests.support.tiny_training import tasks
 from tests.unit.balancing.scalars import assert_resumes_exactly, step
-from tests.unit.engine.standins import tasks
 
 LOSSES = (2.0, 0.5, 0.1)
 DRAWS = 4000

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.unit.engine.killable import train_until_killed
-from tests.unit.engine.standins import run
+from tests.support.killable_training import train_until_killed
+from tests.support.tiny_training import run
 
 ROOT = Path(__file__).parents[3]
 
@@ -29,7 +29,7 @@ def assert_same_weights(first: Path, second: Path) -> None:
 def test_killed_at_any_file_operation(tmp_path: Path) -> None:
     """Every process is killed a little later than the one before, until one comes through."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.unit.engine.killable"])
+    context.set_forkserver_preload(["tests.support.killable_training"])
     source = random.Random(2)
     kills = [source.randrange(1, 60) for _ in range(14)]
     codes = []
@@ -50,7 +50,7 @@ def test_killed_at_random_times(tmp_path: Path) -> None:
     """The same from outside, by the clock."""
     source = random.Random(3)
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.unit.engine.killable", str(tmp_path / "killed")]
+    command = [sys.executable, "-m", "tests.support.killable_training", str(tmp_path / "killed")]
     for _ in range(6):
         process = subprocess.Popen(command, cwd=ROOT, env=environment)
         started = time.monotonic()

@@ -12,7 +12,7 @@ import pytest
 from frugalmtl.core.checks import UserError
 from frugalmtl.engine.logging import FILE, RunLog, require_tensorboard
 from frugalmtl.engine.progress import ProgressDisplay
-from tests.unit.engine.standins import run
+from tests.support.tiny_training import run
 
 Patch = pytest.MonkeyPatch
 

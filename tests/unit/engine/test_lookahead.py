@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from frugalmtl.core.types import Batch
 from frugalmtl.engine.lookahead import affinities
 from frugalmtl.engine.randomness import random_state
-from tests.unit.engine.standins import TinyLoader, build_batch, build_model, run
-from tests.unit.engine.test_step import stepper
+from frugalmtl.engine.step import StepSetup
+from tests.support.tiny_training import TinyLoader, build_batch, build_model, run
+from tests.unit.engine.test_step import setup_of
 
 
 class Point(nn.Module):
@@ -51,8 +52,12 @@ def test_by_hand() -> None:
     assert model.encoder.shared.grad is None
 
 
+def measured(setup: StepSetup, batches: list[Batch]) -> dict[str, float]:
+    return affinities(setup.model, setup.losses, setup.on_device(batches))
+
+
 def test_tasks_that_share_nothing_have_none() -> None:
-    assert stepper(build_model("apart")).lookahead([build_batch(0)]) == {}
+    assert measured(setup_of(build_model("apart")), [build_batch(0)]) == {}
 
 
 @pytest.mark.parametrize("encoder", ["shared", "stitched"])
@@ -60,12 +65,12 @@ def test_leaves_no_trace(encoder: str) -> None:
     model = build_model(encoder)
     model.enter_stage("together")
     model.train()
-    take = stepper(model)
+    setup = setup_of(model)
     before, drawn = (
         {name: value.clone() for name, value in model.state_dict().items()},
         random_state(torch.device("cpu")),
     )
-    found = take.lookahead([build_batch(0), build_batch(1)])
+    found = measured(setup, [build_batch(0), build_batch(1)])
     assert {key.split(">")[0] for key in found} == {"segmentation", "depth", "edges"}
     assert all(found[f"{name}>{name}"] > 0 for name in ("segmentation", "depth", "edges"))
     assert [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])] == []

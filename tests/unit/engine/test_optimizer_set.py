@@ -18,10 +18,10 @@ from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.engine import TrainSettings, train
 from frugalmtl.engine.optimizer_set import OptimizerSet
-from frugalmtl.engine.step import Stepper
+from frugalmtl.engine.step import StepSetup, take_step
 from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel
-from tests.unit.engine.standins import TinyLoader, build_balancer, build_batch, build_model, tasks
+from tests.support.tiny_training import TinyLoader, build_balancer, build_batch, build_model, tasks
 
 EPOCHS, BATCHES, WARMUP, CLIP = 2, 5, 3, 1.0
 GATES = ParameterGroup(
@@ -101,29 +101,30 @@ def halved(model: nn.Module, lr: float = 1.0) -> OptimizerSet:
     return OptimizerSet([torch.optim.SGD(parameters, lr=lr) for parameters in parts])
 
 
-def stepper(model: MultiTaskModel, precision: Any, clip: float | None = None, scale: float = 256.0) -> Stepper:
+def setup_of(model: MultiTaskModel, precision: Any, clip: float | None = None, scale: float = 256.0) -> StepSetup:
     plugins: Any = [] if precision == "32-true" else [MixedPrecision(precision, "cpu")]
     fabric = Fabric(accelerator="cpu", devices=1, plugins=plugins)
-    take = Stepper(fabric, model, build_balancer(), Criterion(tasks()), halved(model), Stage(), clip)
-    if take.scaler is not None:
-        take.scaler._init_scale = scale
-    return take
+    settings = TrainSettings(clip_norm=clip, channels_last=False)
+    setup = StepSetup(fabric, model, build_balancer(), Stage(), settings, halved(model))
+    if setup.scaler is not None:
+        setup.scaler._init_scale = scale
+    return setup
 
 
-def moves(model: MultiTaskModel, take: Stepper) -> dict[str, Tensor]:
+def moves(model: MultiTaskModel, setup: StepSetup) -> dict[str, Tensor]:
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    take([build_batch(1)], 0)
+    take_step(setup, [build_batch(1)])
     return {name: before[name] - parameter.detach() for name, parameter in model.named_parameters()}
 
 
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed"])
 def test_clipping_limits_the_norm_over_all_members(precision: str) -> None:
     model = build_model(dropout=0.0)
-    found = moves(model, stepper(model, precision, clip=0.5))
+    found = moves(model, setup_of(model, precision, clip=0.5))
     total = torch.stack([value.norm() for value in found.values()]).norm()
     assert total.item() == pytest.approx(0.5, rel=1e-2)
     free = build_model(dropout=0.0)
-    whole = moves(free, stepper(free, precision))
+    whole = moves(free, setup_of(free, precision))
     factors = [float(found[name].norm() / value.norm()) for name, value in whole.items() if value.norm() > 1e-3]
     assert len(factors) > 8
     assert factors == pytest.approx([factors[0]] * len(factors), rel=1e-2)
@@ -131,23 +132,23 @@ def test_clipping_limits_the_norm_over_all_members(precision: str) -> None:
 
 def test_the_guard_sees_the_gradients_of_every_member() -> None:
     model = build_model(dropout=0.0)
-    take = stepper(model, "32-true")
+    setup = setup_of(model, "32-true")
     model.decoder.initial.weight.register_hook(lambda gradient: gradient * float("nan"))
     before = {name: value.clone() for name, value in model.named_parameters()}
     with pytest.raises(UserError, match="the norm of the gradient is nan"):
-        take([build_batch(1)], 0)
+        take_step(setup, [build_batch(1)])
     assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())
 
 
 def test_the_loss_scale_is_updated_once_a_step() -> None:
     model = build_model(dropout=0.0)
-    take = stepper(model, "16-mixed")
-    assert take.scaler is not None
-    take.scaler.set_growth_interval(2)
+    setup = setup_of(model, "16-mixed")
+    assert setup.scaler is not None
+    setup.scaler.set_growth_interval(2)
     scales = []
     for number in range(4):
-        assert any(value.abs().sum() > 0 for value in moves(model, take).values()), number
-        scales.append(take.scaler.get_scale())
+        assert any(value.abs().sum() > 0 for value in moves(model, setup).values()), number
+        scales.append(setup.scaler.get_scale())
     assert scales == [256.0, 512.0, 512.0, 1024.0]
 
 
@@ -155,14 +156,14 @@ def test_the_loss_scale_is_updated_once_a_step() -> None:
 @pytest.mark.parametrize("clip", [None, 0.5])
 def test_an_overflow_in_one_member_skips_them_all(spoiled: str, clip: float | None) -> None:
     model = build_model(dropout=0.0)
-    take = stepper(model, "16-mixed", clip)
-    assert take.scaler is not None
+    setup = setup_of(model, "16-mixed", clip)
+    assert setup.scaler is not None
     handle = dict(model.named_parameters())[spoiled].register_hook(lambda gradient: gradient * float("inf"))
-    assert all(value.abs().sum() == 0 for value in moves(model, take).values())
-    assert take.scaler.get_scale() == 128.0
+    assert all(value.abs().sum() == 0 for value in moves(model, setup).values())
+    assert setup.scaler.get_scale() == 128.0
     handle.remove()
-    assert any(value.abs().sum() > 0 for value in moves(model, take).values())
-    assert take.scaler.get_scale() == 128.0
+    assert any(value.abs().sum() > 0 for value in moves(model, setup).values())
+    assert setup.scaler.get_scale() == 128.0
 
 
 def test_states_come_back_and_another_number_of_them_does_not() -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from frugalmtl.core.checks import UserError
 from frugalmtl.engine import load_weights
 from frugalmtl.engine.checkpoint import Checkpoints, read_state
-from tests.unit.engine.standins import Gated, TinyLoader, build_model, run, weights_of
+from tests.support.tiny_training import Gated, TinyLoader, build_model, run, weights_of
 from tests.unit.engine.test_checkpoint import replace_file
 
 

@@ -16,11 +16,10 @@ from frugalmtl.balancing import BALANCERS as ALL
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Batch
-from frugalmtl.engine.guards import require_finite
-from frugalmtl.engine.step import Stepper
-from frugalmtl.losses import Criterion
+from frugalmtl.engine.settings import TrainSettings
+from frugalmtl.engine.step import StepSetup, require_finite, take_step
 from frugalmtl.model import MultiTaskModel
-from tests.unit.engine.standins import TinyLoader, build_balancer, build_batch, build_model, run, tasks
+from tests.support.tiny_training import TinyLoader, build_balancer, build_batch, build_model, run
 
 BALANCERS: list[Any] = ["fixed", "uncertainty", "pcgrad", {"name": "pcgrad", "gradients_at": "parameters"}]
 LINEAR = [
@@ -40,28 +39,29 @@ MOVED_BEFORE_THE_STEP = {"auto_lambda": {"lambdas", "adam.mean", "adam.square", 
 """What may move with a step that is skipped: Auto-lambda looks at losses without a scale, before the step."""
 
 
-def stepper(
+def setup_of(
     model: MultiTaskModel,
     balancer: Any = "fixed",
     *,
     clip: float | None = None,
     precision: Any = "32-true",
     **stage: Any,
-) -> Stepper:
+) -> StepSetup:
     weights = build_balancer(balancer)
     optimizer = torch.optim.SGD([*model.parameters(), *weights.parameters()], lr=1.0)
     # A plugin of its own, because Fabric itself does not scale losses on a CPU.
     plugins: Any = [] if precision == "32-true" else [MixedPrecision(precision, "cpu")]
     fabric = Fabric(accelerator="cpu", devices=1, plugins=plugins)
-    return Stepper(fabric, model, weights, Criterion(tasks()), optimizer, Stage(**stage), clip)
+    settings = TrainSettings(clip_norm=clip, channels_last=False)
+    return StepSetup(fabric, model, weights, Stage(**stage), settings, optimizer)
 
 
 def moved(
-    model: MultiTaskModel, take: Stepper, batches: list[Batch], validation: list[Batch] | None = None
+    model: MultiTaskModel, setup: StepSetup, batches: list[Batch], validation: list[Batch] | None = None
 ) -> dict[str, Tensor]:
     """How far one step with rate 1 moves every parameter, which is the gradient."""
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    take(batches, 0, validation=validation or ())
+    take_step(setup, batches, validation=validation or ())
     return {name: before[name] - parameter.detach() for name, parameter in model.named_parameters()}
 
 
@@ -82,11 +82,11 @@ def test_accumulated_halves_are_the_whole_batch(balancer: Any) -> None:
     found = []
     for batches in ([batch], halves(batch)):
         model = build_model(norm=False, dropout=0.0).double()
-        take = stepper(model, balancer)
-        take.balancer.double()
-        take.balancer.enter_epoch(0, 2)
+        setup = setup_of(model, balancer)
+        setup.balancer.double()
+        setup.balancer.enter_epoch(0, 2)
         torch.manual_seed(3)
-        found.append(moved(model, take, batches, validation=batches))
+        found.append(moved(model, setup, batches, validation=batches))
     whole, parts = found
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, msg=name, rtol=1e-6, atol=1e-9)
@@ -96,28 +96,28 @@ def test_accumulated_halves_are_the_whole_batch(balancer: Any) -> None:
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
 def test_clipping_limits_the_norm_of_everything(balancer: Any, precision: str) -> None:
     model = build_model(dropout=0.0)
-    take = stepper(model, balancer, clip=0.5, precision=precision)
-    if take.scaler is not None:
-        take.scaler._init_scale = 256.0
-    before = [p.detach().clone() for group in take.raw_optimizer.param_groups for p in group["params"]]
-    report = take([build_batch(1)], 0)
-    after = [p.detach() for group in take.raw_optimizer.param_groups for p in group["params"]]
+    setup = setup_of(model, balancer, clip=0.5, precision=precision)
+    if setup.scaler is not None:
+        setup.scaler._init_scale = 256.0
+    before = [p.detach().clone() for group in setup.optimizer.param_groups for p in group["params"]]
+    report = take_step(setup, [build_batch(1)])
+    after = [p.detach() for group in setup.optimizer.param_groups for p in group["params"]]
     norm = torch.stack([(a - b).norm() for a, b in zip(after, before, strict=True)]).norm()
     assert report.gradient_norm is not None
     assert report.gradient_norm > 0.5
     assert norm.item() == pytest.approx(0.5, rel=1e-2)
 
 
-def begun(model: MultiTaskModel, balancer: Any, precision: str, loss_scale: float = 256.0) -> Stepper:
-    """A stepper in its first epoch, with the same first values of the balancer and the same draws each time."""
+def begun(model: MultiTaskModel, balancer: Any, precision: str, loss_scale: float = 256.0) -> StepSetup:
+    """The setup of a first epoch, with the same first values of the balancer and the same draws each time."""
     torch.manual_seed(3)
-    take = stepper(model, balancer, precision=precision)
-    take.balancer.attach(model)
-    take.balancer.enter_epoch(0, 2)
-    if take.scaler is not None:
-        take.scaler._init_scale = loss_scale
+    setup = setup_of(model, balancer, precision=precision)
+    setup.balancer.attach(model)
+    setup.balancer.enter_epoch(0, 2)
+    if setup.scaler is not None:
+        setup.scaler._init_scale = loss_scale
     torch.manual_seed(3)
-    return take
+    return setup
 
 
 @pytest.mark.parametrize("balancer", EVERY, ids=lambda section: "-".join(section.values()))
@@ -136,13 +136,13 @@ def test_mixed_precision_takes_nearly_the_same_step(balancer: Any, precision: st
 def test_an_overflow_under_loss_scaling_skips_the_step(balancer: Any) -> None:
     """And nothing that the balancer remembers has moved."""
     model = build_model(dropout=0.0)
-    take = begun(model, balancer, "16-mixed", loss_scale=2.0**60)
-    assert take.scaler is not None
-    before = {name: value.clone() for name, value in take.balancer.state_dict().items()}
+    setup = begun(model, balancer, "16-mixed", loss_scale=2.0**60)
+    assert setup.scaler is not None
+    before = {name: value.clone() for name, value in setup.balancer.state_dict().items()}
     batches = [build_batch(1)]
-    assert all(value.abs().sum() == 0 for value in moved(model, take, batches, validation=batches).values())
-    assert take.scaler.get_scale() < 2.0**60
-    after = take.balancer.state_dict()
+    assert all(value.abs().sum() == 0 for value in moved(model, setup, batches, validation=batches).values())
+    assert setup.scaler.get_scale() < 2.0**60
+    after = setup.balancer.state_dict()
     allowed = MOVED_BEFORE_THE_STEP.get(balancer["name"], set())
     assert {name for name, value in after.items() if not torch.equal(value, before[name])} <= allowed
     assert all(value.isfinite().all() for value in after.values())
@@ -157,9 +157,9 @@ def test_penalties_add_their_gradient(balancer: Any) -> None:
         model.enter_stage("together")
     units = models[0].encoder.units.detach().clone()
     torch.manual_seed(1)
-    without = moved(models[0], stepper(models[0], balancer), [build_batch(1)])
+    without = moved(models[0], setup_of(models[0], balancer), [build_batch(1)])
     torch.manual_seed(1)
-    with_penalty = moved(models[1], stepper(models[1], balancer, penalties={"size": 0.3}), [build_batch(1)])
+    with_penalty = moved(models[1], setup_of(models[1], balancer, penalties={"size": 0.3}), [build_batch(1)])
     difference = with_penalty.pop("encoder.units") - without.pop("encoder.units")
     torch.testing.assert_close(difference, 0.3 * 2 * units / 9, rtol=1e-3, atol=1e-4)
     for name, value in without.items():
@@ -168,7 +168,7 @@ def test_penalties_add_their_gradient(balancer: Any) -> None:
 
 def test_a_penalty_that_the_model_does_not_give_is_a_defect() -> None:
     with pytest.raises(KeyError, match="budget"):
-        stepper(build_model(), penalties={"budget": 1.0})([build_batch(0)], 0)
+        take_step(setup_of(build_model(), penalties={"budget": 1.0}), [build_batch(0)])
 
 
 @pytest.mark.parametrize("balancer", BALANCERS, ids=str)

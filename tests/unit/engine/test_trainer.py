@@ -12,7 +12,7 @@ from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Batch
 from frugalmtl.engine import TrainSettings
 from frugalmtl.engine.trainer import check_balancer
-from tests.unit.engine.standins import DEFAULTS, TinyLoader, build_balancer, run
+from tests.support.tiny_training import DEFAULTS, TinyLoader, build_balancer, run
 
 
 def scores(_: Any) -> dict[str, dict[str, float]]:

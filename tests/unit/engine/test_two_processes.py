@@ -36,7 +36,7 @@ def start(
     """Run to the end (or to step ``stop``); per balancer, the weights as every process has them."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    arguments = ["-m", "tests.unit.engine.two_processes", str(folder), encoder, json.dumps(balancers), str(stop)]
+    arguments = ["-m", "tests.support.training_processes", str(folder), encoder, json.dumps(balancers), str(stop)]
     arguments.append(json.dumps(settings))
     command = [sys.executable, *(launcher if processes > 1 else []), *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)

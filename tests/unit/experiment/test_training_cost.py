@@ -11,52 +11,14 @@ import torch
 from frugalmtl.balancing import BALANCERS, Balancer, BalancerReport, ForwardPass, StepContext
 from frugalmtl.core.checks import UserError
 from frugalmtl.experiment.config.experiment import Experiment
-from frugalmtl.experiment.measure.training_cost import noise_batch, step_figures
+from frugalmtl.experiment.measure.training_cost import step_figures
 from frugalmtl.experiment.runs.build import Built, build
-from frugalmtl.losses import LOSSES
-from frugalmtl.tasks import TASKS, Task
-from tests.unit.engine.standins import build_model, tasks
-
-ARGUMENTS: dict[str, list[dict[str, Any]]] = {
-    "segmentation": [{"classes": ("a", "b", "c")}],
-    "human_parts": [{}],
-    "classification": [
-        {"classes": ("a", "b", "c")},
-        {"name": "kind_of_scene", "classes": ("a", "b", "c"), "exclusive": True},
-    ],
-}
-EVERY_TASK: list[Task] = [
-    TASKS.build({"name": name}) if not arguments else TASKS.get(name)(**arguments)
-    for name in TASKS.names()
-    for arguments in ARGUMENTS.get(name, [{}])
-]
+from tests.support.tiny_training import build_model, tasks
 
 
 def row(balancer: str | dict[str, Any] | Balancer = "uniform") -> Built:
     made = balancer if isinstance(balancer, Balancer) else BALANCERS.build(balancer, tasks())
     return Built(tasks(), None, build_model("shared"), made, (12, 12))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("task", EVERY_TASK, ids=lambda task: task.name)
-def test_noise_suits_the_loss_and_counts_everywhere(task: Task) -> None:
-    batch = noise_batch([task], (8, 6), 3)
-    target, valid = batch.targets[task.name], batch.valid[task.name]
-    raw = torch.randn(3, task.channels, *((8, 6) if task.dense else ()), requires_grad=True)
-    loss = LOSSES.get(task.loss.name)(raw, target, valid, **task.loss.args)
-    loss.backward()
-    assert loss > 0
-    assert raw.grad is not None
-    assert (raw.grad.abs().sum(dim=1) > 0).all()
-    assert valid.all()
-    assert torch.stack([task.valid(label).all() for label in target]).all()
-
-
-def test_noise_is_the_same_every_time_and_draws_from_nobody() -> None:
-    before = torch.get_rng_state()
-    one, other = (noise_batch(tasks(), (6, 6), 2) for _ in range(2))
-    assert torch.equal(one.image, other.image)
-    assert all(torch.equal(one.targets[name], other.targets[name]) for name in one.targets)
-    assert torch.equal(before, torch.get_rng_state())
 
 
 class Recorder(Balancer):

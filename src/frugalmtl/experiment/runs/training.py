@@ -19,15 +19,15 @@ from frugalmtl.data import Dataset, Loader, Transform, augmentation
 from frugalmtl.deployment import plan_encoder, stopwatch
 from frugalmtl.engine import make_fabric, train
 from frugalmtl.engine.checkpoint import load_matching_weights
+from frugalmtl.engine.dry_run import dry_run
 from frugalmtl.engine.logging import require_tensorboard
-from frugalmtl.engine.regime import check_groups
+from frugalmtl.engine.parameter_groups import check_groups
 from frugalmtl.engine.trainer import check_balancer
 from frugalmtl.evaluation.evaluator import evaluate
 from frugalmtl.experiment.config.experiment import Experiment, as_plain
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import Built, build, build_dataset
 from frugalmtl.experiment.runs.folder import FREE
-from frugalmtl.experiment.runs.rehearsal import rehearse
 from frugalmtl.experiment.runs.run import Run
 
 
@@ -120,7 +120,7 @@ def check_training(config: Experiment, built: Built, dataset: Dataset) -> None:
     if timed and config.train.devices != 1:
         raise UserError(f"a budget in milliseconds needs one training process, but devices is {config.train.devices}")
     plan_encoder(built.model, built.image_size, stopwatch(built.model, built.image_size) if timed else None)
-    rehearse(built, config.train)
+    dry_run(built.model, built.balancer, config.train, built.image_size)
     if config.train.tensorboard:
         require_tensorboard()
     make_loader(built, dataset, "train", config)

@@ -24,7 +24,7 @@ from frugalmtl.encoders.base import ModelContext
 from frugalmtl.encoders.interrogate import InterroGate
 from frugalmtl.engine import TrainSettings, train
 from frugalmtl.engine.checkpoint import load_matching_weights
-from frugalmtl.engine.regime import build_optimizer
+from frugalmtl.engine.parameter_groups import build_optimizer
 from frugalmtl.evaluation.cost import count
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks import TASKS, Task

@@ -13,11 +13,12 @@ from torch import nn
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.engine.identity import flatten
-from frugalmtl.engine.regime import Rates, build_optimizer, freeze, set_modes
+from frugalmtl.engine.parameter_groups import Rates, build_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
 from frugalmtl.engine.settings import TrainSettings
+from frugalmtl.engine.stage import freeze, set_modes
 from frugalmtl.engine.trainer import train
-from tests.unit.engine.standins import DEFAULTS, TinyLoader, build_balancer, build_model, tasks
+from tests.support.tiny_training import DEFAULTS, TinyLoader, build_balancer, build_model, tasks
 
 
 def test_frozen_patterns_and_flags_of_the_model() -> None:

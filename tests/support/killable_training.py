@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tests.unit.engine.standins import run
+from tests.support.tiny_training import run
 
 
 def train_until_killed(folder: Path, kill_at: int) -> None:

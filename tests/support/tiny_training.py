@@ -1,4 +1,4 @@
-"""Tiny networks and data with everything that must survive an interruption: batch norm, dropout, stages, hooks."""
+"""Tiny networks and data for trainings of seconds: batch norm, dropout, stages, hooks, penalties."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from frugalmtl.core.types import Scores
 from frugalmtl.engine import TrainSettings, make_fabric, train
 from frugalmtl.model import MultiTaskModel
-from tests.unit.engine.standins import DEFAULTS, TinyLoader, build_balancer, build_model, tasks
+from tests.support.tiny_training import DEFAULTS, TinyLoader, build_balancer, build_model, tasks
 
 
 def main(folder: Path, encoder: str, balancers: list[Any], stop: int, more: dict[str, Any]) -> None:

@@ -1,16 +1,14 @@
-"""What of a model trains in a stage, and at which rate."""
+"""Parameter groups of a stage: optimisers, learning rates and their schedule."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from frugalmtl.balancing import Balancer
 from frugalmtl.core.checks import UserError
@@ -19,54 +17,6 @@ from frugalmtl.engine.optimizer_set import OptimizerSet
 from frugalmtl.engine.optimizers import OPTIMIZERS, check_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
 from frugalmtl.engine.settings import TrainSettings
-from frugalmtl.model import MultiTaskModel
-
-
-def freeze(model: nn.Module, stage: Stage, trainable: Mapping[str, bool]) -> None:
-    """Let only those parameters take gradients that train in the stage.
-
-    Args:
-        model: the model.
-        stage: its ``frozen`` patterns decide.
-        trainable: which parameters may train at all, by name; a name that is missing keeps its own flag.
-
-    Raises:
-        UserError: nothing is left to train.
-    """
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(trainable.get(name, parameter.requires_grad) and stage.trains(name))
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise UserError(f"stage {stage.name!r} freezes every parameter of the model: nothing would train")
-
-
-def set_modes(model: nn.Module, stage: Stage) -> None:
-    """Training mode, except that frozen batch normalisation neither moves nor uses batch statistics."""
-    model.train()
-    for name, module in model.named_modules():
-        if isinstance(module, _NormBase) and not stage.trains(f"{name}.weight"):
-            module.eval()
-
-
-def stand_in(model: MultiTaskModel, stage: Stage, epochs: int) -> None:
-    """Bring a model to where the engine has it at the first step of a stage of so many epochs, to try a step there."""
-    model.enter_stage(stage.name)
-    freeze(model, stage, {})
-    model.enter_epoch(0, epochs)
-    set_modes(model, stage)
-    model.enter_step(0.0)
-
-
-@contextlib.contextmanager
-def still_statistics(model: nn.Module) -> Iterator[None]:
-    """Normalise by the batch as in training, but leave running statistics as they are."""
-    layers = [module for module in model.modules() if isinstance(module, _NormBase) and module.training]
-    buffers = [buffer for layer in layers for buffer in layer.buffers(recurse=False)]
-    kept = [buffer.clone() for buffer in buffers]
-    try:
-        yield
-    finally:
-        for buffer, before in zip(buffers, kept, strict=True):
-            buffer.data.copy_(before)  # past autograd, which may still hold the buffer for the backward pass
 
 
 def check_groups(model: nn.Module, recipe: Sequence[Stage], settings: TrainSettings) -> None:
