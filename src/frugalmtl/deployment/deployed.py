@@ -1,4 +1,4 @@
-"""The deployed model, and the way to it."""
+"""Deployed models: ``deploy()`` turns a trained model into a plain module."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DeployedModel(nn.Module):
         task_names: the tasks it predicts, in order.
         size_divisor: image height and width must be multiples of it.
         mean: mean of the colour channels that the image was normalised with, RGB in [0, 1]; None if the encoder has no
-            backbone that knows.
+            backbone.
         std: their standard deviation.
     """
 
@@ -67,7 +67,8 @@ def deploy(
     is left as it was.
 
     What is read and what is not is observed on ``example``. A module that chooses its path by the *values* of its input
-    (a router, a gate on tokens) must say so by an attribute ``data_dependent = True``; nothing is taken from it.
+    (a router, a gate on tokens) must say so by an attribute ``data_dependent = True``; nothing is taken from it, nor
+    from what computes its arguments.
 
     Args:
         model: the trained model.
@@ -121,13 +122,13 @@ def _checked(example: Tensor) -> Tensor:
     return example
 
 
-def _compare(expected: dict[str, Tensor], given: dict[str, Tensor], tolerance: float) -> None:
-    if list(expected) != list(given):
-        raise RuntimeError(f"the deployed model predicts {list(given)}, the trained one {list(expected)}")
+def _compare(expected: dict[str, Tensor], deployed: dict[str, Tensor], tolerance: float) -> None:
+    if list(expected) != list(deployed):
+        raise RuntimeError(f"the deployed model predicts {list(deployed)}, the trained one {list(expected)}")
     for name, wanted in expected.items():
-        if wanted.shape != given[name].shape:
-            raise RuntimeError(f"{name}: deployed shape {list(given[name].shape)}, trained {list(wanted.shape)}")
-        difference = (wanted - given[name]).abs().max().item()
+        if wanted.shape != deployed[name].shape:
+            raise RuntimeError(f"{name}: deployed shape {list(deployed[name].shape)}, trained {list(wanted.shape)}")
+        difference = (wanted - deployed[name]).abs().max().item()
         bound = tolerance * max(1.0, wanted.abs().max().item())
         if not difference <= bound:
             raise RuntimeError(f"{name}: deployed predictions differ by {difference:.3g}, allowed {bound:.3g}")

@@ -1,4 +1,4 @@
-"""Batch normalisation leaves no trace but the weights of the layer before it."""
+"""Folding of batch normalisation into the weights of the layer before it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from frugalmtl.deployment.observe import Observation
+from frugalmtl.deployment.observe import Observation, data_dependent_parts, is_data_dependent
 from frugalmtl.deployment.replace import replace_modules
 
 # Exact types: a subclass may compute its weight from the stored one (weight standardisation, parametrisations).
@@ -18,7 +18,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, Batch
 
 
 class ChannelAffine(nn.Module):
-    """``x * scale + shift`` per channel: what is left of a batch normalisation that no layer can absorb.
+    """``x * scale + shift`` per channel: a batch normalisation in eval mode that no layer can absorb.
 
     ``[B, C, ...]`` -> the same shape.
     """
@@ -48,21 +48,27 @@ class ChannelAffine(nn.Module):
 def fold_batch_norms(root: nn.Module, seen: Observation) -> None:
     """Fold every batch normalisation of ``root`` (in eval mode) into the layer before it; in place.
 
-    A normalisation is folded if its input is the output of one convolution or linear layer, both ran once in ``seen``,
-    and no other operation read that output. Any other becomes a :class:`ChannelAffine`. An activation inside the
-    normalisation (timm's ``BatchNormAct2d``) stays. Normalisations without running statistics are left as they are.
+    A normalisation is folded if one convolution or linear layer computed all its inputs in ``seen``, and no output of
+    that layer went anywhere else; they may run several times. Any other becomes a :class:`ChannelAffine`, as does one
+    inside a data-dependent module, unless the two follow each other on every path (see :func:`_paired`). An activation
+    inside the normalisation (timm's ``BatchNormAct2d``) stays. Normalisations without running statistics, and those
+    that did not run, are left as they are.
     """
     producers = {
-        id(calls[0].output): module
-        for module, calls in seen.calls.items()
-        if type(module) in FOLDABLE and len(calls) == 1
+        id(call.output): module for module, calls in seen.calls.items() if type(module) in FOLDABLE for call in calls
     }
+    routed = data_dependent_parts(root)
     exchange: dict[nn.Module, nn.Module] = {}
     for norm, calls in seen.calls.items():
         if type(norm) not in NORMS or not isinstance(norm, _BatchNorm) or norm.running_mean is None:
             continue
         layer = producers.get(id(calls[0].argument))
-        if layer is not None and seen.feeds_only(layer, norm) and _on_channels(layer, calls[0].argument):
+        if (
+            layer is not None
+            and seen.feeds_only(layer, norm)
+            and all(_on_channels(layer, call.argument) for call in calls)
+            and (not routed & {layer, norm} or _paired(root, layer, norm, seen))
+        ):
             _absorb(layer, norm)
             rest: list[nn.Module] = []
         else:
@@ -76,6 +82,13 @@ def fold_batch_norms(root: nn.Module, seen: Observation) -> None:
 def _on_channels(layer: nn.Module, output: Tensor | None) -> bool:
     """Whether the layer's output channels are axis 1, which the normalisation works on."""
     return not isinstance(layer, nn.Linear) or (output is not None and output.ndim == 2)
+
+
+def _paired(root: nn.Module, layer: nn.Module, norm: nn.Module, seen: Observation) -> bool:
+    """Whether one module alone holds and calls both, and that module is not data-dependent itself."""
+    callers = {call.caller for module in (layer, norm) for call in seen.calls[module]}
+    holders = {parent for parent in root.modules() if {layer, norm} & {*parent._modules.values()}}
+    return callers == holders and len(holders) == 1 and not any(map(is_data_dependent, holders))
 
 
 def _absorb(layer: nn.Module, norm: _BatchNorm) -> None:

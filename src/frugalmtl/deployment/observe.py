@@ -1,4 +1,4 @@
-"""What one forward pass calls and reads, observed and not guessed."""
+"""Observation of one forward pass: which modules are called, which operation reads which tensor."""
 
 from __future__ import annotations
 
@@ -15,21 +15,28 @@ from torch.utils._pytree import tree_leaves
 
 
 @dataclass
-class Call:
-    """One call of a module: its first positional argument if that is a tensor, and its output, whatever it is."""
+class ModuleCall:
+    """One call of a module.
+
+    Attributes:
+        argument: its first positional argument if that is a tensor.
+        output: its output, whatever it is.
+        caller: the module in whose forward pass it was called; None for the outermost.
+    """
 
     argument: Tensor | None
     output: Any
+    caller: nn.Module | None
 
 
 @dataclass
-class Operation:
+class OperationRecord:
     """One operation on tensors.
 
     Attributes:
         reads: ids of the tensors it took.
         sources: the storages of these.
-        results: the storages of what it gave; an operation in place gives one that it took.
+        results: the storages of its results; an operation in place has one of its arguments' among them.
         inside: the modules that were running, outermost first.
     """
 
@@ -48,35 +55,39 @@ class Observation:
         operations: all operations in order.
         reads: how many operations read a tensor, by the tensor's ``id``. Parameters and buffers are among them.
         returned: the tensors that the pass returned.
+        offered: the tensors that data-dependent modules were called with: which of them they read depends on the input.
         alive: every observed tensor, held so that no ``id`` is reused.
     """
 
-    calls: dict[nn.Module, list[Call]] = field(default_factory=dict)
-    operations: list[Operation] = field(default_factory=list)
+    calls: dict[nn.Module, list[ModuleCall]] = field(default_factory=dict)
+    operations: list[OperationRecord] = field(default_factory=list)
     reads: Counter[int] = field(default_factory=Counter)
     returned: list[Tensor] = field(default_factory=list)
+    offered: list[Tensor] = field(default_factory=list)
     alive: list[Tensor] = field(default_factory=list)
 
     def feeds_only(self, source: nn.Module, sink: nn.Module) -> bool:
-        """Whether both ran once, ``sink`` read what ``source`` gave, and nothing else did."""
-        sources, sinks = self.calls.get(source, []), self.calls.get(sink, [])
-        if len(sources) != 1 or len(sinks) != 1:
-            return False
-        given = sources[0].output
+        """Whether every output of ``source`` was read by one call of ``sink`` and by nothing else, and every call of
+        ``sink`` read one of them."""
+        outputs = [call.output for call in self.calls.get(source, [])]
+        arguments = [call.argument for call in self.calls.get(sink, [])]
+        returned = {id(tensor) for tensor in self.returned}
         return (
-            isinstance(given, Tensor)
-            and sinks[0].argument is given
-            and self.reads[id(given)] == 1
-            and not any(given is tensor for tensor in self.returned)
+            len(outputs) == len(arguments) > 0
+            and {id(output) for output in outputs} == {id(argument) for argument in arguments}
+            and all(
+                isinstance(output, Tensor) and self.reads[id(output)] == 1 and id(output) not in returned
+                for output in outputs
+            )
         )
 
-    def dead_operations(self) -> list[Operation]:
-        """Operations that nothing returned depends on.
+    def dead_operations(self) -> list[OperationRecord]:
+        """Operations that nothing returned, and nothing offered to a data-dependent module, depends on.
 
-        Found backwards over storages and not tensors, so that writing through a view counts as writing to its base.
+        The search goes backwards over storages and not tensors: writing through a view counts as writing to its base.
         """
-        needed = {_storage(tensor) for tensor in self.returned}
-        dead: list[Operation] = []
+        needed = {_storage(tensor) for tensor in (*self.returned, *self.offered)}
+        dead: list[OperationRecord] = []
         for operation in reversed(self.operations):
             if operation.results & needed:
                 needed |= operation.sources
@@ -85,13 +96,23 @@ class Observation:
         return dead
 
 
+def is_data_dependent(module: nn.Module) -> bool:
+    """Whether the module says that what it runs depends on the values of its input."""
+    return bool(getattr(module, "data_dependent", False))
+
+
+def data_dependent_parts(root: nn.Module) -> set[nn.Module]:
+    """The data-dependent modules of ``root`` and all modules inside them; one pass says nothing of what they need."""
+    return {part for module in root.modules() if is_data_dependent(module) for part in module.modules()}
+
+
 def tensors_in(value: Any) -> list[Tensor]:
     """All tensors in nested lists, tuples and dictionaries."""
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 def observe(module: nn.Module, *inputs: Tensor) -> Observation:
-    """Run ``module(*inputs)`` once without gradients and tell what happened. Leaves no hook behind."""
+    """Run ``module(*inputs)`` once without gradients and record it. Leaves no hook behind."""
     observation = Observation()
     running: list[nn.Module] = []
     with _recorded_calls(module, observation, running), torch.no_grad(), _Operations(observation, running):
@@ -113,10 +134,10 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untype
         taken = {id(tensor): tensor for tensor in tensors_in((args, kwargs))}
         sources = {_storage(tensor) for tensor in taken.values()}
         result = func(*args, **(kwargs or {}))
-        given = tensors_in(result)
-        self.observation.alive += [*taken.values(), *given]
+        results = tensors_in(result)
+        self.observation.alive += [*taken.values(), *results]
         self.observation.reads.update(taken.keys())
-        operation = Operation(set(taken), sources, {_storage(tensor) for tensor in given}, tuple(self.running))
+        operation = OperationRecord(set(taken), sources, {_storage(tensor) for tensor in results}, tuple(self.running))
         self.observation.operations.append(operation)
         return result
 
@@ -127,16 +148,18 @@ def _storage(tensor: Tensor) -> int:
 
 @contextmanager
 def _recorded_calls(root: nn.Module, observation: Observation, running: list[nn.Module]) -> Iterator[None]:
-    def enter(module: nn.Module, _arguments: tuple[Any, ...]) -> None:
+    def enter(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         running.append(module)
+        if is_data_dependent(module):
+            observation.offered += tensors_in((arguments, keywords))
 
     def leave(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
         running.pop()
         argument = arguments[0] if arguments and isinstance(arguments[0], Tensor) else None
         observation.alive.extend(tensors_in((argument, output)))
-        observation.calls.setdefault(module, []).append(Call(argument, output))
+        observation.calls.setdefault(module, []).append(ModuleCall(argument, output, running[-1] if running else None))
 
-    handles = [module.register_forward_pre_hook(enter) for module in root.modules()]
+    handles = [module.register_forward_pre_hook(enter, with_kwargs=True) for module in root.modules()]
     handles += [module.register_forward_hook(leave) for module in root.modules()]
     try:
         yield

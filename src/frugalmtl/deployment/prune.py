@@ -1,4 +1,4 @@
-"""Modules whose output nobody reads are not run."""
+"""Pruning of modules whose output nothing reads."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from frugalmtl.deployment.observe import Observation, tensors_in
+from frugalmtl.deployment.observe import Observation, data_dependent_parts, tensors_in
 from frugalmtl.deployment.replace import replace_modules
 
 
 class Unread(nn.Module):
-    """In the place of a module whose output nobody reads: hands its argument on, as often as the module gave tensors.
+    """Substitute for a module whose output nothing reads: returns its argument, as often as the module gave tensors.
 
     Args:
         count: length of the list to return; None for a single tensor.
@@ -31,8 +31,9 @@ def prune_dead(root: nn.Module, seen: Observation) -> None:
     """Replace the outermost modules of ``root`` that no returned tensor depends on by :class:`Unread`; in place.
 
     Such are levels of a pyramid, or whole networks, that no decoder asks for. A module is kept if an operation outside
-    the replaced modules reads its output (that operation would meet something else), or if it or a part of it says by
-    an attribute ``data_dependent = True`` that what it does depends on the input.
+    the replaced modules reads its output (that operation would meet something else). So is everything inside a module
+    that says by an attribute ``data_dependent = True`` that what it does depends on the input, whatever holds such a
+    module, and whatever its arguments are computed by.
     """
     dead = {id(operation) for operation in seen.dead_operations()}
     total, idle = Counter[nn.Module](), Counter[nn.Module]()
@@ -40,7 +41,8 @@ def prune_dead(root: nn.Module, seen: Observation) -> None:
         for module in dict.fromkeys(operation.inside):
             total[module] += 1
             idle[module] += id(operation) in dead
-    chosen = set(_outermost(root, {module for module, count in total.items() if idle[module] == count}, seen))
+    candidates = {module for module, count in total.items() if idle[module] == count}
+    chosen = set(_outermost(root, candidates - data_dependent_parts(root), seen))
     while True:
         read = {
             tensor for operation in seen.operations if not chosen & {*operation.inside} for tensor in operation.reads
@@ -49,10 +51,10 @@ def prune_dead(root: nn.Module, seen: Observation) -> None:
         if not met:
             break
         chosen -= met
-    replace_modules(root, {module: _stand_in(seen.calls[module][0].output) for module in chosen})
+    replace_modules(root, {module: _substitute(seen.calls[module][0].output) for module in chosen})
 
 
-def _stand_in(output: Tensor | list[Tensor]) -> Unread:
+def _substitute(output: Tensor | list[Tensor]) -> Unread:
     return Unread(None if isinstance(output, Tensor) else len(output))
 
 
@@ -61,24 +63,22 @@ def _outputs(module: nn.Module, seen: Observation) -> list[Tensor]:
 
 
 def _outermost(module: nn.Module, candidates: set[nn.Module], seen: Observation) -> list[nn.Module]:
-    found: list[nn.Module] = []
+    outermost: list[nn.Module] = []
     for child in module.children():
         if child in candidates and _replaceable(child, seen):
-            found.append(child)
+            outermost.append(child)
         else:
-            found += _outermost(child, candidates, seen)
-    return found
+            outermost += _outermost(child, candidates, seen)
+    return outermost
 
 
 def _replaceable(module: nn.Module, seen: Observation) -> bool:
-    if any(getattr(part, "data_dependent", False) for part in module.modules()):
+    if data_dependent_parts(module) or any(call.argument is None for call in seen.calls[module]):
         return False
+    outputs = [call.output for call in seen.calls[module]]
+    if all(isinstance(output, Tensor) for output in outputs):
+        return True
     return all(
-        call.argument is not None
-        and (isinstance(call.output, Tensor) or (isinstance(call.output, list) and _all_tensors(call.output)))
-        for call in seen.calls[module]
+        isinstance(output, list) and len(output) == len(outputs[0]) and all(isinstance(item, Tensor) for item in output)
+        for output in outputs
     )
-
-
-def _all_tensors(values: list[Any]) -> bool:
-    return all(isinstance(value, Tensor) for value in values)

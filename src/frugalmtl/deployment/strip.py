@@ -1,11 +1,11 @@
-"""What does nothing at inference leaves the module."""
+"""Removal of modules and tensors that do nothing at inference."""
 
 from __future__ import annotations
 
 from timm.layers.drop import DropBlock2d, DropPath
 from torch import nn
 
-from frugalmtl.deployment.observe import Observation
+from frugalmtl.deployment.observe import Observation, data_dependent_parts
 from frugalmtl.deployment.replace import replace_modules
 
 PASSIVE = (
@@ -22,11 +22,15 @@ PASSIVE = (
 
 
 def strip_passive(root: nn.Module) -> None:
-    """Replace dropout, drop-path and the like by ``nn.Identity``, and take them out of ``nn.Sequential``; in place."""
+    """Replace dropout, drop-path and the like by ``nn.Identity``, and take them out of ``nn.Sequential``; in place.
+
+    A ``nn.Sequential`` inside a data-dependent module keeps its length: the module may index it.
+    """
     replace_modules(root, {module: nn.Identity() for module in root.modules() if type(module) in PASSIVE})
+    routed = data_dependent_parts(root)
     for module in list(root.modules()):
-        if type(module) is nn.Sequential:
-            for name, child in list(module.named_children()):
+        if type(module) is nn.Sequential and module not in routed:
+            for name, child in list(module._modules.items()):  # named_children() leaves out a child's second name
                 if type(child) is nn.Identity:
                     delattr(module, name)
 
@@ -37,18 +41,20 @@ def strip_unused(root: nn.Module, seen: Observation) -> None:
     A module whose parameters are used for some inputs only says so by an attribute ``data_dependent = True``; it and
     what is inside it keeps everything.
     """
-    _strip(root, seen)
+    _strip(root, seen, data_dependent_parts(root))
 
 
-def _strip(module: nn.Module, seen: Observation) -> None:
-    if getattr(module, "data_dependent", False):
+def _strip(module: nn.Module, seen: Observation, routed: set[nn.Module]) -> None:
+    if module in routed:
         return
-    for name, child in list(module.named_children()):
+    for name, child in list(module._modules.items()):
+        if child is None:
+            continue
         container = isinstance(child, (nn.ModuleList, nn.ModuleDict))
-        if not container and _holds_tensors(child) and _idle(child, seen):
+        if not container and _holds_tensors(child) and _idle(child, seen, routed):
             module.add_module(name, nn.Identity())
         else:
-            _strip(child, seen)
+            _strip(child, seen, routed)
     for name, parameter in list(module.named_parameters(recurse=False)):
         if id(parameter) not in seen.reads:
             setattr(module, name, None)
@@ -61,10 +67,9 @@ def _holds_tensors(module: nn.Module) -> bool:
     return any(True for _ in module.parameters()) or any(True for _ in module.buffers())
 
 
-def _idle(module: nn.Module, seen: Observation) -> bool:
+def _idle(module: nn.Module, seen: Observation, routed: set[nn.Module]) -> bool:
     """Whether nothing of the module ran or was read."""
-    parts = list(module.modules())
-    if any(part in seen.calls or getattr(part, "data_dependent", False) for part in parts):
+    if any(part in seen.calls or part in routed for part in module.modules()):
         return False
     tensors = [*module.parameters(), *module.buffers()]
     return not any(id(tensor) in seen.reads for tensor in tensors)

@@ -1,4 +1,4 @@
-"""The way from a model to its deployed form."""
+"""``deploy()``: facts, layout, and what it leaves untouched."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_an_example_that_is_no_image_is_refused() -> None:
         deploy(model_of(), example=torch.randn(3, 64, 64))
 
 
-def test_deploys_on_the_given_example() -> None:
+def test_deploys_on_an_example_of_another_size() -> None:
     plain = deploy(model_of(), example=torch.randn(1, 3, 32, 64))
     assert plain(torch.randn(2, 3, 64, 64))["segmentation"].shape == (2, 2, 64, 64)
 

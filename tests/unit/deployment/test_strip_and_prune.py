@@ -1,4 +1,4 @@
-"""What does nothing leaves the module; what might do something stays."""
+"""Removal of passive, unread and unused modules."""
 
 from __future__ import annotations
 
@@ -9,19 +9,6 @@ from torch import Tensor, nn
 from frugalmtl.deployment.observe import observe
 from frugalmtl.deployment.prune import Unread, prune_dead
 from frugalmtl.deployment.strip import strip_passive, strip_unused
-
-
-class Routed(nn.Module):
-    """Chooses one of two layers by the sign of the input."""
-
-    data_dependent = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.high, self.low = nn.Linear(2, 2), nn.Linear(2, 2)
-
-    def forward(self, values: Tensor) -> Tensor:
-        return self.high(values) if values.sum() > 0 else self.low(values)
 
 
 class Forked(nn.Module):
@@ -68,16 +55,6 @@ def test_unread_parameters_go_and_their_modules_too() -> None:
     strip_unused(module, observe(module, torch.randn(1, 2)))
     assert list(module.state_dict()) == ["used.weight"]
     assert type(module.spare) is nn.Identity
-
-
-def test_data_dependent_modules_keep_everything() -> None:
-    module = nn.Sequential(Routed())
-    values = torch.ones(1, 2)
-    seen = observe(module, values)
-    prune_dead(module, seen)
-    strip_unused(module, seen)
-    assert len(list(module.parameters())) == 4
-    module(-values)
 
 
 def test_a_branch_that_nobody_reads_is_not_run() -> None:
