@@ -49,7 +49,7 @@ CONFIG_MISTAKES: dict[str, tuple[Change, str]] = {
     "unknown argument": (put("encoder", {"name": "cross_stitch", "onw": 0.9}), "Did you mean 'own'"),
     "ill-typed argument": (
         put("encoder", {"name": "cross_stitch", "own": "most"}),
-        "own must be float, but got 'most'",
+        "own must be a number, but got 'most'",
     ),
     "section without a name": (put("encoder", {"own": 0.9}), "name"),
     "unknown head": (put("decoder.head", "liner"), "Did you mean 'linear'"),

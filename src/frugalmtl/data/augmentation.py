@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from frugalmtl.core.checks import UserError, fraction, known, positive
-from frugalmtl.data.sections import settings
+from frugalmtl.core.schema import read
 
 RETRIES = 10
 """Crop positions that are tried when a class fills more than ``max_class_share`` of the window (ATRC: 10)."""
@@ -66,7 +66,7 @@ class Augmentation:
     """
 
     hflip: float = 0.5
-    scale: tuple[float, float] | list[float] = (1.0, 1.0)
+    scale: tuple[float, ...] = (1.0, 1.0)
     rotate: float = 0.0
     crop: Literal["centre", "random"] = "centre"
     max_class_share: float = 1.0
@@ -115,7 +115,7 @@ class Augmentation:
 PRESETS: dict[str, Augmentation] = {
     "none": Augmentation(hflip=0.0),
     # Vandenhende et al., TPAMI 2021, NYUD: scales 1, 1.2, 1.5 on a fixed canvas (a centre crop), no turn.
-    "survey_nyud": Augmentation(scale=[1.0, 1.2, 1.5]),
+    "survey_nyud": Augmentation(scale=(1.0, 1.2, 1.5)),
     # The same, PASCAL-Context: up to 20 degrees either way, scale 0.75 to 1.25.
     "survey_pascal": Augmentation(scale=(0.75, 1.25), rotate=20.0),
     # ATRC and InvPT, with fit="pad". Their brightness change is additive (32 of 255); a factor stands for it here.
@@ -140,7 +140,7 @@ def augmentation(section: Mapping[str, Any] | str | None) -> Augmentation | None
     """
     if section is None or isinstance(section, str):
         return None if section is None else preset(section)
-    return settings(Augmentation, section, "augmentation")
+    return read(Augmentation, section, "augmentation")
 
 
 def preset(name: str) -> Augmentation:

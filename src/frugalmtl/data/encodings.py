@@ -14,8 +14,8 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.schema import read
 from frugalmtl.data.problems import BadFileError, Problem
-from frugalmtl.data.sections import settings
 from frugalmtl.tasks import Task
 
 _PLAIN_IMAGES = ("RGB", "L", "1", "P", "RGBA", "LA", "CMYK", "YCbCr")
@@ -250,5 +250,5 @@ def encoding(section: Mapping[str, Any] | str | None, task: Task, pattern: str) 
     name = known(what, str(arguments.pop("name", None)), ENCODINGS)
     if (name == "index") != (task.label_type == "classes"):
         raise UserError(f"{what} cannot be {name!r}: 'index' is for maps of classes, and only it is")
-    made: Encoding = settings(ENCODINGS[name], arguments, f"{what}, {name!r}")
-    return made
+    chosen: Encoding = read(ENCODINGS[name], arguments, f"{what}, {name!r}")
+    return chosen

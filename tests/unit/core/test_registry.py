@@ -22,7 +22,7 @@ def test_values_are_parsed_to_the_signature() -> None:
     ("section", "message"),
     [
         ({"name": "depth", "weigth": 2}, "Did you mean 'weight'"),
-        ({"name": "depth", "weight": "heavy"}, "weight must be float, but got 'heavy'"),
+        ({"name": "depth", "weight": "heavy"}, "weight must be a number, but got 'heavy'"),
         ({"name": "dept"}, "Did you mean 'depth'"),
         ({"name": "segmentation"}, "needs classes"),
         ({"weight": 1}, "key 'name'"),
