@@ -53,7 +53,7 @@ def test_a_config_section_is_read() -> None:
     assert two is not None
     assert len({two.draw(seed).scale for seed in range(30)}) == 30
     assert {choice.draw(seed).scale for seed in range(30)} == {1.0, 1.5}
-    assert augmentation({"scale": [1.0, 1.2, 1.5]}) == Augmentation(scale=[1.0, 1.2, 1.5])
+    assert augmentation({"scale": [1.0, 1.2, 1.5]}) == Augmentation(scale=(1.0, 1.2, 1.5))
 
 
 @pytest.mark.parametrize(
