@@ -60,7 +60,7 @@ def test_a_config_section_is_read() -> None:
     ("section", "message"),
     [
         ("surveys", "unknown augmentation 'surveys'"),
-        ({"flip": 0.5}, "unknown argument of augmentation: 'flip'"),
+        ({"flip": 0.5}, "unknown key in augmentation: 'flip'"),
         ({"hflip": "often"}, "hflip"),
         ({"hflip": 1.5}, r"hflip must lie in \[0, 1\]"),
         ({"scale": [2.0, 1.0]}, "scale as a range"),
