@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from frugalmtl.deployment import DeployedModel, deploy
     from frugalmtl.experiment.comparison.compare import compare
     from frugalmtl.experiment.comparison.sweep import sweep
-    from frugalmtl.experiment.config.experiment import Comparison, Experiment
+    from frugalmtl.experiment.config.comparison import Comparison
+    from frugalmtl.experiment.config.experiment import Experiment
     from frugalmtl.experiment.config.sweep import Sweep
     from frugalmtl.experiment.measure.profiling import profile
     from frugalmtl.experiment.runs.build import build
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Comparison": "frugalmtl.experiment.config.experiment",
+    "Comparison": "frugalmtl.experiment.config.comparison",
     "DeployedModel": "frugalmtl.deployment",
     "Experiment": "frugalmtl.experiment.config.experiment",
     "MultiTaskModel": "frugalmtl.model",

@@ -243,7 +243,7 @@ COMPARISON_MISTAKES: dict[str, tuple[Change, str]] = {
     "fewer epochs than stages": (put("rows.shared.encoder", {"name": "cross_stitch"}), "epochs must be at least 2"),
     "start from nowhere": (put("rows.shared.init_from", "no/such/run"), "holds no run"),
     "photograph that is not there": (put("photos", ["no_such.jpg"]), "does not exist"),
-    "published row without a source": (put("published", [{"title": "theirs"}]), "needs 'title' and 'source'"),
+    "published row without a source": (put("published", [{"title": "theirs"}]), "published[0] lacks source"),
     "no rounds": (put("latency_rounds", 0), "latency_rounds must be above 0"),
     "fewer rounds than none": (put("step_rounds", -1), "step_rounds must be 0 or more"),
     "rows on different data": (put("rows.shared.data", {"name": "rooms", "size": "small"}), "agree in 'data'"),

@@ -8,7 +8,7 @@ import pytest
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.experiment.comparison.plan import Plan
-from frugalmtl.experiment.config.experiment import parse, read_yaml
+from frugalmtl.experiment.config.files import parse, read_yaml
 from frugalmtl.experiment.config.sweep import Sweep, expand
 
 CONFIG = Path(__file__).parents[2] / "configs" / "rooms" / "pareto_sweep.yaml"
@@ -23,7 +23,7 @@ def read() -> Sweep:
 
 def test_one_run_per_preference_is_planned(tmp_path: Path) -> None:
     config = read()
-    values = config.axis().values
+    values = config.sweep.values
     assert values is not None
     plan = Plan.checked(expand(config, values), tmp_path / "front")
     balancers = [experiment.balancer for experiment in plan.experiments[0].values()]

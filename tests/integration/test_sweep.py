@@ -17,7 +17,7 @@ from frugalmtl.cli.main import main
 from frugalmtl.core.checks import UserError
 from frugalmtl.experiment.comparison.plan import Plan
 from frugalmtl.experiment.comparison.sweep import sweep
-from frugalmtl.experiment.config.experiment import parse
+from frugalmtl.experiment.config.files import parse
 from frugalmtl.experiment.config.sweep import Sweep
 from frugalmtl.report import load_results
 from tests.integration.conftest import write_config

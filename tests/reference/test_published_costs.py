@@ -17,7 +17,9 @@ from frugalmtl.engine.optimizers import OPTIMIZERS
 from frugalmtl.engine.parameter_groups import build_optimizer, check_groups
 from frugalmtl.engine.schedules import SCHEDULES
 from frugalmtl.evaluation.cost import Counts, count, in_convention
-from frugalmtl.experiment.config.experiment import Comparison, Experiment, parse, read_yaml, row_experiments
+from frugalmtl.experiment.config.comparison import Comparison, row_experiments
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.files import parse, read_yaml
 from frugalmtl.experiment.runs.build import Built, build
 
 FOLDER = Path(__file__).parents[2] / "configs" / "paper"
@@ -116,13 +118,13 @@ def test_costs_are_the_published_ones(name):
         assert "No published row" in text_of(name)
         assert counts.macs > 0
         return
-    if "convention" not in published:
+    if not published.convention:
         assert "Not reproduced" in text_of(name)
         return
-    flops = in_convention(counts.macs, published["convention"], counts.products)
-    assert agrees(flops, published["flops"], 1e9), f"{flops / 1e9:.2f} G"
-    if "params" in published:
-        assert agrees(counts.params, published["params"], 1e6), f"{counts.params / 1e6:.2f} M"
+    flops = in_convention(counts.macs, published.convention, counts.products)
+    assert agrees(flops, published.flops, 1e9), f"{flops / 1e9:.2f} G"
+    if published.params is not None:
+        assert agrees(counts.params, published.params, 1e6), f"{counts.params / 1e6:.2f} M"
     if name in COUNTED:
         macs, params = COUNTED[name]
         assert counts.macs / 1e9 == pytest.approx(macs, abs=0.03)
@@ -150,19 +152,19 @@ def test_gates_lie_between_the_printed_ends(name):
         counts = counts_of(reference + method)
         assert trunk(open_gates, 0.0) == pytest.approx(counts.by_module["encoder"], rel=1e-9)
         published = EXPERIMENTS[reference + method].published
-        if "convention" in published:
+        if published.convention:
             macs = trunk(open_gates, 0.0) + counts.by_module["decoder"]
-            flops = in_convention(macs, published["convention"], counts.products)
-            assert agrees(flops, published["flops"], 1e9), f"{method}: {flops / 1e9:.2f} G"
+            flops = in_convention(macs, published.convention, counts.products)
+            assert agrees(flops, published.flops, 1e9), f"{method}: {flops / 1e9:.2f} G"
     assert trunk(True, 1.0) == trunk(True, 0.0)
     heard = trunk(False, 1.0) - trunk(False, 0.0)
     assert heard == (11 if "vit" in name else 0)  # nobody would hear that of the last block
     single, shared = (EXPERIMENTS[reference + method].published for method in ("single_task", "mtl"))
-    assert shared["flops"] < config.published["flops"] < single["flops"]
-    assert config.published.get("convention") == single.get("convention")
-    if "params" in config.published:
-        assert shared["params"] < config.published["params"] < single["params"]
-    assert set(config.published["scores"]) == set(single["scores"])
+    assert shared.flops < config.published.flops < single.flops
+    assert config.published.convention == single.convention
+    if config.published.params is not None:
+        assert shared.params < config.published.params < single.params
+    assert set(config.published.scores) == set(single.scores)
 
 
 @pytest.mark.parametrize(("alpha", "method"), [(1.0, "single_task"), (-1.0, "mtl")])

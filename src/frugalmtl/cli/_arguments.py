@@ -2,68 +2,112 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
-from itertools import pairwise
-from pathlib import Path
-from typing import Any, TypeVar
-
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from dataclasses import is_dataclass
+from typing import Any, NoReturn
 
 from frugalmtl.cli.main import COMMANDS
-from frugalmtl.experiment.config.experiment import check_keys, free_fields, read_yaml
+from frugalmtl.core.checks import UserError
+from frugalmtl.core.docs import documentation, plain
+from frugalmtl.core.schema import in_words, parameters
+from frugalmtl.experiment.config.files import parse, read_yaml
+from frugalmtl.experiment.config.flags import change
 
-Config = TypeVar("Config")
 
-
-def command_parser(command: str, description: str | None = None) -> ArgumentParser:
+class CommandParser(argparse.ArgumentParser):
     """A parser that raises instead of exiting, so that every mistake is printed by one place."""
-    return ArgumentParser(
-        prog=f"frugalmtl {command}",
-        description=description or f"{COMMANDS[command.split()[0]].capitalize()}.",
-        exit_on_error=False,
-    )
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(f"{message} (see '{self.prog} --help')")
+
+
+def command_parser(command: str, description: str | None = None) -> CommandParser:
+    """The parser of a command; its description is the command's line in ``frugalmtl --help`` if none is stated."""
+    text = description or f"{COMMANDS[command].capitalize()}."
+    return CommandParser(prog=f"frugalmtl {command}", description=text, allow_abbrev=False)
 
 
 class ConfigParser:
-    """A command's parser whose flags and ``--config`` file make a typed config."""
+    """A command's parser whose ``--config`` files and flags make a typed config; later flags win, then earlier files.
+
+    Every key of the config is a flag (``--train.epochs 3``), and so are the options of a section (``--encoder.own
+    0.8``).
+    """
 
     def __init__(self, command: str, kind: type) -> None:
         self.kind = kind
         self.parser = command_parser(command)
-        self.parser.add_argument("--config", action=ActionConfigFile, help="YAML file; flags override it")
-        self.parser.add_class_arguments(kind)
+        self.parser.add_argument("--config", action="append", default=[], metavar="FILE", help="YAML file; flags win")
+        keys = self.parser.add_argument_group("keys of the config")
+        self.flags = dict(_flags(kind, ""))
+        for flag, text in self.flags.items():
+            keys.add_argument(
+                flag, dest="flags", action=_Flag, metavar=flag.split(".")[-1].strip("-").upper(), help=text
+            )
 
     def add_argument(self, *names: str, **options: Any) -> None:
         """One more argument, outside the config."""
         self.parser.add_argument(*names, **options)
 
-    def parse_args(self, arguments: Sequence[str]) -> Namespace:
-        """Parse; unknown keys of config files are refused with the accepted ones.
+    def parse_args(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse; the typed config is kept as ``settings`` in the result.
 
-        The typed config is kept as ``made`` in the result.
+        Raises:
+            UserError: an unknown flag or key, or a value that does not fit.
         """
-        content: dict[str, Any] = {}
-        for path in _config_paths(arguments):
-            content.update(read_yaml(path))
-            check_keys(self.kind, {**_placeholders(self.kind), **content}, str(path))
+        self._add_inner_flags(arguments)
         parsed = self.parser.parse_args(list(arguments))
-        values = vars(self.parser.instantiate(parsed))
-        flags = {argument.lstrip("-").split("=")[0].split(".")[0].rstrip("+") for argument in arguments}
-        as_written = {key: content[key] for key in free_fields(self.kind) if key in content and key not in flags}
-        parsed.made = self.kind(**{item.name: values[item.name] for item in fields(self.kind)} | as_written)
+        content: dict[str, Any] = {}
+        for path in parsed.config:
+            content.update(read_yaml(path))
+        for key, text in parsed.flags or []:
+            change(self.kind, content, key, text)
+        parsed.settings = parse(self.kind, content, parsed.config[-1] if parsed.config else "config")
         return parsed
 
+    def _add_inner_flags(self, arguments: Sequence[str]) -> None:
+        """Let argparse know the flags of options inside sections, and those that add to a list."""
+        for argument in arguments:
+            flag = argument.partition("=")[0]
+            if flag not in self.flags and flag.removesuffix("+").split(".")[0] in self.flags:
+                self.parser.add_argument(flag, dest="flags", action=_Flag, help=argparse.SUPPRESS)
+                self.flags[flag] = ""
 
-def _config_paths(arguments: Sequence[str]) -> list[Path]:
-    paths = [Path(value) for flag, value in pairwise(arguments) if flag == "--config"]
-    return paths + [Path(item.split("=", 1)[1]) for item in arguments if item.startswith("--config=")]
+
+class _Flag(argparse.Action):
+    """Keeps key and text of a flag in the order of the command line."""
+
+    def __call__(self, _: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        """Add one flag."""
+        earlier = getattr(namespace, self.dest) or []
+        setattr(namespace, self.dest, [*earlier, ((option_string or "").lstrip("-"), values)])
 
 
-def _placeholders(kind: type) -> dict[str, Any]:
-    # A file may leave out what flags give; whether everything required is there is the parser's business.
-    return {item.name: None for item in fields(kind)}
+def _flags(kind: type, before: str) -> list[tuple[str, str]]:
+    """Flag and help of every key of a typed config."""
+    flags: list[tuple[str, str]] = []
+    docs = documentation(kind).parameters
+    for name, parameter in parameters(kind, positional=True).items():
+        default = "required" if parameter.default is parameter.empty else f"default: {_shown(parameter.default)}"
+        if is_dataclass(parameter.annotation):
+            flags += [(f"--{before}{name}", plain(docs.get(name, "")).replace("%", "%%"))]
+            flags += _flags(parameter.annotation, f"{before}{name}.")  # type: ignore[arg-type]  # a dataclass
+        else:
+            text = f"{plain(docs.get(name, ''))} ({in_words(parameter.annotation)}; {default})"
+            flags.append((f"--{before}{name}", text.replace("%", "%%")))
+    return flags
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def interactive() -> bool:

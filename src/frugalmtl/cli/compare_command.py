@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
-from jsonargparse import Namespace
-
 from frugalmtl.cli._arguments import ConfigParser, interactive
-from frugalmtl.experiment.config.experiment import Comparison
+from frugalmtl.experiment.config.comparison import Comparison
 
 
 def parser() -> ConfigParser:
     """Arguments of the command."""
-    made = ConfigParser("compare", Comparison)
-    made.add_argument("--out", type=str | None, default=None, help="folder of the comparison (default: runs/NAME)")
-    return made
+    parser = ConfigParser("compare", Comparison)
+    parser.add_argument("--out", default=None, help="folder of the comparison (default: runs/NAME)")
+    return parser
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Train every row and seed (continuing where an earlier call stopped), then evaluate, deploy, measure and
     report."""
     from frugalmtl.experiment.comparison.compare import compare
 
-    config = arguments.made
+    config = arguments.settings
     compare(config, Path(arguments.out) if arguments.out else Path("runs") / config.name, progress=interactive())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
-from frugalmtl.cli._arguments import command_parser, interactive
+from frugalmtl.cli._arguments import CommandParser, command_parser, interactive
 from frugalmtl.core.checks import UserError, known
 
 ACTIONS = {
@@ -17,18 +17,18 @@ ACTIONS = {
 }
 
 
-def parser() -> ArgumentParser:
+def parser() -> CommandParser:
     """Arguments of the command."""
-    made = command_parser("data", "; ".join(f"{name}: {line}" for name, line in ACTIONS.items()) + ".")
-    made.add_argument("action", type=str, help=f"one of {', '.join(ACTIONS)}")
-    made.add_argument("file", type=str, help="an experiment's config, or a folder dataset's YAML")
-    made.add_argument("--split", type=str | None, default=None, help="one split only (show: default the first)")
-    made.add_argument("--count", type=int, default=8, help="show: number of samples")
-    made.add_argument("--out", type=str, default="contact_sheet.png", help="show: file to write")
-    return made
+    parser = command_parser("data", "; ".join(f"{name}: {line}" for name, line in ACTIONS.items()) + ".")
+    parser.add_argument("action", help=f"one of {', '.join(ACTIONS)}")
+    parser.add_argument("file", help="an experiment's config, or a folder dataset's YAML")
+    parser.add_argument("--split", default=None, help="one split only (show: default the first)")
+    parser.add_argument("--count", type=int, default=8, help="show: number of samples")
+    parser.add_argument("--out", default="contact_sheet.png", help="show: file to write")
+    return parser
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Check, prepare or show a dataset."""
     known("action", arguments.action, ACTIONS)
     from frugalmtl.data.check import check

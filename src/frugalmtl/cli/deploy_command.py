@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
-
-from frugalmtl.cli._arguments import command_parser
+from frugalmtl.cli._arguments import CommandParser, command_parser
 from frugalmtl.core.checks import known
 
 
-def parser() -> ArgumentParser:
+def parser() -> CommandParser:
     """Arguments of the command."""
-    made = command_parser("deploy")
-    made.add_argument("run", type=str, help="folder of a trained run")
-    made.add_argument(
-        "--format", type=str, default="torch_export", help="member of the room export ('frugalmtl list export')"
-    )
-    made.add_argument("--out", type=str | None, default=None, help="file to write (default: deployed/ in the run)")
-    return made
+    parser = command_parser("deploy")
+    parser.add_argument("run", help="folder of a trained run")
+    parser.add_argument("--format", default="torch_export", help="member of the room export ('frugalmtl list export')")
+    parser.add_argument("--out", default=None, help="file to write (default: deployed/ in the run)")
+    return parser
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Deploy, write, and say how large the difference to the training model's outputs is."""
     from frugalmtl.export import EXPORTERS
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser, Namespace
+import argparse
 
-from frugalmtl.cli._arguments import command_parser, interactive
+from frugalmtl.cli._arguments import CommandParser, command_parser, interactive
 
 
-def parser() -> ArgumentParser:
+def parser() -> CommandParser:
     """Arguments of the command."""
-    made = command_parser("evaluate")
-    made.add_argument("run", type=str, help="folder of a trained run")
-    made.add_argument(
-        "--split", type=str | None, default=None, help="split of the dataset (default: the config's test_split)"
-    )
-    made.add_argument(
+    parser = command_parser("evaluate")
+    parser.add_argument("run", help="folder of a trained run")
+    parser.add_argument("--split", default=None, help="split of the dataset (default: the config's test_split)")
+    parser.add_argument(
         "--training_model", action="store_true", help="score the training model instead of the deployed one"
     )
-    return made
+    return parser
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Print and write the scores."""
     from frugalmtl.experiment.runs.run import Run
     from frugalmtl.experiment.runs.training import evaluate_run

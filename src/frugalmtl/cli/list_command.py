@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 
-from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.table import Table
 
-from frugalmtl.cli._arguments import command_parser
+from frugalmtl.cli._arguments import CommandParser, command_parser
 from frugalmtl.core.checks import known
 from frugalmtl.experiment.config.registries import ROOMS
 
 
-def parser() -> ArgumentParser:
+def parser() -> CommandParser:
     """Arguments of the command."""
-    made = command_parser("list")
-    made.add_argument("room", type=str, nargs="?", default=None, help="show one room only")
-    made.add_argument(
-        "name", type=str, nargs="?", default=None, help="show one member with its arguments and documentation"
-    )
-    return made
+    parser = command_parser("list")
+    parser.add_argument("room", nargs="?", default=None, help="show one room only")
+    parser.add_argument("name", nargs="?", default=None, help="show one member with its arguments and documentation")
+    return parser
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Print the members of the rooms."""
     console = Console()
     if arguments.room is not None:

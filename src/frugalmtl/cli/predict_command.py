@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
-
-from frugalmtl.cli._arguments import command_parser
+from frugalmtl.cli._arguments import CommandParser, command_parser
 
 
-def parser() -> ArgumentParser:
+def parser() -> CommandParser:
     """Arguments of the command."""
-    made = command_parser("predict")
-    made.add_argument("run", type=str, help="folder of a trained run")
-    made.add_argument("photos", type=str, nargs="+", help="photographs of any size, or skimage:coffee")
-    made.add_argument(
-        "--out", type=str | None, default=None, help="folder of the pictures (default: predictions/ in the run)"
-    )
-    made.add_argument(
+    parser = command_parser("predict")
+    parser.add_argument("run", help="folder of a trained run")
+    parser.add_argument("photos", nargs="+", help="photographs of any size, or skimage:coffee")
+    parser.add_argument("--out", default=None, help="folder of the pictures (default: predictions/ in the run)")
+    parser.add_argument(
         "--longest",
-        type=int | None,
+        type=int,
         default=None,
         help="shrink photographs to this longer side first (default: as they are)",
     )
-    return made
+    return parser
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Write overlays of every task."""
     from frugalmtl.experiment.predict.photographs import predict_photos
 

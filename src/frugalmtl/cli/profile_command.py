@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from typing import Any
 
-from jsonargparse import Namespace
 from rich.console import Console
 from rich.table import Table
 
@@ -22,16 +22,16 @@ class ProfileParser(ConfigParser):
 
     def __init__(self) -> None:
         super().__init__("profile", Experiment)
-        self.add_argument("run", type=str, nargs="?", default=None, help="folder of a trained run, instead of --config")
+        self.add_argument("run", nargs="?", default=None, help="folder of a trained run, instead of --config")
         self.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         self.add_argument(
             "--rounds",
-            type=int | None,
+            type=int,
             default=None,
             help="rounds of the latency measurement (default: what a minute allows)",
         )
 
-    def parse_args(self, arguments: Sequence[str]) -> Namespace:
+    def parse_args(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse; exactly one of a run and a config has to be given."""
         parsed = super().parse_args(arguments)
         if (parsed.run is None) == (not parsed.config):
@@ -44,7 +44,7 @@ def parser() -> ProfileParser:
     return ProfileParser()
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Print what the experiment costs."""
     from frugalmtl.experiment.measure.profiling import profile
     from frugalmtl.experiment.runs.build import build, build_dataset
@@ -54,7 +54,7 @@ def run(arguments: Namespace) -> None:
         opened = Run.open(arguments.run)
         config, built = opened.config, opened.load()
     else:
-        config = arguments.made
+        config = arguments.settings
         dataset = build_dataset(config) if config.data is not None else None
         built = build(config, dataset)
     result = profile(config, built, arguments.rounds)

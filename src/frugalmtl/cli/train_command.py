@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-
-from jsonargparse import Namespace
 
 from frugalmtl.cli._arguments import ConfigParser, interactive
 from frugalmtl.experiment.config.experiment import Experiment
@@ -12,17 +11,17 @@ from frugalmtl.experiment.config.experiment import Experiment
 
 def parser() -> ConfigParser:
     """Arguments of the command."""
-    made = ConfigParser("train", Experiment)
-    made.add_argument("--out", type=str | None, default=None, help="folder of the run (default: runs/NAME)")
-    return made
+    parser = ConfigParser("train", Experiment)
+    parser.add_argument("--out", default=None, help="folder of the run (default: runs/NAME)")
+    return parser
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Train, or continue a run that was interrupted; evaluate at the end."""
     from frugalmtl.experiment.runs import processes
     from frugalmtl.experiment.runs.training import evaluate_run, train_run
 
-    config = arguments.made
+    config = arguments.settings
     folder = Path(arguments.out) if arguments.out else Path("runs") / config.name
     finished = train_run(config, folder, progress=interactive())
     evaluate_run(finished, config.test_split, progress=interactive())

@@ -1,6 +1,6 @@
 """Typed reading: plain values -> objects, by the types in the signatures of classes and functions.
 
-Values come from YAML, JSON and flags. They are converted by msgspec: it is strict, knows no way from a text to an
+Values come from YAML, JSON and flags. They are converted by msgspec: it knows no way from a text to an
 import or a call, loads in milliseconds, and writes JSON Schemas of the same types (:mod:`frugalmtl.core.json_schema`).
 Pydantic would do as well; it loads ten times as long, and reads lists as tuples and mappings as dataclasses only where
 it is not strict.
@@ -84,7 +84,7 @@ def read(kind: type[Kind], value: Any, where: str, *, place: str = "", readers: 
     """Read a plain value as ``kind``: a scalar, ``Literal``, container, union or dataclass, nested as needed.
 
     A dataclass is read from a mapping of its fields; no key may be unknown or lacking. ``Any`` takes the value as it
-    is.
+    is. A number may be written as a text, as YAML 1.1 takes ``1e-3`` for one.
 
     Args:
         kind: the type.
@@ -104,6 +104,15 @@ def read(kind: type[Kind], value: Any, where: str, *, place: str = "", readers: 
         return cast(Kind, _finish(converted))
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
+
+
+def fits(kind: Any, value: Any) -> bool:
+    """Whether a plain value can be read as ``kind``, apart from what dataclasses check themselves."""
+    try:
+        _convert(kind, value, NO_READERS)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def read_arguments(what: str, accepted: Parameters, arguments: Mapping[str, Any]) -> dict[str, Any]:

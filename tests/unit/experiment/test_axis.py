@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.experiment.config.experiment import parse, row_experiments
+from frugalmtl.experiment.config.comparison import row_experiments
+from frugalmtl.experiment.config.files import parse
 from frugalmtl.experiment.config.sweep import Sweep, expand
 
 CONTENT: dict[str, Any] = {
@@ -80,10 +81,10 @@ def test_points_of_a_range_stand_in_order_and_keep_their_names() -> None:
 
 
 def test_whole_numbers_make_a_range_of_whole_numbers() -> None:
-    assert made(values=None, low=1, high=4, trials=2).axis().limits() == (1, 4)
-    limits = made(values=None, low=0, high=1.0, trials=2).axis().limits()
+    assert made(values=None, low=1, high=4, trials=2).sweep.limits() == (1, 4)
+    limits = made(values=None, low=0, high=1.0, trials=2).sweep.limits()
     assert [type(limit) for limit in limits] == [float, float]
-    assert made(values=None, low="1e-3", high="1e-1", trials=2).axis().limits() == (0.001, 0.1)
+    assert made(values=None, low="1e-3", high="1e-1", trials=2).sweep.limits() == (0.001, 0.1)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from rich.console import Console
 from frugalmtl import encoders
 from frugalmtl.core.checks import UserError
 from frugalmtl.experiment.comparison.compare import compare
-from frugalmtl.experiment.config.experiment import Comparison, row_experiments
+from frugalmtl.experiment.config.comparison import Comparison, row_experiments
 from frugalmtl.report import load_results
 
 PRUNER = '''

@@ -7,16 +7,10 @@ import yaml
 
 from frugalmtl.cli._arguments import ConfigParser
 from frugalmtl.core.checks import UserError
-from frugalmtl.experiment.config.experiment import (
-    Comparison,
-    Experiment,
-    as_plain,
-    merge,
-    parse,
-    read_yaml,
-    row_experiments,
-    to_yaml,
-)
+from frugalmtl.experiment.config.comparison import Comparison, merge, row_experiments
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.files import as_plain, parse, read_yaml, to_yaml
+from frugalmtl.experiment.config.published import Published
 
 
 def test_a_config_survives_being_written(tmp_path: Path) -> None:
@@ -35,11 +29,11 @@ def test_texts_are_not_read_as_yaml_again(tmp_path: Path) -> None:
         yaml.safe_dump({"published": {"source": "A survey: Table V"}, "encoder": {"name": "cross_stitch", "own": 0.8}})
     )
     parser = ConfigParser("train", Experiment)
-    assert parser.parse_args(["--config", str(path)]).made.published == {"source": "A survey: Table V"}
-    made = parser.parse_args(["--config", str(path), "--encoder.own", "0.7", "--train.epochs", "2"]).made
+    assert parser.parse_args(["--config", str(path)]).settings.published == Published("A survey: Table V")
+    made = parser.parse_args(["--config", str(path), "--encoder.own", "0.7", "--train.epochs", "2"]).settings
     assert made.encoder == {"name": "cross_stitch", "own": 0.7}
     assert made.train.epochs == 2
-    assert made.published == {"source": "A survey: Table V"}
+    assert made.published == Published("A survey: Table V")
 
 
 def test_sections_merge_unless_the_name_changes() -> None:

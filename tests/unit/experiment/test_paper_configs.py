@@ -11,16 +11,9 @@ import pytest
 import torch
 
 from frugalmtl.cli.main import main
-from frugalmtl.experiment.config.experiment import (
-    ROW_TEXTS,
-    Comparison,
-    Experiment,
-    merge,
-    parse,
-    read_yaml,
-    row_experiments,
-    row_text,
-)
+from frugalmtl.experiment.config.comparison import ROW_TEXTS, Comparison, merge, row_experiments, row_text
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.files import parse, read_yaml
 from frugalmtl.experiment.config.sweep import Sweep, expand
 from frugalmtl.experiment.runs.build import build, build_dataset, without_weights
 

@@ -16,7 +16,7 @@ from frugalmtl.evaluation.cost import count
 from frugalmtl.experiment.comparison.gallery import photo_panels, test_panels
 from frugalmtl.experiment.comparison.plan import Plan
 from frugalmtl.experiment.comparison.results import collect, rank_rows
-from frugalmtl.experiment.config.experiment import Comparison
+from frugalmtl.experiment.config.comparison import Comparison
 from frugalmtl.experiment.measure.profiling import measure
 from frugalmtl.experiment.measure.training_cost import StepFigures, step_figures
 from frugalmtl.experiment.runs import processes

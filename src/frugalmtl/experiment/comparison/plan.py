@@ -9,8 +9,8 @@ from pathlib import Path
 from frugalmtl.core.checks import UserError, not_negative, positive
 from frugalmtl.data import Dataset
 from frugalmtl.data.photographs import read_photo
-from frugalmtl.experiment.comparison.results import published_row
-from frugalmtl.experiment.config.experiment import Comparison, Experiment, row_experiments, row_text
+from frugalmtl.experiment.config.comparison import Comparison, row_experiments, row_text
+from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import build, build_dataset
 from frugalmtl.experiment.runs.run import Run
@@ -111,7 +111,7 @@ def _check(
     positive("latency_rounds", comparison.latency_rounds)
     not_negative("step_rounds", comparison.step_rounds)
     for row in comparison.published:
-        published_row(row)
+        row.row()
     for photo in comparison.photos:
         read_photo(photo)
     scored: dict[str, dict[str, tuple[str, bool]]] = {}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
-from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset
 from frugalmtl.deployment import DeployedModel
@@ -16,7 +14,9 @@ from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.cost import CONVENTION
 from frugalmtl.evaluation.delta import delta_mtl, mean_rank
 from frugalmtl.evaluation.evaluator import build_metrics
-from frugalmtl.experiment.config.experiment import Comparison, Experiment, as_plain, row_text
+from frugalmtl.experiment.config.comparison import Comparison, row_text
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.files import as_plain
 from frugalmtl.experiment.measure.training_cost import StepFigures
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.environment import environment, hardware
@@ -26,7 +26,6 @@ from frugalmtl.report import (
     Epoch,
     Latency,
     Protocol,
-    PublishedRow,
     Results,
     Row,
     RowCost,
@@ -137,7 +136,7 @@ def collect(
         tasks=[_task_info(task) for task in tasks],
         reference=comparison.reference,
         rows=rows,
-        published=[published_row(row) for row in comparison.published],
+        published=[row.row() for row in comparison.published],
         curves={name: [_epoch(record, tasks) for record in own[0].epochs()] for name, own in runs.items()},
     )
 
@@ -159,24 +158,6 @@ def mean_affinity(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, dic
         if means:
             result.setdefault(stepping, {})[feeling] = spread(means).mean
     return result
-
-
-def published_row(row: Mapping[str, Any]) -> PublishedRow:
-    """A published row from its section of a config.
-
-    Raises:
-        UserError: an unknown or missing key, or a value that is no number.
-    """
-    for key in row:
-        known("key of a published row:", str(key), [item.name for item in fields(PublishedRow)])
-    if not {"title", "source"} <= row.keys():
-        raise UserError(f"a published row needs 'title' and 'source', but got {dict(row)!r}")
-    values = row.get("values") or {}
-    if not isinstance(values, Mapping) or not all(isinstance(value, int | float) for value in values.values()):
-        raise UserError(f"'values' of the published row {row['title']!r} must be numbers by name, but got {values!r}")
-    return PublishedRow(
-        str(row["title"]), str(row["source"]), str(row.get("convention", "")), {k: float(v) for k, v in values.items()}
-    )
 
 
 def rank_rows(results: Results) -> list[str]:

@@ -22,7 +22,7 @@ from frugalmtl.experiment.comparison.claims import Claims, require_sweep
 from frugalmtl.experiment.comparison.compare import compare
 from frugalmtl.experiment.comparison.plan import Plan
 from frugalmtl.experiment.comparison.trials import Trials
-from frugalmtl.experiment.config.experiment import row_experiments
+from frugalmtl.experiment.config.comparison import row_experiments
 from frugalmtl.experiment.config.sweep import Sweep, Value, expand, points
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.report import Results, load_results
@@ -76,7 +76,7 @@ class Worker:
         self.config = config
         self.folder = folder
         self.progress = progress
-        axis = config.axis()
+        axis = config.sweep
         plan = Plan.checked(expand(config, axis.limits() if axis.values is None else axis.values), folder)
         for experiment in plan.experiments[config.seeds[0]].values():
             if experiment.train.devices != 1:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from frugalmtl.core.checks import UserError, known, positive
-from frugalmtl.experiment.config.experiment import ROW_TEXTS, Comparison, Experiment, as_plain, merge, parse
+from frugalmtl.experiment.config.comparison import ROW_TEXTS, Comparison, merge
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.files import as_plain, parse
 
 Value = str | int | float | bool | None
 FIXED = ("name", "seed", "published", "data", "image_size", "fit", "test_split")
@@ -114,16 +116,8 @@ class Sweep(Comparison):
             ``log`` and ``seed``. ``curve`` names the curve (default: the title).
     """
 
-    sweep: dict[str, Any]
+    sweep: Axis
     name: str = "sweep"
-
-    def axis(self) -> Axis:
-        """The section ``sweep``, typed.
-
-        Raises:
-            UserError: unknown, missing or ill-typed key.
-        """
-        return parse(Axis, self.sweep, "section 'sweep'")
 
 
 def points(config: Sweep, values: Sequence[Value]) -> dict[str, tuple[Value, dict[str, Any]]]:
@@ -134,7 +128,7 @@ def points(config: Sweep, values: Sequence[Value]) -> dict[str, tuple[Value, dic
     Raises:
         UserError: the key does not fit the points' row.
     """
-    axis = config.axis()
+    axis = config.sweep
     common = _common(config, axis)
     found: dict[str, tuple[Value, dict[str, Any]]] = {}
     for value in values:
@@ -155,7 +149,7 @@ def expand(config: Sweep, values: Sequence[Value]) -> Comparison:
     """
     known("fixed row as reference:", config.reference, config.rows)
     found = list(points(config, values).items())
-    if config.axis().values is None:
+    if config.sweep.values is None:
         found.sort(key=lambda item: float(item[1][0] or 0))
     shared = {item.name: getattr(config, item.name) for item in fields(Comparison)}
     rows = {**config.rows, **{name: changes for name, (_, changes) in found}}

@@ -77,9 +77,6 @@ def profile(config: Experiment, built: Built, rounds: int | None = None) -> dict
         built: its model, trained or not.
         rounds: see :func:`measure`.
     """
-    for row in published_rows(config):
-        if "convention" in row:
-            in_convention(1.0, row["convention"])
     layout = config.train.memory_format  # the training models in the layout they are trained in: deploying adds none
     sibling_config = replace(single_task_sibling(config), image_size=built.image_size)
     sibling = build(without_weights(sibling_config), tasks=built.tasks)
@@ -108,20 +105,12 @@ def profile(config: Experiment, built: Built, rounds: int | None = None) -> dict
 def published_beside_measured(config: Experiment, measured: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Published figures of the config, each with what was measured in the same convention and their ratio."""
     result = []
-    for row in published_rows(config):
-        compared = dict(row)
-        if "flops" in row and "convention" in row:
-            own = in_convention(measured["macs"], row["convention"], measured["products"])
-            compared["measured_flops"] = own
-            compared["flops_ratio"] = own / float(row["flops"])
-        if "params" in row:
-            compared["measured_params"] = measured["params"]
-            compared["params_ratio"] = measured["params"] / float(row["params"])
+    for row in config.published_rows():
+        compared = row.as_dict()
+        if row.flops is not None and row.convention:
+            flops = in_convention(measured["macs"], row.convention, measured["products"])
+            compared |= {"measured_flops": flops, "flops_ratio": flops / row.flops}
+        if row.params is not None:
+            compared |= {"measured_params": measured["params"], "params_ratio": measured["params"] / row.params}
         result.append(compared)
     return result
-
-
-def published_rows(config: Experiment) -> list[dict[str, Any]]:
-    """The published figures of a config as a list."""
-    rows = config.published or []
-    return [rows] if isinstance(rows, dict) else rows

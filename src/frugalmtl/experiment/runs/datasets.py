@@ -9,7 +9,7 @@ import torch
 
 from frugalmtl.core.checks import UserError, known, positive
 from frugalmtl.data import DATASETS, Dataset, Transform
-from frugalmtl.experiment.config.experiment import read_yaml
+from frugalmtl.experiment.config.files import read_yaml
 from frugalmtl.report.pictures.predictions import save_picture
 from frugalmtl.tasks.base import Image
 

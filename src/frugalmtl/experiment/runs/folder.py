@@ -10,7 +10,8 @@ from typing import Any, Self
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.files import read_text, write_text
 from frugalmtl.core.types import Scores
-from frugalmtl.experiment.config.experiment import Experiment, as_plain, parse, read_yaml, to_yaml
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.files import as_plain, parse, read_yaml, to_yaml
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.environment import environment
 from frugalmtl.experiment.runs.network import NetworkFacts

@@ -10,7 +10,7 @@ from frugalmtl.core.checks import UserError
 from frugalmtl.core.registry import SpecLike
 from frugalmtl.deployment import DeployedModel, deploy
 from frugalmtl.engine.checkpoint import load_weights
-from frugalmtl.experiment.config.experiment import as_plain
+from frugalmtl.experiment.config.files import as_plain
 from frugalmtl.experiment.runs.build import Built, build, without_weights
 from frugalmtl.experiment.runs.folder import RunFolder
 from frugalmtl.experiment.runs.predictor import Predictor

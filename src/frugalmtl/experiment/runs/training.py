@@ -24,7 +24,8 @@ from frugalmtl.engine.logging import require_tensorboard
 from frugalmtl.engine.parameter_groups import check_groups
 from frugalmtl.engine.trainer import check_balancer
 from frugalmtl.evaluation.evaluator import evaluate
-from frugalmtl.experiment.config.experiment import Experiment, as_plain
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.files import as_plain
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import Built, build, build_dataset
 from frugalmtl.experiment.runs.folder import FREE

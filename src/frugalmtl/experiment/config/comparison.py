@@ -1,0 +1,103 @@
+"""The typed config of a comparison, and the experiments of its rows."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from frugalmtl.core.checks import UserError, known
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.files import parse
+from frugalmtl.experiment.config.published import Published
+
+ROW_TEXTS = ("title", "curve")
+"""Keys of a comparison's row that are no keys of an experiment."""
+
+
+@dataclass
+class Comparison:
+    """Several experiments that differ in a few keys, over the same seeds, against one reference.
+
+    Attributes:
+        base: what all rows have in common (keys of an experiment).
+        rows: ``{row name: {key: value that differs}}`` in the order of the table. A section with another ``name``
+            replaces the base's section; other mappings are merged. Two extra keys are for the report: ``title`` is the
+            row's title; rows with the same ``curve`` are operating points of one method, joined by a line of that name.
+        reference: the row that Delta_MTL is taken against.
+        seeds: one training per row and seed.
+        name: name of the comparison.
+        photos: photographs without labels to predict with the best deployed model: paths, or ``skimage:coffee``.
+        panels: how many test images are shown in the report.
+        published: published rows shown beside the measured ones.
+        latency_rounds: interleaved rounds of the latency measurement.
+        step_rounds: interleaved rounds in which a training step of every row is timed (its memory is measured too); 0
+            leaves it out.
+    """
+
+    base: dict[str, Any]
+    rows: dict[str, dict[str, Any] | None]
+    reference: str
+    seeds: list[int] = field(default_factory=lambda: [0])
+    name: str = "comparison"
+    photos: list[str] = field(default_factory=list)
+    panels: int = 6
+    published: list[Published] = field(default_factory=list)
+    latency_rounds: int = 20
+    step_rounds: int = 0
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``changes``: mappings merge, except that a section with another ``name`` replaces the old one."""
+    merged = copy.deepcopy(dict(base))
+    for key, value in changes.items():
+        old = merged.get(key)
+        if (
+            isinstance(value, Mapping)
+            and isinstance(old, Mapping)
+            and value.get("name", old.get("name")) == old.get("name")
+        ):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def row_text(comparison: Comparison, row: str, key: str, default: str) -> str:
+    """One of the texts that a comparison's row has beside its experiment.
+
+    Raises:
+        UserError: it is neither a text nor a number.
+    """
+    value = (comparison.rows[row] or {}).get(key, default)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UserError(f"{key!r} of row {row!r} must be a text, but got {value!r}")
+    return str(value)
+
+
+def row_experiments(comparison: Comparison, seed: int) -> dict[str, Experiment]:
+    """The experiment of every row for one seed, checked.
+
+    Raises:
+        UserError: a row or the reference does not fit.
+    """
+    if not comparison.rows:
+        raise UserError("a comparison needs at least one row: add it under 'rows'")
+    known("row as reference:", comparison.reference, comparison.rows)
+    experiments: dict[str, Experiment] = {}
+    for name, changes in comparison.rows.items():
+        if not re.fullmatch(r"[\w-]+", name):
+            raise UserError(
+                f"row {name!r} becomes a folder: take letters, digits, '_' and '-' (any text can be its 'title')"
+            )
+        for key in ROW_TEXTS:
+            row_text(comparison, name, key, "")
+        content = merge(comparison.base, {key: value for key, value in (changes or {}).items() if key not in ROW_TEXTS})
+        content.update(name=name, seed=seed)
+        experiment = parse(Experiment, content, f"row {name!r}")
+        if experiment.init_from is not None and experiment.init_from in comparison.rows:
+            known(f"earlier row as init_from of {name!r}:", experiment.init_from, experiments)
+        experiments[name] = experiment
+    return experiments

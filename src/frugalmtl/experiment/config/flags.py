@@ -1,0 +1,82 @@
+"""Flags over a config: ``encoder.own`` and a text -> the same config with that key changed."""
+
+from __future__ import annotations
+
+import copy
+import types
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import yaml
+
+from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.registry import Registry
+from frugalmtl.core.schema import fits, parameters
+from frugalmtl.experiment.config.comparison import merge
+
+
+def change(kind: type, content: dict[str, Any], key: str, text: str) -> None:
+    """Set a dotted key of a config's content from the text of a flag.
+
+    A text is read as YAML unless the key takes texts alone. The name of a member stands for its section; a section with
+    another name replaces the old one; ``key+`` adds to a list.
+
+    Args:
+        kind: the typed config.
+        content: its plain values; changed in place.
+        key: e.g. ``train.epochs``.
+        text: what the user wrote.
+
+    Raises:
+        UserError: an unknown key, or one inside a value that is no section.
+    """
+    *parents, last = key.removesuffix("+").split(".")
+    place, inner, default = content, kind, None
+    for name in parents:
+        inner, default = _below(inner, name, f"--{key}")
+        if place.get(name) is None:
+            place[name] = copy.deepcopy(default) if isinstance(default, dict) else {}
+        place = place[name]
+        if not isinstance(place, dict):
+            raise UserError(f"flag --{key} does not fit: {name!r} is {place!r}, not a section")
+    inner, default = _below(inner, last, f"--{key}")
+    value = _value(inner, text)
+    if key.endswith("+"):
+        value = [*(place.get(last) or []), *(value if isinstance(value, list) else [value])]
+    elif last == "name" and place.get("name", value) != value:
+        place.clear()  # the options of another member
+    elif is_dataclass(inner) and isinstance(value, Mapping):
+        value = merge(place.get(last) or {}, value)
+    place[last] = value
+
+
+def _below(kind: Any, name: str, flag: str) -> tuple[Any, Any]:
+    """Type and default of a key: a dataclass's field, or anything inside a free mapping."""
+    plain = next((item for item in _alternatives(kind) if is_dataclass(item)), None)
+    if plain is None:
+        return Any, None
+    accepted = parameters(plain, positional=True)  # type: ignore[arg-type]  # a dataclass
+    parameter = accepted[known(f"key of flag {flag}:", name, accepted)]
+    return parameter.annotation, parameter.default
+
+
+def _value(kind: Any, text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    if isinstance(value, str) and section(kind) is not None:
+        return {"name": value}
+    return text if not fits(kind, value) and fits(kind, text) else value
+
+
+def section(kind: Any) -> Registry | None:
+    """The registry whose members a value of this type names, if any."""
+    if get_origin(kind) is Annotated:
+        return next((item for item in kind.__metadata__ if isinstance(item, Registry)), None)
+    return next((registry for item in _alternatives(kind) if (registry := section(item))), None)
+
+
+def _alternatives(kind: Any) -> list[Any]:
+    return list(get_args(kind)) if get_origin(kind) in (Union, types.UnionType) else [kind]
