@@ -31,7 +31,7 @@ def comparison_of(name: str) -> Comparison:
     if "sweep" not in content:
         return parse(Comparison, content, name)
     sweep = parse(Sweep, content, name)
-    return expand(sweep, sweep.axis().values or [])
+    return expand(sweep, sweep.sweep.values or [])
 
 
 def experiments_of(name: str) -> dict[str, Experiment]:
@@ -76,7 +76,7 @@ def test_comparison_is_complete(name: str) -> None:
     comparison = comparison_of(name)
     assert comparison.reference in comparison.rows
     titles = [row_text(comparison, row, "title", "") for row in comparison.rows]
-    titles += [str(line["title"]) for line in comparison.published]
+    titles += [line.title for line in comparison.published]
     assert all(titles)
     assert len(set(titles)) == len(titles)
 
@@ -89,8 +89,8 @@ def test_paper_states_its_seeds_and_sources(name: str) -> None:
     tasks = {str(task.get("name", task["kind"])) for task in comparison.base["tasks"]}
     records = [*comparison.published, *(item.published for item in experiments_of(name).values() if item.published)]
     for record in records:
-        assert record["source"]
-        assert set(record["scores"]) == tasks
+        assert record.source
+        assert set(record.scores) == tasks
 
 
 @pytest.mark.parametrize("name", SEVERAL)
