@@ -149,9 +149,8 @@ def replace_types(kind: Any, replacement: Callable[[Any], Any]) -> Any:
 
 
 def _convert(kind: Any, value: Any, readers: Readers) -> Any:
-    return msgspec.convert(
-        value, _shadow(kind, tuple(readers.items())), dec_hook=lambda target, item: target.read(item)
-    )
+    shadow = _shadow(kind, tuple(readers.items()))
+    return msgspec.convert(value, shadow, strict=False, dec_hook=lambda target, item: target.read(item))
 
 
 @functools.cache
