@@ -17,8 +17,7 @@ import torch
 import frugalmtl_rooms as rooms
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.data.base import Dataset, Sample
-from frugalmtl.data.cache import Cache, Field, Record, default_folder
-from frugalmtl.data.prepare import prepare
+from frugalmtl.data.shards import Cache, default_folder, prepare
 from frugalmtl.tasks.classification import classification
 from frugalmtl.tasks.depth import depth
 from frugalmtl.tasks.edges import edges
@@ -93,7 +92,7 @@ class Rooms(Dataset):
         """
         known("split of rooms", name, self.splits)
         make = partial(_make, FIRST_SEED[name], self.pixels, name == "shifted")
-        cache = Cache(self.folder, f"{name}-{self.pixels}", _renderer(), _fields(self.pixels), make)
+        cache = Cache(self.folder, f"{name}-{self.pixels}", _renderer(), _record(self.pixels), make)
         return RoomSplit(cache, self.counts[name], FIRST_SEED[name])
 
     def prepare(self, names: Sequence[str], *, workers: int | None = None, progress: bool = True) -> None:
@@ -141,24 +140,26 @@ class RoomSplit:
 
 @cache_once
 def _renderer() -> str:
-    """Fingerprint of the renderer's code, comments and layout aside: images of any other code are not used."""
+    """Fingerprint of the renderer's code without comments and layout: images of any other code are not used."""
     folder = Path(rooms.__file__).parent
     code = (ast.dump(ast.parse(file.read_bytes())) for file in sorted(folder.rglob("*.py")))
     return hashlib.sha256("\n".join(code).encode()).hexdigest()
 
 
-def _fields(pixels: int) -> tuple[Field, ...]:
-    area = (pixels, pixels)
-    bits = (pixels * pixels // 8,)
-    return (
-        Field("image", "|u1", (3, *area)),
-        Field("segmentation", "|u1", area),
-        Field("depth", "<f2", area),
-        Field("normals", "<i2", (3, *area)),
-        Field("edges", "|u1", bits),
-        Field("saliency", "|u1", bits),
-        Field("human_parts", "|u1", area),
-        Field("attributes", "|u1", (len(rooms.ATTRIBUTES),)),
+def _record(pixels: int) -> np.dtype[Any]:
+    """The arrays of one image in the cache."""
+    area, bits = (pixels, pixels), (pixels * pixels // 8,)
+    return np.dtype(
+        [
+            ("image", "|u1", (3, *area)),
+            ("segmentation", "|u1", area),
+            ("depth", "<f2", area),
+            ("normals", "<i2", (3, *area)),
+            ("edges", "|u1", bits),
+            ("saliency", "|u1", bits),
+            ("human_parts", "|u1", area),
+            ("attributes", "|u1", (len(rooms.ATTRIBUTES),)),
+        ]
     )
 
 
@@ -180,12 +181,12 @@ def _pack(room: rooms.RoomSample) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def _sample(record: Record | dict[str, npt.NDArray[Any]], name: str) -> Sample:
+def _sample(record: dict[str, npt.NDArray[Any]], name: str) -> Sample:
     """A record in the types of a sample."""
     pixels = record["image"].shape[-1]
 
     def mask(key: str) -> torch.Tensor:
-        return torch.from_numpy(np.unpackbits(record[key].view(np.uint8)).reshape(1, pixels, pixels)).float()
+        return torch.from_numpy(np.unpackbits(record[key]).reshape(1, pixels, pixels)).float()
 
     labels = {
         "segmentation": torch.from_numpy(record["segmentation"]).long(),

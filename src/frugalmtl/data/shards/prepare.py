@@ -1,9 +1,10 @@
-"""Fills caches with several processes, and says how long it will take."""
+"""Preparation of caches by several processes, with a bar of the remaining time."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -12,7 +13,7 @@ from multiprocessing import get_context
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.data.cache import Cache
+from frugalmtl.data.shards.cache import Cache
 
 FEW = 256
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -20,6 +21,8 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 def prepare(caches: Sequence[tuple[Cache, int]], workers: int | None = None, progress: bool = True) -> int:
     """Write what is missing or damaged of the first ``count`` records of each cache; verified records stay.
+
+    Folders of another version beside a cache that is filled are left alone, and named in one warning.
 
     Args:
         caches: pairs (cache, count).
@@ -34,6 +37,14 @@ def prepare(caches: Sequence[tuple[Cache, int]], workers: int | None = None, pro
         UserError: the disk is full or not writable, or the processes could not start.
     """
     jobs = [(cache, shard, count) for cache, wanted in caches for shard, count in cache.incomplete(wanted)]
+    older = sorted({folder for cache, _, _ in jobs for folder in cache.older()})
+    if older:
+        listed = ", ".join(folder.name for folder in older)
+        warnings.warn(
+            f"{older[0].parent} holds records of another version ({listed}): they are made anew beside them, "
+            "and those folders may be deleted",
+            stacklevel=2,
+        )
     total = sum(count for _, _, count in jobs)
     if workers is None:
         workers = 0 if total < FEW else os.cpu_count() or 1
