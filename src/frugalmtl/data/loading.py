@@ -39,19 +39,19 @@ class Loader:
     are the same for any number of workers and processes, and when an epoch is entered in its middle, so a resumed run
     sees exactly what an uninterrupted one would have seen. Only one epoch can be under way at a time.
 
+    Batches lie in page-locked memory if there is a GPU to copy them to.
+
     Args:
         split: samples.
         transform: sample -> example.
         batch_size: samples per step over **all** processes together.
         seed: of order and augmentation.
         evaluation: every sample exactly once, in stored order; batches may differ in size, also between processes, and
-            a process may have fewer batches than another.
-        shuffle: draw a new order each epoch (training only).
-        drop_last: leave out the samples that do not fill a batch (training only).
+            a process may have fewer batches than another. A training draws a new order in each epoch and leaves out
+            the samples that do not fill a batch.
         workers: processes that load; 0 loads in this one. Each uses one thread.
         rank: index of this process; it gets every ``world_size``-th sample of each batch, from ``rank`` on.
         world_size: number of processes.
-        pin_memory: page-locked batches for fast copies to a GPU; None does so if there is one.
 
     Attributes:
         batches_per_epoch: batches that this process gets in one epoch.
@@ -68,53 +68,28 @@ class Loader:
         batch_size: int,
         seed: int = 0,
         evaluation: bool = False,
-        shuffle: bool = True,
-        drop_last: bool = True,
         workers: int = 0,
         rank: int = 0,
         world_size: int = 1,
-        pin_memory: bool | None = None,
     ) -> None:
         positive("batch_size", batch_size)
         if workers < 0:
             raise UserError(f"workers must be 0 or more, but got {workers}")
         if not 0 <= rank < world_size:
             raise UserError(f"rank must lie in [0, {world_size}), but got {rank}")
-        self.evaluation = evaluation
-        self._order = _Order(len(split), batch_size, seed, rank, world_size, shuffle and not evaluation)
-        self._order.drop_last = drop_last and not evaluation
-        self._check()
-        self.batches_per_epoch = self._order.batches()
-        pin = torch.cuda.is_available() if pin_memory is None else pin_memory
+        self._order = _Order(len(split), batch_size, seed, rank, world_size, evaluation)
+        self.batches_per_epoch = len(self._order)
         self._loader: DataLoader[_Parts] = DataLoader(
             _Keyed(split, transform, seed),  # type: ignore[arg-type]
             batch_sampler=self._order,
             num_workers=workers,
             collate_fn=_stack_or_failure,
-            pin_memory=pin,
+            pin_memory=torch.cuda.is_available(),
             worker_init_fn=_one_thread,
-            # A generator of its own: else each epoch would draw from the global one, and a resumed run would differ.
+            # A separate generator: else each epoch would draw from the global one, and a resumed run would differ.
             generator=torch.Generator(),
             persistent_workers=workers > 0,
         )
-
-    def _check(self) -> None:
-        order = self._order
-        if order.samples == 0:
-            raise UserError("the split holds no samples: check the split's list or count")
-        if self.evaluation:
-            return
-        if order.batch_size % order.world_size:
-            raise UserError(
-                f"batch_size {order.batch_size} cannot be shared by {order.world_size} processes: take a multiple of it"
-            )
-        if order.world_size > 1 and not order.drop_last:
-            raise UserError("several processes need full batches: set drop_last to true")
-        if order.drop_last and order.samples < order.batch_size:
-            raise UserError(
-                f"the split holds {order.samples} samples, fewer than one batch of {order.batch_size}: "
-                "take a smaller batch_size"
-            )
 
     def __len__(self) -> int:
         return self.batches_per_epoch
@@ -135,30 +110,38 @@ class Loader:
 class _Order(Sampler[list[_Key]]):
     """This process's keys, batch by batch, of the epoch that was set last."""
 
-    def __init__(self, samples: int, batch_size: int, seed: int, rank: int, world_size: int, shuffle: bool) -> None:
+    def __init__(self, samples: int, batch_size: int, seed: int, rank: int, world_size: int, evaluation: bool) -> None:
+        if samples == 0:
+            raise UserError("the split holds no samples: check the split's list or count")
+        if not evaluation and batch_size % world_size:
+            raise UserError(
+                f"batch_size {batch_size} cannot be shared by {world_size} processes: take a multiple of it"
+            )
+        if not evaluation and samples < batch_size:
+            raise UserError(
+                f"the split holds {samples} samples, fewer than one batch of {batch_size}: take a smaller batch_size"
+            )
         self.samples, self.batch_size, self.seed = samples, batch_size, seed
-        self.rank, self.world_size, self.shuffle = rank, world_size, shuffle
-        self.drop_last = False
+        self.rank, self.world_size, self.evaluation = rank, world_size, evaluation
         self.epoch = self.start = 0
 
-    def batches(self) -> int:
-        full, rest = divmod(self.samples, self.batch_size)
-        if self.batch_size < self.world_size:
-            # Evaluation with more processes than samples in a batch: the last ranks get nothing of any batch.
-            full = full if self.rank < self.batch_size else 0
-        return full + (0 if self.drop_last else int(rest > self.rank))
-
     def __len__(self) -> int:
-        return self.batches()
+        full, rest = divmod(self.samples, self.batch_size)
+        if not self.evaluation:
+            return full
+        if self.batch_size < self.world_size:
+            # More processes than samples in a batch: the last ranks get nothing of any full batch.
+            full = full if self.rank < self.batch_size else 0
+        return full + int(rest > self.rank)
 
     def __iter__(self) -> Iterator[list[_Key]]:
         epoch = self.epoch
         order = np.arange(self.samples)
-        if self.shuffle:
+        if not self.evaluation:
             order = np.random.default_rng(derive_seed(self.seed, epoch, "order")).permutation(self.samples)
-        for batch in range(self.start, self.batches()):
-            mine = order[batch * self.batch_size : (batch + 1) * self.batch_size][self.rank :: self.world_size]
-            yield [(epoch, int(index)) for index in mine]
+        for batch in range(self.start, len(self)):
+            share = order[batch * self.batch_size : (batch + 1) * self.batch_size][self.rank :: self.world_size]
+            yield [(epoch, int(index)) for index in share]
 
 
 class _Keyed(TorchDataset[Example]):
@@ -182,10 +165,8 @@ class _Failure:
 
 
 def _stack_or_failure(examples: Sequence[Example | _Failure]) -> _Parts | _Failure:
-    good = [example for example in examples if not isinstance(example, _Failure)]
-    if len(good) < len(examples):
-        return next(example for example in examples if isinstance(example, _Failure))
-    return _stack(good)
+    failure = next((example for example in examples if isinstance(example, _Failure)), None)
+    return failure or _stack([example for example in examples if not isinstance(example, _Failure)])
 
 
 def _one_thread(_worker: int) -> None:

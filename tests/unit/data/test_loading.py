@@ -74,10 +74,13 @@ def test_epochs_differ_and_repeat() -> None:
 
 
 def test_a_sample_is_changed_anew_in_each_epoch() -> None:
-    one = loader(shuffle=False)
-    first, second = (list(one.epoch(epoch)) for epoch in range(2))
-    assert [batch.names for batch in first] == [batch.names for batch in second]
-    assert not any(torch.equal(old.image, new.image) for old, new in zip(first, second, strict=True))
+    one = loader()
+    first, second = (
+        {name: image for batch in one.epoch(epoch) for name, image in zip(batch.names, batch.image, strict=True)}
+        for epoch in range(2)
+    )
+    assert len(first.keys() & second.keys()) >= 19
+    assert not any(torch.equal(first[name], second[name]) for name in first.keys() & second.keys())
 
 
 def test_an_epoch_can_be_entered_in_its_middle() -> None:
@@ -132,8 +135,8 @@ def test_global_random_numbers_are_left_alone(workers: int) -> None:
     assert np.random.get_state()[1].tolist() == before[2]  # type: ignore[index]
 
 
-def test_the_last_batch_can_be_kept() -> None:
-    loading = loader(drop_last=False, shuffle=False, augmentation=Augmentation())
+def test_an_evaluation_keeps_the_last_batch() -> None:
+    loading = loader(evaluation=True, augmentation=Augmentation())
     assert [len(batch.names) for batch in loading.epoch(0)] == [4, 4, 4, 4, 4, 1]
     assert loading.batches_per_epoch == 6
 
@@ -141,7 +144,7 @@ def test_the_last_batch_can_be_kept() -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("error", [None, OSError("disk gone")])
 def test_an_error_names_the_sample_in_one_line(workers: int, error: Exception | None) -> None:
-    loading = loader(split=Numbers(8, broken=5, error=error), workers=workers, shuffle=False)
+    loading = loader(split=Numbers(8, broken=5, error=error), workers=workers)
     with pytest.raises(UserError) as caught:
         list(loading.epoch(0))
     reason = "disk gone" if error else "images/5.png is not an image: replace it"
@@ -155,7 +158,6 @@ def test_an_error_names_the_sample_in_one_line(workers: int, error: Exception | 
         ({"count": 0}, "holds no samples"),
         ({"count": 0, "evaluation": True}, "holds no samples"),
         ({"world_size": 3}, "cannot be shared by 3"),
-        ({"world_size": 2, "drop_last": False}, "full batches"),
         ({"rank": 2, "world_size": 2}, "rank"),
         ({"workers": -1}, "workers"),
         ({"batch_size": 0}, "batch_size"),
