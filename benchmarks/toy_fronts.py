@@ -1,4 +1,4 @@
-"""Where balancers end on two-parameter problems whose Pareto front is known: paths, drawn side by side.
+"""Paths of balancers on two-parameter problems whose Pareto front is known, drawn side by side.
 
 Usage: python benchmarks/toy_fronts.py [--steps 8000] [--lr 0.01] [--out docs/images/balancing_trajectories.png]
 

@@ -1,4 +1,4 @@
-"""What holds for every balancer."""
+"""The contract of balancers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing import BALANCERS, Balancer, ForwardPass
+from frugalmtl.balancing.aggregation.base import Aggregator
+from frugalmtl.core.docs import documentation
 from frugalmtl.core.types import Batch
 from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel
@@ -52,8 +54,8 @@ def test_a_batch_without_labels_moves_nothing_in_the_model(section: dict[str, st
     batch = build_batch(0)
     batch.valid = {name: torch.zeros_like(mask) for name, mask in batch.valid.items()}
     gradients, _ = step(model, balancer, batch)
-    own = dict(model.named_parameters())
-    assert all(torch.equal(gradients[name], torch.zeros_like(own[name])) for name in own)
+    parameters = dict(model.named_parameters())
+    assert all(torch.equal(gradients[name], torch.zeros_like(parameters[name])) for name in parameters)
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=IDS)
@@ -89,3 +91,14 @@ def test_weights_add_up_to_what_is_stated(section: dict[str, str], normalise: st
         _, weights = step(build_model(), balancer, build_batch(seed, holes=False))
         total = sum(size(float(weight)) for weight in weights.values())
         assert wanted == "free" or total == pytest.approx({"sum": len(tasks()), "mean": 1.0}[wanted], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", BALANCERS.names())
+def test_common_options_are_described_and_hold_for_every_member(name: str) -> None:
+    """Members say only what differs from the bases; a reader of their help sees all options with their meaning."""
+    options = BALANCERS.schema(name)
+    described = documentation(BALANCERS.get(name)).parameters
+    common = {"normalise"} if name == "uniform" else {"normalise", "weights"}
+    assert common <= options.keys()
+    assert issubclass(BALANCERS.get(name), Aggregator) == ("gradients_at" in options)
+    assert [key for key in options if not described.get(key)] == []

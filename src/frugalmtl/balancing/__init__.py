@@ -1,8 +1,10 @@
-"""How the tasks' losses (``scalarization/``) or gradients (``aggregation/``) are combined into one update."""
+"""Balancing: one update from the tasks' losses (``scalarization/``) or gradients (``aggregation/``)."""
 
 from frugalmtl.balancing.base import Balancer, BalancerRegistry, BalancerReport, ForwardPass, StepContext
 from frugalmtl.balancing.gradients import RepresentationCut
 
-BALANCERS = BalancerRegistry("frugalmtl.balancing", "balancer", ("scalarization", "aggregation"))
+BALANCERS = BalancerRegistry(
+    "frugalmtl.balancing", "balancer", ("scalarization", "scalarization.bilevel", "aggregation")
+)
 
 __all__ = ["BALANCERS", "Balancer", "BalancerReport", "ForwardPass", "RepresentationCut", "StepContext"]

@@ -1,4 +1,4 @@
-"""What lies behind a tensor in the graph of autograd."""
+"""Operations and leaves behind a tensor in the graph of autograd."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def share_nodes(tensors: Sequence[Tensor]) -> bool:
     """
     seen: set[Any] = set()
     for tensor in tensors:
-        own = {node for node in nodes([tensor]) if not hasattr(node, "variable")}
-        if seen & own:
+        operations = {node for node in nodes([tensor]) if not hasattr(node, "variable")}
+        if seen & operations:
             return True
-        seen |= own
+        seen |= operations
     return False
 
 

@@ -1,4 +1,4 @@
-"""Inner products of gradients -> what a log says of them."""
+"""Weights, norms and cosines of a step, for the log."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def compared(
         factors: what the losses were multiplied with before the gradients were taken; the norm of a gradient that was
             multiplied with 0 is unknown and left out.
     """
-    told = dict(zip(names, weights, strict=True))
+    by_task: dict[str, Tensor | float] = dict(zip(names, weights, strict=True))
     if not bool(gramian.isfinite().all()) or not bool(gramian.any()):
-        return BalancerReport(dict(told))  # an overflow that the loss scaler takes care of, or nothing to compare
+        return BalancerReport(by_task)  # an overflow that the loss scaler takes care of, or nothing to compare
     squares = gramian.tolist()
     lengths = [math.sqrt(max(squares[index][index], 0.0)) for index in range(len(names))]
     norms = {name: length / factor for name, length, factor in zip(names, lengths, factors, strict=True) if factor}
@@ -34,4 +34,4 @@ def compared(
         for other in range(one + 1, len(names))
         if lengths[one] and lengths[other]
     }
-    return BalancerReport(dict(told), dict(norms), dict(cosines))
+    return BalancerReport(by_task, dict(norms), dict(cosines))

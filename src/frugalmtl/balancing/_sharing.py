@@ -1,4 +1,4 @@
-"""Does what the tasks share go through the cut?"""
+"""What the tasks share of the encoder: tensors of the cut, parameters, the last layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from frugalmtl.balancing._graph import reached
+from frugalmtl.balancing._graph import leaves_by_distance, reached
 from frugalmtl.balancing.base import ForwardPass
 from frugalmtl.balancing.gradients import used_cut
 from frugalmtl.core.checks import UserError
@@ -29,22 +29,47 @@ def sharing(step: ForwardPass, losses: Sequence[Tensor]) -> Sharing:
     users: Counter[int] = Counter()
     for loss in losses:
         behind = reached([loss])
-        mine = [index for index, leaf in enumerate(cut.leaves) if id(leaf) in behind]
-        meetings.update(mine)
-        users.update((behind | reached(cut.shared[index] for index in mine)) & encoder)
+        indices = [index for index, leaf in enumerate(cut.leaves) if id(leaf) in behind]
+        meetings.update(indices)
+        users.update((behind | reached(cut.shared[index] for index in indices)) & encoder)
     if any(count > 1 for count in meetings.values()):
         return "meeting"
     return "hidden" if any(count > 1 for count in users.values()) else "none"
 
 
-def refuse_hidden(found: Sharing) -> None:
+def refuse_hidden(kind: Sharing) -> None:
     """Check that gradients at the cut say how the tasks get on; else a balancer would do nothing without a word.
 
     Raises:
         UserError: sharing is hidden.
     """
-    if found == "hidden":
+    if kind == "hidden":
         raise UserError(
             "the tasks of this encoder share parameters but no representation to compare gradients at: "
             "set gradients_at to 'parameters' for this balancer"
         )
+
+
+def last_shared_layer(step: ForwardPass, losses: Sequence[Tensor]) -> int | None:
+    """Index, among the encoder's parameters, of the last shared weight; None where the tasks share nothing.
+
+    It is the weight (two axes or more) with the fewest operations up to the last tensor of the cut (the deepest level
+    of a pyramid), or the next one that all tasks reach through the cut.
+
+    Raises:
+        UserError: tasks share parameters, but do not meet in the cut, or reach no weight in common.
+    """
+    kind = sharing(step, losses)
+    if kind == "none":
+        return None
+    cut = used_cut(step)
+    places = {id(parameter): index for index, parameter in enumerate(step.model.get_submodule("encoder").parameters())}
+    if kind == "meeting":
+        behind = [reached([loss]) for loss in losses]
+        ends = list(zip(cut.shared, cut.leaves, strict=True))
+        common = set.intersection(*(reached(old for old, leaf in ends if id(leaf) in leaves) for leaves in behind))
+        for tensor in reversed(cut.shared):
+            for leaf in leaves_by_distance(tensor):
+                if leaf.ndim > 1 and id(leaf) in common and id(leaf) in places:
+                    return places[id(leaf)]
+    raise UserError("the tasks of this encoder have no last layer in common: set norms_at to 'parameters'")

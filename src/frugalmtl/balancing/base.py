@@ -1,4 +1,4 @@
-"""What every balancer gives: the gradients of one training step."""
+"""Balancers: the base class, what a step hands to them, and their registry."""
 
 from __future__ import annotations
 
@@ -95,18 +95,29 @@ class StepContext:
 class Balancer(nn.Module, ABC):
     """Combines what the tasks want from the parameters they share.
 
-    Constructors take ``(tasks)`` positionally and their config as keyword-only arguments. Trainable parameters of a
-    balancer are given to the optimiser beside the model's, without weight decay. Whatever it must remember is a
-    parameter or a buffer, so that a resumed run goes on exactly.
+    Constructors take ``(tasks)`` positionally and their config as keyword-only arguments, of which those that all
+    balancers have stand here. Trainable parameters of a balancer are given to the optimiser beside the model's, without
+    weight decay. Whatever it must remember is a parameter or a buffer, so that a resumed run goes on exactly.
+
+    Args:
+        tasks: the tasks.
+        weights: fixed weights of the losses, which go before the method: a number per task; ``None`` and unnamed tasks
+            take the protocol's (:attr:`Task.weight`), ``"uniform"`` is 1 for all.
+        normalise: rescale the weights of every step so that they (their absolute values, where a method has negative
+            ones) add up to T (``"sum"``) or 1 (``"mean"``); ``None`` leaves them.
 
     Attributes:
         task_names: the tasks, in order.
+        weights: the fixed weight of every task.
         scale: what the method's weights add up to, as published; see :data:`Scale`.
         explicit_reduction: True if the balancer takes gradients itself, so that a run on several processes cannot use
             DistributedDataParallel: then the balancer compares the gradients of the joint batch, and the engine
             averages what it wrote to ``.grad``.
         needs_validation_stream: True if it looks at a second stream of batches (:attr:`StepContext.validation`).
         needs_scores: True if it reads the scores of the evaluation after each epoch.
+
+    Raises:
+        UserError: a weight for an unknown task, or below 0, or an unknown way to normalise.
     """
 
     scale: ClassVar[Scale] = "sum"
@@ -114,9 +125,12 @@ class Balancer(nn.Module, ABC):
     needs_validation_stream: ClassVar[bool] = False
     needs_scores: ClassVar[bool] = False
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    def __init__(self, tasks: Sequence[Task], *, weights: Weights = "uniform", normalise: Normalise = None) -> None:
         super().__init__()
         self.task_names = tuple(task.name for task in tasks)
+        check_choice(f"normalise of {self.method}", normalise, (None, "sum", "mean"))
+        self.normalise: Normalise = normalise
+        self.weights = fixed_weights(tasks, weights)
 
     @property
     def method(self) -> str:
@@ -179,10 +193,10 @@ def fixed_weights(tasks: Sequence[Task], weights: Weights) -> dict[str, float]:
     """
     if weights == "uniform":
         return {task.name: 1.0 for task in tasks}
-    given = weights or {}
-    for name in given:
+    named = weights or {}
+    for name in named:
         known("task in the balancer's weights:", name, [task.name for task in tasks])
-    resolved = {task.name: float(given.get(task.name, task.weight)) for task in tasks}
+    resolved = {task.name: float(named.get(task.name, task.weight)) for task in tasks}
     for name, weight in resolved.items():
         not_negative(f"the weight of task {name!r}", weight)
     if not any(resolved.values()):
@@ -219,12 +233,16 @@ class BalancerRegistry(Registry):
     Args:
         package: the room's package; each of ``rooms`` is a package inside it.
         what: the word for one member.
-        rooms: names of the inner packages.
+        rooms: dotted names of the inner packages; one may lie in another.
     """
 
     def __init__(self, package: str, what: str, rooms: Sequence[str]) -> None:
         super().__init__(package, what)
-        self.rooms = [Registry(f"{package}.{room}", what) for room in rooms]
+        inner = [room.rpartition(".") for room in rooms]
+        self.rooms = [
+            Registry(f"{package}.{room}", what, apart=tuple(name for outer, _, name in inner if outer == room))
+            for room in rooms
+        ]
 
     def names(self) -> list[str]:
         """Names of the members of all rooms, sorted."""

@@ -1,4 +1,4 @@
-"""What balancers have in common: scales of weights, and what a log says of gradients."""
+"""Scales of weights, and norms and cosines for the log."""
 
 from __future__ import annotations
 

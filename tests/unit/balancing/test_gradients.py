@@ -2,111 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from frugalmtl.backbones.timm import Timm
-from frugalmtl.balancing import BALANCERS, BalancerReport, ForwardPass, RepresentationCut
+from frugalmtl.balancing import BALANCERS, ForwardPass, RepresentationCut
 from frugalmtl.balancing.aggregation.base import Aggregator
 from frugalmtl.balancing.aggregation.pcgrad import PCGrad
-from frugalmtl.balancing.gradients import TaskGradients
+from frugalmtl.balancing.gradients import AtLayer
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Batch
-from frugalmtl.decoders import DECODERS
-from frugalmtl.encoders import ENCODERS
 from frugalmtl.losses import task_losses
-from frugalmtl.model import MultiTaskModel
+from tests.support.task_gradients import (
+    LEVELS,
+    MODELS,
+    Recording,
+    backward,
+    image_of,
+    plain,
+    take,
+)
 from tests.support.tiny_training import build_batch, build_model, tasks
-
-LEVELS = ["representation", "parameters", "parameters_batched"]
-
-
-class Recording(Aggregator):
-    """Sums the gradients and remembers them, one row per task, without the loss scale."""
-
-    def __init__(self, gradients_at: Any, weights: Any = "uniform") -> None:
-        super().__init__(tasks(), gradients_at, weights)
-        self.seen: list[Tensor] = []
-        self.gramians: list[Tensor] = []
-
-    def direct(self, gradients: TaskGradients, losses: Tensor) -> BalancerReport:
-        rows = []
-        for task in range(len(losses)):
-            parts = [
-                torch.zeros_like(tensor) if place.rows[task][index] is None else place.rows[task][index]
-                for place in gradients.places()
-                for index, tensor in enumerate(place.tensors)
-            ]
-            rows.append(torch.cat([part.reshape(-1) for part in parts]) if parts else torch.zeros(0))
-        self.seen.append(torch.stack(rows) / gradients.loss_scale)
-        self.gramians.append(gradients.gramian())
-        gradients.apply_weights([1.0] * len(losses))
-        return BalancerReport(dict(self.weights))
-
-
-def real(encoder: str) -> MultiTaskModel:
-    """An encoder of the library on a small ResNet, with a head per task."""
-    chosen = tasks()
-    made = ENCODERS.build(encoder, Timm(model="test_resnet"), tuple(task.name for task in chosen))
-    decoder = DECODERS.build({"name": "independent"}, made.channels, made.strides, chosen)
-    model = MultiTaskModel(made, decoder, chosen)
-    model.enter_stage(model.recipe()[-1].name)
-    return model
-
-
-MODELS: dict[str, Callable[[], MultiTaskModel]] = {
-    "shared": lambda: build_model("shared", dropout=0.0),
-    "apart": lambda: build_model("apart", dropout=0.0),
-    **{name: (lambda name=name: real(name)) for name in ("hard_sharing", "single_task", "cross_stitch")},
-}
-
-
-def backward(model: MultiTaskModel, balancer: Aggregator, *, scale: float = 1.0, penalty: bool = False) -> None:
-    """One forward and backward pass in float64."""
-    batch = build_batch(1)
-    cut = balancer.cut()
-    predictions = model(_image(model), cut)
-    losses = _losses(model, predictions, batch)
-    extra = _penalty(model, predictions) if penalty else None
-    balancer.backward(ForwardPass(model, losses, extra, cut, lambda loss: (loss * scale).backward(), scale, scale))
-
-
-def _image(model: MultiTaskModel) -> Tensor:
-    size = 6 if hasattr(model.decoder, "initial") else 32
-    return torch.rand(2, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-
-
-def _losses(model: MultiTaskModel, predictions: Any, batch: Any) -> dict[str, Tensor]:
-    if hasattr(model.decoder, "initial"):
-        return task_losses(predictions, batch, model.tasks)
-    return {name: raw.square().mean() + raw.mean() for name, raw in predictions.by_task.items()}
-
-
-def _penalty(model: MultiTaskModel, predictions: Any) -> Tensor:
-    """A penalty that depends on a parameter of the trunk and on features behind the cut."""
-    outputs = torch.stack([raw.square().mean() for raw in predictions.by_task.values()])
-    return next(model.encoder.parameters()).square().sum() + outputs.sum()
-
-
-def plain(model: MultiTaskModel, weights: dict[str, float], *, penalty: bool = False) -> dict[str, Tensor | None]:
-    predictions = model(_image(model))
-    losses = _losses(model, predictions, build_batch(1))
-    total = torch.stack([losses[name] * weight for name, weight in weights.items()]).sum()
-    if penalty:
-        total = total + _penalty(model, predictions)
-    total.backward()
-    return take(model)
-
-
-def take(model: MultiTaskModel) -> dict[str, Tensor | None]:
-    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
-    model.zero_grad()
-    return gradients
 
 
 @pytest.mark.parametrize("penalty", [False, True])
@@ -117,13 +35,13 @@ def test_summed_gradients_are_those_of_a_plain_backward_pass(name: str, level: s
     balancer = Recording(level)
     expected = plain(model, balancer.weights, penalty=penalty)
     backward(model, balancer, penalty=penalty)
-    found = take(model)
-    assert any(gradient is not None and gradient.abs().sum() > 0 for gradient in found.values())
+    actual = take(model)
+    assert any(gradient is not None and gradient.abs().sum() > 0 for gradient in actual.values())
     for key, gradient in expected.items():
         if gradient is None:
-            assert found[key] is None, key
+            assert actual[key] is None, key
         else:
-            torch.testing.assert_close(found[key], gradient, rtol=1e-9, atol=1e-12, msg=key)
+            torch.testing.assert_close(actual[key], gradient, rtol=1e-9, atol=1e-12, msg=key)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -183,7 +101,7 @@ def test_accumulated_batches_count_as_one(level: str, balancer: str) -> None:
 
     images = torch.rand(4, 3, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     batch = build_batch(1, 4, holes=False)
-    found = []
+    actual = []
     for parts in ([slice(0, 4)], [slice(0, 2), slice(2, 4)]):
         model, chosen, scale = build_model("shared", dropout=0.0).double().eval(), make(), 4.0 / len(parts)
         for index, part in enumerate(parts):
@@ -197,10 +115,10 @@ def test_accumulated_batches_count_as_one(level: str, balancer: str) -> None:
             losses["edges"] = predictions.by_task["edges"].square().mean()
             last = index == len(parts) - 1
             chosen.backward(ForwardPass(model, losses, None, cut, Tensor.backward, scale, 4.0, last=last))
-        found.append(take(model))
-    assert any(gradient.abs().sum() > 0 for key, gradient in found[0].items() if key.startswith("encoder"))
-    for key, gradient in found[0].items():
-        torch.testing.assert_close(found[1][key], gradient, rtol=1e-7, atol=1e-10, msg=key)
+        actual.append(take(model))
+    assert any(gradient.abs().sum() > 0 for key, gradient in actual[0].items() if key.startswith("encoder"))
+    for key, gradient in actual[0].items():
+        torch.testing.assert_close(actual[1][key], gradient, rtol=1e-7, atol=1e-10, msg=key)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -270,9 +188,28 @@ def test_what_is_not_finite_is_carried_on(level: str) -> None:
     balancer = PCGrad(tasks(), gradients_at=level)
     balancer.weighting = None  # type: ignore[assignment]  # nobody may ask it
     cut = balancer.cut()
-    predictions = model(_image(model), cut)
+    predictions = model(image_of(model), cut)
     losses = {name: raw.mean() * float("inf") for name, raw in predictions.by_task.items()}
     balancer.backward(ForwardPass(model, losses, None, cut, Tensor.backward))
     gradient = take(model)["encoder.trunk.0.0.weight"]
     assert gradient is not None
     assert not gradient.isfinite().all()
+
+
+def test_norms_at_one_layer_are_those_of_the_joint_batch() -> None:
+    """Against autograd through the whole model; two accumulated batches, with a loss scale."""
+    model = build_model("shared", dropout=0.0).double().eval()
+    layer = [name for name, _ in model.encoder.named_parameters()].index("trunk.0.0.weight")
+    weight = [*model.encoder.parameters()][layer]
+    gradients, expected = AtLayer(layer), torch.zeros(3, *weight.shape, dtype=torch.float64)
+    for seed in (1, 2):
+        batch, cut = build_batch(seed), RepresentationCut()
+        batch.image = batch.image.double()
+        plain_losses = task_losses(model(batch.image), batch, model.tasks).values()
+        rows = [torch.autograd.grad(loss, [weight], retain_graph=True)[0] for loss in plain_losses]
+        expected += torch.stack(rows) / 2
+        losses = task_losses(model(batch.image, cut), batch, model.tasks)
+        step = ForwardPass(model, losses, None, cut, Tensor.backward, scale=8.0 / 2, loss_scale=8.0)
+        gradients.add(step, [*losses.values()])
+    torch.testing.assert_close(gradients.norms(), expected.flatten(1).norm(dim=1))
+    assert weight.grad is None

@@ -34,9 +34,9 @@ def test_the_front_of_the_valleys_is_a_front() -> None:
 
 
 def test_losses_of_the_valleys_at_points_worked_out_by_hand() -> None:
-    found = valley_losses(torch.tensor([[7.0, -8.0], [-7.0, -8.0]]).double(), scale=1.0)
+    actual = valley_losses(torch.tensor([[7.0, -8.0], [-7.0, -8.0]]).double(), scale=1.0)
     deep = float(torch.tanh(torch.tensor(4.0).double()))
-    torch.testing.assert_close(found, deep * torch.tensor([[-20.0, -0.4], [-0.4, -20.0]]).double())
+    torch.testing.assert_close(actual, deep * torch.tensor([[-20.0, -0.4], [-0.4, -20.0]]).double())
     high = valley_losses(torch.tensor([-9.0, 40.0]).double(), scale=1.0)  # curves: 1 + 1 and 6 - 1 + 2
     torch.testing.assert_close(high, torch.tensor([2.0, 7.0]).double().log() + 6)
 

@@ -1,1 +1,1 @@
-"""Balancers that turn the tasks' gradients into one direction (some with weights computed by torchjd)."""
+"""Aggregation: balancers that make one direction of a gradient per task."""

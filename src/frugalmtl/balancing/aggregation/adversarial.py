@@ -1,11 +1,11 @@
-"""Gradients that do not tell whose they are."""
+"""Adversarial training: gradients that do not tell whose they are (ASTMT, Maninis et al., 2019)."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from frugalmtl.balancing._gramian import gramian
 from frugalmtl.balancing._graph import nodes, reached
 from frugalmtl.balancing._report import compared
-from frugalmtl.balancing.base import Balancer, BalancerReport, ForwardPass, check_choice, fixed_weights, rescaled
+from frugalmtl.balancing.base import Balancer, BalancerReport, ForwardPass, check_choice, rescaled
 from frugalmtl.core.checks import UserError, fraction, positive
 from frugalmtl.core.distributed import average, process_count
 from frugalmtl.core.recipe import ParameterGroup
@@ -48,19 +48,16 @@ class Adversarial(Balancer):
     exactly 0 does not count and lets nothing through (ours; the paper leaves out positions without a label, which a
     balancer does not see). So a task without labels in the batch is left out, but single positions only where heads do
     not mix them with others, as batch normalisation does. Accumulated batches count each by itself; on several
-    processes ``L_D`` is the mean of the processes' own.
+    processes ``L_D`` is the mean over the processes. What ``normalise`` rescales are the weights ``1 - w``.
 
     Args:
         tasks: the tasks.
         share: w (the paper: 0.01).
         kernel: of both convolutions (the paper: 1 on PASCAL, 3 on NYUD).
         lr_factor: of the discriminator's learning rate (the paper: 10).
-        weights: fixed weights c of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
-            all.
-        normalise: rescale the weights ``1 - w`` so that they add up to T (``"sum"``) or 1 (``"mean"``).
 
     Raises:
-        UserError: a weight for an unknown task, or below 0; an option out of range.
+        UserError: an option out of range.
     """
 
     scale = "free"
@@ -73,16 +70,13 @@ class Adversarial(Balancer):
         share: float = 0.01,
         kernel: Literal[1, 3] = 1,
         lr_factor: float = 10.0,
-        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
-        normalise: Literal["sum", "mean"] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(tasks)
+        super().__init__(tasks, **options)
         check_choice("kernel of adversarial", kernel, (1, 3))
-        check_choice("normalise of adversarial", normalise, (None, "sum", "mean"))
         self.share = fraction("share of adversarial", share)
         self.lr_factor = positive("lr_factor of adversarial", lr_factor)
-        self.kernel, self.normalise = kernel, normalise
-        self.weights = fixed_weights(tasks, weights)
+        self.kernel = kernel
         self.discriminator: nn.Sequential | None = None
         self.alpha = 0.0
         self._products: list[Tensor] = []
@@ -171,7 +165,7 @@ class Adversarial(Balancer):
         if not isinstance(step.cut, Remembered):
             raise TypeError("the model was not called with this balancer's cut")
         shared, channels = step.cut.shared, cast(nn.Conv2d, self._ready()[0]).in_channels
-        found: list[Tensor] = []
+        gradients: list[Tensor] = []
         for name, loss in zip(step.losses, losses, strict=True):
             new = name not in self._places
             if new:
@@ -183,8 +177,8 @@ class Adversarial(Balancer):
                     "adversarial training needs second derivatives, which a layer between the encoder's cut and "
                     f"the prediction of task {name!r} does not have: take another balancer or encoder"
                 )
-            found.append(gradient)
-        return found
+            gradients.append(gradient)
+        return gradients
 
 
 class Remembered:
@@ -205,8 +199,8 @@ def _directions(gradient: Tensor) -> Tensor:
     Its derivative is of the size 1e10 there, and wider kernels would read it.
     """
     size = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-    there = size > 0
-    return torch.where(there, gradient, 0.0) / (torch.where(there, size, 1.0) + 1e-10)
+    nonzero = size > 0
+    return torch.where(nonzero, gradient, 0.0) / (torch.where(nonzero, size, 1.0) + 1e-10)
 
 
 def _reversed(value: Tensor, alpha: float) -> Tensor:

@@ -1,15 +1,15 @@
-"""Gradients made orthogonal and equally long."""
+"""Aligned-MTL: gradients made orthogonal and equally long (Senushkin et al., 2023)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing.aggregation._cones import Array, lengths_and_units
+from frugalmtl.balancing.aggregation._solvers.cones import Array, lengths_and_units
 from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.balancing.base import check_choice
 from frugalmtl.tasks import Task
@@ -25,20 +25,16 @@ class AlignedMTL(GramianWeightedAggregator):
     The gradients are replaced by the nearest ones with a condition number of 1: ``J^ = sigma U V^T`` for the singular
     value decomposition ``J = U S V^T``, cut to the rank of J. The direction is their mean; in terms of the gradients as
     they were its weights are ``sigma U S^-1 U^T (1/T, ..., 1/T)``, which may be negative. Gradients whose cosines
-    differ from -1 or 1 by what sums in float32 leave count as parallel (ours).
+    differ from -1 or 1 by what sums in float32 leave count as parallel (ours). With gradients at the representation
+    this is the paper's Aligned-MTL-UB, at the parameters its Aligned-MTL.
 
     Args:
         tasks: the tasks.
         scale_mode: sigma: the smallest singular value that is not 0 (``"min"``; the paper), the median of these, or
             their root mean square (``"rmse"``).
-        gradients_at: ``"representation"`` (the paper's Aligned-MTL-UB; one backward pass through the trunk),
-            ``"parameters"`` (Aligned-MTL), or ``"parameters_batched"``.
-        weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
-            all.
-        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``).
 
     Raises:
-        UserError: a weight for an unknown task, or below 0, or an unknown choice.
+        UserError: an unknown choice.
     """
 
     scale = "free"
@@ -48,11 +44,9 @@ class AlignedMTL(GramianWeightedAggregator):
         tasks: Sequence[Task],
         *,
         scale_mode: Literal["min", "median", "rmse"] = "min",
-        gradients_at: Literal["representation", "parameters", "parameters_batched"] = "representation",
-        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
-        normalise: Literal["sum", "mean"] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(tasks, gradients_at, weights, normalise)
+        super().__init__(tasks, **options)
         check_choice("scale_mode of aligned_mtl", scale_mode, ("min", "median", "rmse"))
         self.scale_mode = scale_mode
 
@@ -60,10 +54,10 @@ class AlignedMTL(GramianWeightedAggregator):
         """Weights of the aligned gradients' mean."""
         lengths, units = lengths_and_units(gramian, _ROUNDING)
         rank = np.count_nonzero(units.any(axis=0))
-        left, values, _ = np.linalg.svd(lengths[:, None] * units)
-        left, values = left[:, :rank], values[:rank]
+        u, values, _ = np.linalg.svd(lengths[:, None] * units)
+        u, values = u[:, :rank], values[:rank]
         even = np.full(len(lengths), 1.0 / len(lengths))
-        return torch.from_numpy(self._scale(values) * (left / values) @ (left.T @ even))
+        return torch.from_numpy(self._scale(values) * (u / values) @ (u.T @ even))
 
     def _scale(self, values: Array) -> float:
         """Singular values, falling -> sigma; of an even number, the lower one of the middle."""

@@ -1,26 +1,17 @@
-"""Gradients per task -> one direction."""
+"""Aggregators: one direction of a gradient per task."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from frugalmtl.balancing._report import compared
 from frugalmtl.balancing._sharing import Sharing, refuse_hidden, sharing
-from frugalmtl.balancing.base import (
-    Balancer,
-    BalancerReport,
-    ForwardPass,
-    Normalise,
-    Weights,
-    check_choice,
-    fixed_weights,
-    rescaled,
-)
+from frugalmtl.balancing.base import Balancer, BalancerReport, ForwardPass, check_choice, rescaled
 from frugalmtl.balancing.gradients import Level, RepresentationCut, TaskGradients, take_gradients
 from frugalmtl.core.distributed import average, broadcast
 from frugalmtl.model import Cut
@@ -36,30 +27,25 @@ class Aggregator(Balancer):
 
     Args:
         tasks: the tasks.
-        gradients_at: ``"representation"`` (about the cost of one backward pass), ``"parameters"`` (T passes) or
-            ``"parameters_batched"`` (the same, all tasks side by side).
-        weights: fixed weights that multiply the losses before any gradient is taken.
-        normalise: see :data:`~frugalmtl.balancing.base.Normalise`.
+        gradients_at: where gradients are taken: ``"representation"`` (where the tasks part; about the cost of one
+            backward pass), the shared ``"parameters"`` (T passes) or ``"parameters_batched"`` (the same, all tasks side
+            by side).
+        **options: see :class:`Balancer`; the fixed weights multiply the losses before any gradient is taken.
 
     Attributes:
         levels: where the method may take gradients.
 
     Raises:
-        UserError: a weight for an unknown task, or below 0, or a level at which the method is not defined.
+        UserError: a level at which the method is not defined.
     """
 
     explicit_reduction: ClassVar[bool] = True
     levels: ClassVar[tuple[Level, ...]] = ("representation", "parameters", "parameters_batched")
 
-    def __init__(
-        self, tasks: Sequence[Task], gradients_at: Level, weights: Weights, normalise: Normalise = None
-    ) -> None:
-        super().__init__(tasks)
+    def __init__(self, tasks: Sequence[Task], *, gradients_at: Level = "representation", **options: Any) -> None:
+        super().__init__(tasks, **options)
         check_choice(f"gradients_at of {self.method}", gradients_at, self.levels)
         self.gradients_at = gradients_at
-        self.weights = fixed_weights(tasks, weights)
-        check_choice(f"normalise of {self.method}", normalise, (None, "sum", "mean"))
-        self.normalise: Normalise = normalise
         self._sharing: Sharing | None = None
         self._gradients: TaskGradients | None = None
         self._losses: list[Tensor] = []
@@ -69,8 +55,8 @@ class Aggregator(Balancer):
         """Let the direction reach the shared parameters.
 
         Args:
-            gradients: of the whole step; :meth:`TaskGradients.apply_weights` or
-                :meth:`TaskGradients.apply_directions` uses them up.
+            gradients: of the whole step; :meth:`TaskGradients.apply_weights` or :meth:`TaskGradients.apply_directions`
+                uses them up.
             losses: of the joint batch, fixed-weighted, ``[T]``, float64, on the CPU.
         """
 
@@ -154,16 +140,18 @@ class GramianWeightedAggregator(Aggregator):
         size = gramian.diagonal().mean()
         if not bool(gramian.isfinite().all() and losses.isfinite().all()) or size == 0:
             return rescaled(even, self.normalise)
-        there = labelled(gramian, losses)
+        has_label = labelled(gramian, losses)
         weights = torch.zeros_like(even)
-        weights[there] = self.weigh(gramian[there][:, there] / gramian.diagonal()[there].mean(), losses[there]).double()
+        weights[has_label] = self.weigh(
+            gramian[has_label][:, has_label] / gramian.diagonal()[has_label].mean(), losses[has_label]
+        ).double()
         return rescaled(weights, self.normalise)
 
     def aggregate(self, gradients: Tensor, losses: Tensor | None = None) -> Tensor:
         """Gradients ``[T, N]`` (and losses ``[T]``; 1 if not given) -> direction ``[N]``."""
         matrix = gradients.double()
-        given = torch.ones(len(matrix)) if losses is None else losses
-        direction = self.solve((matrix @ matrix.T).cpu(), given.double().cpu()).to(matrix.device) @ matrix
+        values = torch.ones(len(matrix)) if losses is None else losses
+        direction = self.solve((matrix @ matrix.T).cpu(), values.double().cpu()).to(matrix.device) @ matrix
         return direction.to(gradients.dtype)
 
     def direct(self, gradients: TaskGradients, losses: Tensor) -> BalancerReport:
@@ -174,7 +162,10 @@ class GramianWeightedAggregator(Aggregator):
         gradients.apply_weights(weights.tolist())
         fixed = list(self.weights.values())
         return compared(
-            self.task_names, gramian, [weight * own for weight, own in zip(weights.tolist(), fixed, strict=True)], fixed
+            self.task_names,
+            gramian,
+            [weight * factor for weight, factor in zip(weights.tolist(), fixed, strict=True)],
+            fixed,
         )
 
 

@@ -1,15 +1,15 @@
-"""Near the mean gradient, what helps the worst-off task most."""
+"""CAGrad: conflict-averse gradient descent (Liu et al., 2021)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing.aggregation._cones import Array, inverses, lengths_and_units, shortest_above
+from frugalmtl.balancing.aggregation._solvers.cones import Array, inverses, lengths_and_units, shortest_above
 from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.balancing.base import check_choice
 from frugalmtl.core.checks import UserError
@@ -22,14 +22,14 @@ _TOLERANCE = 1e-9
 class CAGrad(GramianWeightedAggregator):
     """Conflict-averse gradient descent (Liu et al. 2021, eq. 3): near the mean gradient, the best for the worst task.
 
-    The direction maximises ``min_t g_t . d`` over ``||d - g_0|| <= c ||g_0||`` with the mean gradient ``g_0``.
-    The solution is ``d = g_0 + c ||g_0|| g_w / ||g_w||`` for a ``g_w = sum_t w_t g_t`` of the convex hull. The paper
-    finds w by a general solver from the dual problem, which says nothing where ``g_w = 0`` (torchjd's weights are all 0
+    The direction maximises ``min_t g_t . d`` over ``||d - g_0|| <= c ||g_0||`` with the mean gradient ``g_0``. The
+    solution is ``d = g_0 + c ||g_0|| g_w / ||g_w||`` for a ``g_w = sum_t w_t g_t`` of the convex hull. The paper finds
+    w by a general solver from the dual problem, which says nothing where ``g_w = 0`` (torchjd's weights are all 0
     there, and wherever ``||g_w||`` is below 1e-4 of the gradients). Here the problem itself is solved: for a given
     worst rate, the nearest d to ``g_0`` that reaches it is a non-negative least squares problem; the best rate is
     bisected. Where gradients are Pareto-stationary, d is thus the vector nearest to ``g_0`` among the optimal ones; a
     task whose gradient is 0 does not change ``d`` beyond its share in the mean. Before rescaling, the weights are ``1 /
-    T`` and what is added, so they sum to 1 or more.
+    T`` and what is added, so they sum to 1 or more. The paper takes the gradients at the parameters.
 
     Args:
         tasks: the tasks.
@@ -37,14 +37,9 @@ class CAGrad(GramianWeightedAggregator):
         rescale: divide by ``1 + c^2`` (``"1+c2"``, the authors' code, which then multiplies by T to match the sum of
             losses: ``normalise: sum`` comes close) or ``1 + c`` (``"1+c"``, its other option), so that the step length
             depends less on c.
-        gradients_at: ``"representation"`` (one backward pass through the trunk; ours), ``"parameters"`` (the paper), or
-            ``"parameters_batched"``.
-        weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
-            all.
-        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``).
 
     Raises:
-        UserError: a weight for an unknown task, or below 0, or c below 0, or an unknown choice.
+        UserError: c below 0, or an unknown choice.
     """
 
     scale = "free"
@@ -55,11 +50,9 @@ class CAGrad(GramianWeightedAggregator):
         *,
         c: float = 0.4,
         rescale: Literal["none", "1+c2", "1+c"] = "1+c2",
-        gradients_at: Literal["representation", "parameters", "parameters_batched"] = "representation",
-        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
-        normalise: Literal["sum", "mean"] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(tasks, gradients_at, weights, normalise)
+        super().__init__(tasks, **options)
         if not 0 <= c < float("inf"):
             raise UserError(f"c of cagrad must be 0 or more and finite, but got {c!r}")
         check_choice("rescale of cagrad", rescale, ("none", "1+c2", "1+c"))

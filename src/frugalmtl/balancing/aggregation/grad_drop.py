@@ -1,9 +1,9 @@
-"""Where tasks disagree on a sign, one sign is drawn."""
+"""GradDrop: gradient sign dropout (Chen et al., 2020)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from frugalmtl.balancing._report import compared
 from frugalmtl.balancing.aggregation.base import Aggregator
 from frugalmtl.balancing.base import BalancerReport
-from frugalmtl.balancing.gradients import Place, TaskGradients
+from frugalmtl.balancing.gradients import Place, TaskGradients, or_zeros
 from frugalmtl.core.checks import fraction, known
 from frugalmtl.core.distributed import average, broadcast
 from frugalmtl.tasks import Task
@@ -40,15 +40,13 @@ class GradDrop(Aggregator):
     the plain sum goes on, for the loss scaler or the engine's guard to see. Batches that are accumulated must have
     images of one size where their samples are summed.
 
+    There are no weights: ``normalise: mean`` divides the direction by T, ``sum`` is the method as it is.
+
     Args:
         tasks: the tasks.
         leak: share ``l_t`` in [0, 1] of a task's gradient that always passes; one for all, or per task (0 for others).
         activation_sign: at the representation, multiply gradients by the sign of the activation for the signals.
         batch_sum: at the representation, sum signals over samples; else every sample draws its own mask.
-        gradients_at: ``"representation"`` (the paper), ``"parameters"``, or ``"parameters_batched"``.
-        weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
-            all.
-        normalise: ``"mean"`` divides the direction by T; ``"sum"`` is the method as it is.
 
     Raises:
         UserError: a weight or leak for an unknown task, a weight below 0, a leak outside [0, 1].
@@ -63,20 +61,18 @@ class GradDrop(Aggregator):
         leak: dict[str, float] | float = 0.0,
         activation_sign: bool = True,
         batch_sum: bool = True,
-        gradients_at: Literal["representation", "parameters", "parameters_batched"] = "representation",
-        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
-        normalise: Literal["sum", "mean"] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(tasks, gradients_at, weights, normalise)
-        given = leak if isinstance(leak, dict) else dict.fromkeys(self.task_names, leak)
-        for name, share in given.items():
+        super().__init__(tasks, **options)
+        leaks = leak if isinstance(leak, dict) else dict.fromkeys(self.task_names, leak)
+        for name, share in leaks.items():
             fraction(f"leak of grad_drop for {known('task in leak of grad_drop:', name, self.task_names)!r}", share)
-        self.leak = [float(given.get(name, 0.0)) for name in self.task_names]
-        self.factor = 1.0 / len(self.task_names) if normalise == "mean" else 1.0
-        at_representation = gradients_at == "representation"
+        self.leak = [float(leaks.get(name, 0.0)) for name in self.task_names]
+        self.factor = 1.0 / len(self.task_names) if self.normalise == "mean" else 1.0
+        at_representation = self.gradients_at == "representation"
         self.activation_sign = activation_sign and at_representation
         self.sum_samples = batch_sum and at_representation
-        self.own_samples = at_representation and not batch_sum
+        self.per_sample = at_representation and not batch_sum
 
     def direct(self, gradients: TaskGradients, losses: Tensor) -> BalancerReport:
         """Mask the gradients, let their sum reach the shared parameters."""
@@ -86,7 +82,7 @@ class GradDrop(Aggregator):
         else:
             gradients.apply_weights([self.factor] * len(losses))
         fixed = list(self.weights.values())
-        return compared(self.task_names, gramian, [self.factor * own for own in fixed], fixed)
+        return compared(self.task_names, gramian, [self.factor * weight for weight in fixed], fixed)
 
     def aggregate(self, gradients: Tensor, losses: Tensor | None = None) -> Tensor:
         """Gradients ``[T, N]`` -> direction ``[N]``, as at the parameters; losses do not matter."""
@@ -97,14 +93,14 @@ class GradDrop(Aggregator):
         directions: Directions = [[] for _ in places]
         for index in range(len(places[0].tensors)):
             signals = [self._signals(place, index) for place in places]
-            if self.own_samples:
+            if self.per_sample:
                 keeps = [self._keep(signal, joint=False) for signal in signals]
             else:
                 # Means over processes: a common factor changes neither signs nor ratios.
                 total = torch.stack(signals).sum(dim=0)
                 keeps = [self._keep(average(total) if self.sum_samples else total, joint=True)] * len(places)
-            for mine, place, keep in zip(directions, places, keeps, strict=True):
-                mine.append(self._masked([row[index] for row in place.rows], keep))
+            for sums, place, keep in zip(directions, places, keeps, strict=True):
+                sums.append(self._masked([row[index] for row in place.rows], keep))
         return directions
 
     def _signals(self, place: Place, index: int) -> Tensor:
@@ -113,8 +109,7 @@ class GradDrop(Aggregator):
         sums = torch.float64 if tensor.dtype == torch.float64 else torch.float32
         signals = []
         for row in place.rows:
-            given = row[index]
-            signal = torch.zeros_like(tensor) if given is None else given
+            signal = or_zeros(row[index], tensor)
             if self.activation_sign:
                 signal = signal * tensor.sign()
             signals.append(signal.sum(dim=0, dtype=sums) if self.sum_samples else signal.to(sums))

@@ -1,16 +1,17 @@
-"""The shortest vector in the convex hull of the gradients."""
+"""MGDA: the shortest vector in the convex hull of the gradients (Désidéri, 2012; Sener and Koltun, 2018)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing.aggregation._cones import shortest
+from frugalmtl.balancing.aggregation._solvers.cones import shortest
 from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.balancing.base import check_choice
+from frugalmtl.balancing.gradients import Level
 from frugalmtl.tasks import Task
 
 
@@ -26,17 +27,14 @@ class MGDA(GramianWeightedAggregator):
 
     Args:
         tasks: the tasks.
-        gradients_at: ``"parameters"`` (the paper's MGDA), ``"parameters_batched"``, or ``"representation"`` (MGDA-UB:
-            one backward pass through the trunk).
         divide_by: what gradients are divided by before the weights are sought: nothing (``"none"``), their length
             (``"l2"``), the loss's absolute value (``"loss"``) or both (``"loss+"``); a divisor of 0 counts as 1. The
             weights then multiply the gradients as they were, as in the authors' code, so that d may hurt a task.
-        weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
-            all.
-        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``, as they do anyway).
+        gradients_at: ``"parameters"`` (the paper's MGDA), ``"parameters_batched"``, or ``"representation"`` (MGDA-UB:
+            one backward pass through the trunk).
 
     Raises:
-        UserError: a weight for an unknown task, or below 0, or an unknown choice.
+        UserError: an unknown choice.
     """
 
     scale = "mean"
@@ -45,12 +43,11 @@ class MGDA(GramianWeightedAggregator):
         self,
         tasks: Sequence[Task],
         *,
-        gradients_at: Literal["representation", "parameters", "parameters_batched"] = "parameters",
         divide_by: Literal["none", "l2", "loss", "loss+"] = "none",
-        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
-        normalise: Literal["sum", "mean"] | None = None,
+        gradients_at: Level = "parameters",
+        **options: Any,
     ) -> None:
-        super().__init__(tasks, gradients_at, weights, normalise)
+        super().__init__(tasks, gradients_at=gradients_at, **options)
         check_choice("divide_by of mgda", divide_by, ("none", "l2", "loss", "loss+"))
         self.divide_by = divide_by
 

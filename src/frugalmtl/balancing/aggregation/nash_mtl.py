@@ -1,15 +1,15 @@
-"""The bargain that tasks strike over the direction."""
+"""Nash-MTL: a bargaining solution over the direction (Navon et al., 2022)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing.aggregation._cones import Array, inverses, lengths_and_units
+from frugalmtl.balancing.aggregation._solvers.cones import Array, inverses, lengths_and_units
 from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator, labelled
 from frugalmtl.balancing.base import BalancerReport, rescaled
 from frugalmtl.balancing.gradients import Level, TaskGradients
@@ -23,16 +23,17 @@ RIDGE = 1e-8
 class NashMTL(GramianWeightedAggregator):
     """Nash-MTL (Navon et al. 2022, claim 3.1): the bargain that the tasks strike over the direction.
 
-    Its weights are ``a > 0`` with ``G a = 1 / a`` for the inner products G of the gradients.
-    Every task gains alike in relative terms: ``g_t . d = 1 / a_t > 0``. The direction d has length ``sqrt(T)`` whatever
-    the gradients' scale; a task's weight is inverse to its own. The solution is the minimum of ``a' G a / 2 - sum_t log
-    a_t``, strictly convex and self-concordant: damped Newton steps find it from the same start each time. The authors'
-    code solves a sequence of convex programs from the last step's weights, with G divided by its Frobenius norm and the
-    equation adapted, so that it aims at the same weights, but may stop short of them. Where gradients are
-    Pareto-stationary there is no bargain; 1e-8 is added to the squared cosines, so that weights grow no more than
-    ``1e4 sqrt(T)`` times while d becomes 0. A task with a loss but a gradient of 0 has weight 0.
+    Its weights are ``a > 0`` with ``G a = 1 / a`` for the inner products G of the gradients. Every task gains alike in
+    relative terms: ``g_t . d = 1 / a_t > 0``. The direction d has length ``sqrt(T)`` whatever the gradients' scale; a
+    task's weight is inverse to its own. The solution is the minimum of ``a' G a / 2 - sum_t log a_t``, strictly convex
+    and self-concordant: damped Newton steps find it from the same start each time. The authors' code solves a sequence
+    of convex programs from the last step's weights, with G divided by its Frobenius norm and the equation adapted, so
+    that it aims at the same weights, but may stop short of them. Where gradients are Pareto-stationary there is no
+    bargain; 1e-8 is added to the squared cosines, so that weights grow no more than ``1e4 sqrt(T)`` times while d
+    becomes 0. A task with a loss but a gradient of 0 has weight 0.
 
-    Heads get the plain gradient of their own loss (ours; the authors' code scales theirs by the weights too).
+    Fixed weights of the losses do not change the direction of new weights. Heads get the plain gradient of their own
+    loss (ours; the authors' code scales theirs by the weights too).
 
     Args:
         tasks: the tasks.
@@ -44,12 +45,9 @@ class NashMTL(GramianWeightedAggregator):
             then have that task's weight too).
         gradients_at: ``"parameters"`` (the paper), ``"parameters_batched"``, or ``"representation"`` (one backward pass
             through the trunk; ours).
-        weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
-            all. They do not change the direction of new weights.
-        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``).
 
     Raises:
-        UserError: a weight for an unknown task, or below 0, or max_norm or update_every not above 0.
+        UserError: max_norm or update_every not above 0.
     """
 
     scale = "free"
@@ -60,11 +58,10 @@ class NashMTL(GramianWeightedAggregator):
         *,
         max_norm: float | None = 1.0,
         update_every: int = 1,
-        gradients_at: Literal["representation", "parameters", "parameters_batched"] = "parameters",
-        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
-        normalise: Literal["sum", "mean"] | None = None,
+        gradients_at: Level = "parameters",
+        **options: Any,
     ) -> None:
-        super().__init__(tasks, gradients_at, weights, normalise)
+        super().__init__(tasks, gradients_at=gradients_at, **options)
         if update_every < 1:
             raise UserError(f"update_every of nash_mtl must be 1 or more, but got {update_every!r}")
         self.max_norm = None if max_norm is None else positive("max_norm of nash_mtl", max_norm)
@@ -82,19 +79,19 @@ class NashMTL(GramianWeightedAggregator):
         weights = torch.where(losses != 0, self.kept.to(losses), 0.0).tolist()
         gradients.apply_weights(weights)
         fixed = self.weights.items()
-        return BalancerReport({name: weight * own for weight, (name, own) in zip(weights, fixed, strict=True)})
+        return BalancerReport({name: weight * factor for weight, (name, factor) in zip(weights, fixed, strict=True)})
 
     def solve(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """New or kept weights ``[T]``, clipped."""
-        there = labelled(gramian, losses)
+        has_label = labelled(gramian, losses)
         if not self._due():
             self.steps += 1
-            return torch.where(there, self.kept.to(losses), 0.0)
+            return torch.where(has_label, self.kept.to(losses), 0.0)
         weights = super().solve(gramian, losses)
         if not bool(gramian.isfinite().all() and losses.isfinite().all()) or not bool(gramian.any()):
             return weights
         self.steps += 1
-        weights = weights / gramian.diagonal()[there].mean().sqrt()  # weigh() knows lengths up to this factor
+        weights = weights / gramian.diagonal()[has_label].mean().sqrt()  # weigh() knows lengths up to this factor
         weights = rescaled(weights, self.normalise)
         norm = (weights @ gramian @ weights).clamp(min=0).sqrt()
         if self.max_norm is not None and self.normalise is None and norm > self.max_norm:

@@ -1,16 +1,16 @@
-"""One model of a front: the tasks' losses are kept near a given ratio."""
+"""Pareto MTL: one model of a front, chosen by a preference (Lin et al., 2019)."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing.aggregation._cones import shortest
+from frugalmtl.balancing.aggregation._solvers.cones import shortest
 from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.core.checks import UserError, not_negative
 from frugalmtl.tasks import Task
@@ -32,7 +32,8 @@ class ParetoMTL(GramianWeightedAggregator):
     vectors are exact; preferences for more than two tasks (:func:`preference_vectors`). In a step in which a task has
     no label, no ratio can be seen: the shortest vector of the others' gradients is taken, and the first phase goes on.
 
-    Losses of different scales are brought to one by ``weights``: the preferences apply to the weighted losses.
+    The paper takes the gradients at the parameters. Losses of different scales are brought to one by ``weights``: the
+    preferences apply to the weighted losses.
 
     Args:
         tasks: the tasks.
@@ -41,16 +42,10 @@ class ParetoMTL(GramianWeightedAggregator):
             vanish, the last the first's.
         epsilon: how far inside its cone a model feels a constraint already, in units of ``G_j``.
         warmup_steps: most steps of the first phase (the authors' code: two epochs).
-        gradients_at: ``"representation"`` (one backward pass through the trunk; ours), ``"parameters"`` (the paper), or
-            ``"parameters_batched"``.
-        weights: fixed weights of the losses; ``None`` and unnamed tasks take the protocol's, ``"uniform"`` is 1 for
-            all.
-        normalise: rescale the weights so that their absolute values add up to T (``"sum"``, as it is) or 1
-            (``"mean"``).
 
     Raises:
         UserError: fewer than two preferences, a preference that is none of them, an ``epsilon`` or ``warmup_steps``
-            below 0, a weight for an unknown task, or below 0.
+            below 0.
     """
 
     scale = "free"
@@ -63,11 +58,9 @@ class ParetoMTL(GramianWeightedAggregator):
         preference: int = 0,
         epsilon: float = 0.0,
         warmup_steps: int = 200,
-        gradients_at: Literal["representation", "parameters", "parameters_batched"] = "representation",
-        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
-        normalise: Literal["sum", "mean"] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(tasks, gradients_at, weights, normalise)
+        super().__init__(tasks, **options)
         if preferences < 2:
             raise UserError(f"preferences of pareto_mtl must be 2 or more, but got {preferences!r}")
         if not 0 <= preference < preferences:

@@ -1,1 +1,1 @@
-"""Balancers that turn the tasks' losses into one scalar."""
+"""Scalarization: balancers that weigh the losses and go back from their sum."""

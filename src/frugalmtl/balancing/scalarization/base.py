@@ -1,25 +1,17 @@
-"""Losses -> one scalar -> one backward pass."""
+"""Scalarizers: weighted sums of the losses, and one backward pass."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from frugalmtl.balancing._report import compared
 from frugalmtl.balancing._sharing import sharing
-from frugalmtl.balancing.base import (
-    Balancer,
-    BalancerReport,
-    ForwardPass,
-    Normalise,
-    Weights,
-    check_choice,
-    fixed_weights,
-    rescaled,
-)
+from frugalmtl.balancing.base import Balancer, BalancerReport, ForwardPass, rescaled
 from frugalmtl.balancing.gradients import AtRepresentation, TaskGradients, joint_products, take_gradients
 from frugalmtl.tasks import Task
 
@@ -33,18 +25,11 @@ class Scalarizer(Balancer):
 
     Args:
         tasks: the tasks.
-        weights: fixed weights that multiply the losses before the method sees them.
-        normalise: see :data:`~frugalmtl.balancing.base.Normalise`.
-
-    Raises:
-        UserError: a weight for an unknown task, or below 0.
+        **options: see :class:`Balancer`.
     """
 
-    def __init__(self, tasks: Sequence[Task], weights: Weights = "uniform", normalise: Normalise = None) -> None:
-        super().__init__(tasks)
-        self.weights = fixed_weights(tasks, weights)
-        check_choice(f"normalise of {self.method}", normalise, (None, "sum", "mean"))
-        self.normalise: Normalise = normalise
+    def __init__(self, tasks: Sequence[Task], **options: Any) -> None:
+        super().__init__(tasks, **options)
         self._gradients: TaskGradients | None = None
         self._products: list[Tensor] = []
 
@@ -71,7 +56,7 @@ class Scalarizer(Balancer):
         fixed = values.new_tensor([self.weights[name] for name in names])
         values = values * fixed
         weights = self.weigh(values)
-        self._own_backward(step, weights, values)
+        self._backward_weights(step, weights, values)
         final = rescaled(weights.detach(), self.normalise) * fixed
         balance = BalancerReport({name: weight.detach() for name, weight in zip(names, final, strict=True)})
         weighted = [loss * weight for loss, weight in zip(step.losses.values(), final, strict=True)]
@@ -81,7 +66,7 @@ class Scalarizer(Balancer):
         step.backward(total if step.penalty is None else total + step.penalty)
         return balance
 
-    def _own_backward(self, step: ForwardPass, weights: Tensor, values: Tensor) -> None:
+    def _backward_weights(self, step: ForwardPass, weights: Tensor, values: Tensor) -> None:
         regulariser = self.regulariser(values)
         terms = [] if not weights.requires_grad else [(weights * values).sum()]
         terms += [] if regulariser is None else [regulariser]

@@ -1,10 +1,10 @@
-"""Tasks that score badly count more."""
+"""DTP: dynamic task prioritization (Guo et al., 2018)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,20 +27,17 @@ class DTP(Scalarizer):
     - for an error e (lower is better) the paper has no measure. Ours is ``e_0 / (e_0 + e)`` with the task's first
       error, so it starts at 1/2, grows as the error falls, and depends on no unit.
 
-    Weights are 1 until a task has its first score; a task that is never scored (an auxiliary one) keeps the weight 1.
-    A score that is not a number (a set without labels) changes nothing.
+    Weights are 1 until a task has its first score; a task that is never scored (an auxiliary one) keeps the weight 1. A
+    score that is not a number (a set without labels) changes nothing.
 
     Args:
         tasks: the tasks.
         gamma: how much solved tasks are played down further (1 in the survey).
         momentum: share of the newest measure in k, above 0 (ours: 0.9).
         smallest: k is kept in [smallest, 1 - smallest] (ours), which bounds the weights.
-        weights: fixed weights that go before; 1 unless given.
-        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``).
 
     Raises:
-        UserError: an option outside its range, a weight for an unknown task, or below 0; in ``end_epoch``, a score
-            outside [0, 1] or an error below 0.
+        UserError: an option outside its range; in ``end_epoch``, a score outside [0, 1] or an error below 0.
     """
 
     scale = "free"
@@ -55,10 +52,9 @@ class DTP(Scalarizer):
         gamma: float = 1.0,
         momentum: float = 0.9,
         smallest: float = 1e-3,
-        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
-        normalise: Literal["sum", "mean"] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(tasks, weights, normalise)
+        super().__init__(tasks, **options)
         not_negative("gamma of dtp", gamma)
         if not 0 < smallest < 0.5:
             raise UserError(f"smallest of dtp must lie between 0 and 0.5, but got {smallest!r}")

@@ -1,9 +1,9 @@
-"""Tasks whose losses fall slowly count more."""
+"""DWA: dynamic weight average (Liu et al., 2019)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,16 +21,14 @@ class DWA(Scalarizer):
     mean losses of the two epochs before; all weights are 1 in the first two epochs. T is the number of tasks.
 
     A task that had no label in one of the two epochs (a mean of exactly 0) gets the pace 1, as if its loss had stood
-    still (our choice; the paper has full labels).
+    still (our choice; the paper has full labels). The pace does not depend on the fixed weights of the losses.
 
     Args:
         tasks: the tasks.
         temperature: the larger, the more even the weights (the paper: 2).
-        weights: fixed weights that go before; 1 unless given. The pace does not depend on them.
-        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``).
 
     Raises:
-        UserError: a temperature of 0 or below, a weight for an unknown task, or below 0.
+        UserError: a temperature of 0 or below.
     """
 
     scale = "sum"
@@ -42,10 +40,9 @@ class DWA(Scalarizer):
         tasks: Sequence[Task],
         *,
         temperature: float = 2.0,
-        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
-        normalise: Literal["sum", "mean"] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(tasks, weights, normalise)
+        super().__init__(tasks, **options)
         self.temperature = positive("temperature of dwa", temperature)
         self.register_buffer("means", torch.zeros(len(tasks)))
         self.register_buffer("factors", torch.ones(len(tasks)))

@@ -1,13 +1,13 @@
-"""Weights that never change."""
+"""Fixed weights: those of a published protocol, or any others (Vandenhende et al., 2021)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor
 
-from frugalmtl.balancing.base import Scale, fixed_weights
+from frugalmtl.balancing.base import Normalise, Scale, Weights, fixed_weights
 from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.tasks import Task
 
@@ -33,10 +33,10 @@ class Fixed(Scalarizer):
         self,
         tasks: Sequence[Task],
         *,
-        weights: dict[str, float] | Literal["uniform"] | None = None,
-        normalise: Literal["sum", "mean"] | None = None,
+        weights: Weights = None,
+        normalise: Normalise = None,
     ) -> None:
-        super().__init__(tasks, "uniform", normalise)
+        super().__init__(tasks, normalise=normalise)
         self.constants = fixed_weights(tasks, weights)
 
     def weigh(self, losses: Tensor) -> Tensor:

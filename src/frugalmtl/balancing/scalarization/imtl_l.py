@@ -1,9 +1,9 @@
-"""Learned weights that bring all losses to one size."""
+"""IMTL-L: learned scales of the losses (Liu et al., 2021)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,16 +16,12 @@ class IMTLL(Scalarizer):
     """IMTL-L (Liu et al. 2021, IMTL, sec. 3.2): learned scales bring all losses to one size.
 
     ``L = sum_t exp(s_t) L_t - s_t`` with learned s. For given losses it is smallest where every ``exp(s_t) L_t`` is 1.
+    The s that are learned undo the fixed weights of the losses; they learn from this objective whatever ``normalise``
+    says.
 
     Args:
         tasks: the tasks.
         init: initial s (0: all weights are 1).
-        weights: fixed weights that multiply the losses before; 1 unless given. The s that are learned undo them.
-        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``); the s learn from the
-            objective above all the same.
-
-    Raises:
-        UserError: a weight for an unknown task, or below 0.
     """
 
     scale = "free"
@@ -35,10 +31,9 @@ class IMTLL(Scalarizer):
         tasks: Sequence[Task],
         *,
         init: float = 0.0,
-        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
-        normalise: Literal["sum", "mean"] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(tasks, weights, normalise)
+        super().__init__(tasks, **options)
         self.log_scale = nn.ParameterDict({task.name: nn.Parameter(torch.tensor(float(init))) for task in tasks})
 
     def weigh(self, losses: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""Weights drawn afresh for every step."""
+"""RLW: random loss weighting (Lin et al., 2022)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -26,11 +26,9 @@ class RLW(Scalarizer):
     Args:
         tasks: the tasks.
         form: the distribution, ``"normal"`` or ``"dirichlet"``, as above.
-        weights: fixed weights that go before; 1 unless given.
-        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``).
 
     Raises:
-        UserError: an unknown form, a weight for an unknown task, or below 0.
+        UserError: an unknown form.
     """
 
     scale = "mean"
@@ -40,10 +38,9 @@ class RLW(Scalarizer):
         tasks: Sequence[Task],
         *,
         form: Literal["normal", "dirichlet"] = "normal",
-        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
-        normalise: Literal["sum", "mean"] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(tasks, weights, normalise)
+        super().__init__(tasks, **options)
         check_choice("form of rlw", form, ("normal", "dirichlet"))
         self.form = form
         self._drawn: Tensor | None = None

@@ -1,9 +1,9 @@
-"""One task per step."""
+"""Task sampling: one random task per step (Stickland and Murray, 2019)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -23,8 +23,11 @@ class TaskSampling(Scalarizer):
     the decoder lets tasks be left out, and parameters that only they use get no gradient and do not move.
 
     The loss of the task drawn has the weight 1, so that the expected gradient is ``sum_t p_t g_t``. With ``unbiased``
-    its weight is ``1 / (T p_t)``, so that the expected gradient is the mean ``1/T sum_t g_t`` whatever p is, and
-    rarely drawn tasks take large steps. Where the losses of all tasks are given, without a draw, each has 1 / T.
+    its weight is ``1 / (T p_t)``, so that the expected gradient is the mean ``1/T sum_t g_t`` whatever p is, and rarely
+    drawn tasks take large steps. Where the losses of all tasks are given, without a draw, each has 1 / T.
+
+    ``normalise: mean`` is the method itself; ``sum`` multiplies by T, so that steps are as long as those of a sum of
+    losses. With ``unbiased`` this holds in expectation.
 
     Draws come from torch's global generator on the CPU; accumulated batches share the step's draw, and so do all
     processes. A drawn task without labels in the batch is not drawn again: the step moves nothing.
@@ -36,9 +39,6 @@ class TaskSampling(Scalarizer):
         alpha: for ``"size"``: the exponent.
         probabilities: for ``"given"``: a number per task; they are divided by their sum.
         unbiased: see above.
-        weights: fixed weights of the losses; 1 unless given.
-        normalise: ``"mean"`` is the method itself; ``"sum"`` multiplies by T, so that steps are as long as those of a
-            sum of losses. With ``unbiased`` this holds in expectation.
 
     Raises:
         UserError: an option that ``by`` needs is missing, or one is given that it does not use; numbers that do not
@@ -56,12 +56,10 @@ class TaskSampling(Scalarizer):
         alpha: float | None = None,
         probabilities: dict[str, float] | None = None,
         unbiased: bool = False,
-        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
-        normalise: Literal["sum", "mean"] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(tasks, weights)
+        super().__init__(tasks, **options)
         check_choice("by of task_sampling", by, ("uniform", "size", "given"))
-        check_choice("normalise of task_sampling", normalise, (None, "sum", "mean"))
         for option, value, user in (
             ("sizes", sizes, "size"),
             ("alpha", alpha, "size"),
@@ -80,7 +78,9 @@ class TaskSampling(Scalarizer):
         total = sum(shares.values())
         self.probabilities = {name: share / total for name, share in shares.items()}
         self.unbiased = unbiased
-        self._target = float(len(tasks)) if normalise == "sum" else 1.0
+        # Of the drawn task alone: rescaling the weights of each step would undo ``unbiased``.
+        self._target = float(len(tasks)) if self.normalise == "sum" else 1.0
+        self.normalise = None
         self._factor = 1.0
 
     def choose(self) -> tuple[str, ...]:
@@ -98,23 +98,23 @@ class TaskSampling(Scalarizer):
 
 
 def _one_per_task(
-    what: str, given: Mapping[str, float] | None, names: Sequence[str], *, above_zero: bool
+    what: str, numbers: Mapping[str, float] | None, names: Sequence[str], *, above_zero: bool
 ) -> dict[str, float]:
     """Numbers for all tasks, in their order.
 
     Raises:
         UserError: see :class:`TaskSampling`.
     """
-    if given is None:
+    if numbers is None:
         raise UserError(f"task_sampling needs {what}: give one number for each of {', '.join(names)}")
-    for name, value in given.items():
+    for name, value in numbers.items():
         known(f"task in {what} of task_sampling:", name, names)
         if not 0 <= value < float("inf") or (above_zero and value == 0):
             least = "above 0" if above_zero else "0 or more"
             raise UserError(f"{what} of task_sampling must be {least}, but got {value!r} for {name!r}")
-    missing = [name for name in names if name not in given]
+    missing = [name for name in names if name not in numbers]
     if missing:
         raise UserError(f"{what} of task_sampling lack {', '.join(missing)}: give one number for every task")
-    if not sum(given.values()) > 0:
+    if not sum(numbers.values()) > 0:
         raise UserError(f"{what} of task_sampling are all 0: give at least one task a number above 0")
-    return {name: float(given[name]) for name in names}
+    return {name: float(numbers[name]) for name in names}

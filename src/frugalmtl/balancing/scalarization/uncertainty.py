@@ -1,9 +1,9 @@
-"""Weights from the noise that each task is believed to have."""
+"""Uncertainty weighting: homoscedastic uncertainty (Kendall et al., 2018)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,18 +21,16 @@ class Uncertainty(Scalarizer):
     ``L = sum_t c_t w_t L_t / sigma_t^2 + log sigma_t``. The parameter is ``s_t = log sigma_t^2``, so that the loss is
     ``c_t w_t L_t exp(-s_t) + s_t / 2``; ``c_t`` is 1/2 for every task (Vandenhende et al. 2021, eq. 6), or 1 where the
     loss is a cross-entropy, of a sigmoid too, and 1/2 where it is a distance (Kendall et al. 2018). Their distance is
-    the squared one, of a Gaussian; L1 is treated like it (as in the survey).
+    the squared one, of a Gaussian; L1 is treated like it (as in the survey). The variances learn from this objective
+    whatever ``normalise`` says.
 
     Args:
         tasks: the tasks.
         form: ``"survey"`` or ``"kendall"``, as above.
         init: initial s (the survey and Kendall: 0).
-        weights: fixed weights w that go before; 1 unless given.
-        normalise: rescale the weights so that they add up to T (``"sum"``) or 1 (``"mean"``); the variances learn from
-            the objective above all the same.
 
     Raises:
-        UserError: a weight for an unknown task, or below 0, an unknown form, or an init that is not finite.
+        UserError: an unknown form, or an init that is not finite.
     """
 
     scale = "free"
@@ -43,10 +41,9 @@ class Uncertainty(Scalarizer):
         *,
         form: Literal["survey", "kendall"] = "survey",
         init: float = 0.0,
-        weights: dict[str, float] | Literal["uniform"] | None = "uniform",
-        normalise: Literal["sum", "mean"] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(tasks, weights, normalise)
+        super().__init__(tasks, **options)
         check_choice("form of uncertainty", form, ("survey", "kendall"))
         start = float(finite("init of uncertainty", init))
         self.factors = [1.0 if form == "kendall" and is_of_classes(task.loss) else 0.5 for task in tasks]

@@ -1,10 +1,10 @@
-"""Every task counts the same."""
+"""Uniform weights: the plain sum of the losses (Vandenhende et al., 2021)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
+from frugalmtl.balancing.base import Normalise
 from frugalmtl.balancing.scalarization.fixed import Fixed
 from frugalmtl.tasks import Task
 
@@ -19,5 +19,5 @@ class Uniform(Fixed):
 
     scale = "sum"
 
-    def __init__(self, tasks: Sequence[Task], *, normalise: Literal["sum", "mean"] | None = None) -> None:
+    def __init__(self, tasks: Sequence[Task], *, normalise: Normalise = None) -> None:
         super().__init__(tasks, weights="uniform", normalise=normalise)

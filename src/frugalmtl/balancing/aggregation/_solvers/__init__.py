@@ -1,0 +1,1 @@
+"""Solvers behind the aggregators: least squares on cones, and weightings of torchjd."""

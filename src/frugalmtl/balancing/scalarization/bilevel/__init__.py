@@ -1,0 +1,1 @@
+"""Weights that follow an objective of their own, moved by an Adam of their own (bilevel methods)."""

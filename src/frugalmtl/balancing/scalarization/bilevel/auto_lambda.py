@@ -1,0 +1,182 @@
+"""Auto-lambda: weights that make a step for all tasks help the primary ones (Liu et al., 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from frugalmtl.balancing.base import StepContext
+from frugalmtl.balancing.scalarization.base import Scalarizer
+from frugalmtl.balancing.scalarization.bilevel._buffered_adam import BufferedAdam
+from frugalmtl.core.checks import UserError, known, positive
+from frugalmtl.core.distributed import average, average_in_place, broadcast
+from frugalmtl.core.preserved import preserved
+from frugalmtl.core.rng import RngState
+from frugalmtl.core.types import Batch
+from frugalmtl.tasks import Task
+
+
+class AutoLambda(Scalarizer):
+    """Auto-lambda (Liu et al. 2022, sec. 4): weights that make a step for all tasks help the primary ones.
+
+    Before every step, w follows the gradient of ``sum_{primary} L_val(theta')`` at the end of a virtual step ``theta' =
+    theta - lr (momentum * buffer + grad sum_t w_t L_t + weight_decay * theta)``. Since ``L_val`` does not depend on w
+    otherwise, that gradient is ``-lr d . grad L_t(theta)`` with ``d = grad L_val(theta')``, by central difference ``-lr
+    (L_t(theta + eps d) - L_t(theta - eps d)) / (2 eps)``, ``eps = epsilon / ||d||``. The difference takes losses alone,
+    so a step costs two more forward and backward passes and two more forward passes.
+
+    Every parameter steps by the present rate, momentum and weight decay of its own group (with several rates, d above
+    is ``lr d``). Adam's preconditioning is left out and it has no such buffer, as in the authors' code: a plain step.
+    Ours: all passes over the training batches draw the same dropout as the step that follows; a weight ends at 0, below
+    which a loss would be raised (the authors' code lets it); where d is 0 or not finite the weights stay. The weights
+    learn from the objective above whatever ``normalise`` says.
+
+    Losses are means over accumulated batches and processes. A task without labels in the batches has a gradient of 0;
+    without a label for any primary task in the validation batches the weights stay. Losses are not scaled for mixed
+    precision here, so with float16 gradients may underflow (prefer bfloat16); and the weights have moved already when a
+    loss scaler skips the step.
+
+    Args:
+        tasks: the tasks.
+        primary: names of the tasks whose validation losses count; all but the auxiliary ones if not given.
+        init: initial weights (the authors: 0.1).
+        lr: of the weights' Adam (the authors: 1e-4 on NYUD, 3e-5 on Cityscapes).
+        epsilon: length of the displacement in the finite difference (0.01, Liu et al. 2019).
+
+    Raises:
+        UserError: an unknown primary task, or none; a number out of range.
+    """
+
+    scale = "free"
+    needs_validation_stream = True
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        *,
+        primary: list[str] | None = None,
+        init: float = 0.1,
+        lr: float = 1e-4,
+        epsilon: float = 0.01,
+        **options: Any,
+    ) -> None:
+        super().__init__(tasks, **options)
+        for name in primary or []:
+            known("task in primary of auto_lambda:", name, self.task_names)
+        self.primary = [task.name for task in tasks if not task.auxiliary] if primary is None else list(primary)
+        if not self.primary:
+            raise UserError("primary of auto_lambda must name one task or more, but got none")
+        self.epsilon = positive("epsilon of auto_lambda", epsilon)
+        start = positive("init of auto_lambda", init)
+        self.register_buffer("lambdas", torch.full((len(self.task_names),), start))
+        self.lambdas: Tensor
+        self.adam = BufferedAdam(self.lambdas, self.method, lr)
+
+    def weigh(self, losses: Tensor) -> Tensor:
+        """The weights as they are now."""
+        return self.lambdas.to(losses, copy=True)
+
+    def before_step(self, context: StepContext) -> None:
+        """Try a step, see what it does to the primary tasks, come back, and move the weights."""
+        gradient = self.gradient(context)
+        if gradient is not None:
+            broadcast([gradient])
+            self.adam(self.lambdas, gradient)
+            self.lambdas.clamp_(min=0.0)
+
+    def gradient(self, context: StepContext) -> Tensor | None:
+        """Gradient ``[T]`` of the primary tasks' validation loss with respect to the weights; None if there is none.
+
+        Parameters, running statistics and the state of the random generators are afterwards as before.
+        """
+        passes = _Passes(context, [self.weights[name] for name in self.task_names])
+        moves = _moves(context.model, context.optimizer)
+        parameters = [move.parameter for move in moves]
+        primary = torch.tensor([float(name in self.primary) for name in self.task_names])
+        with preserved(parameters) as values:
+            for move, slope in zip(moves, passes.gradients(context.batches, self.lambdas, parameters), strict=True):
+                move.step(slope)
+            direction = passes.gradients(context.validation, primary, parameters)
+            direction = [slope * move.lr for move, slope in zip(moves, direction, strict=True)]
+            length = float(torch.nn.utils.get_total_norm(direction))
+            if not 0 < length < torch.inf:
+                return None
+            step = self.epsilon / length
+            ends = []
+            for factor in (step, -step):
+                for parameter, value, slope in zip(parameters, values, direction, strict=True):
+                    parameter.data.copy_(value).add_(slope, alpha=factor)
+                ends.append(passes.losses(context.batches))
+        gradient = (ends[1] - ends[0]) / (2 * step)
+        return gradient if bool(gradient.isfinite().all()) else None
+
+
+class _Passes:
+    """Losses and their gradients, always with the same dropout.
+
+    Args:
+        context: of the step.
+        fixed: weights of the losses that go before.
+    """
+
+    def __init__(self, context: StepContext, fixed: Sequence[float]) -> None:
+        self.context, self.fixed = context, torch.tensor(fixed)
+        self.rng = RngState(context.batches[0].image.device)
+
+    def losses(self, batches: Sequence[Batch]) -> Tensor:
+        """Of the joint batch, ``[T]``."""
+        with torch.no_grad(), self.rng.restored():
+            return average(torch.stack([self._of(batch) for batch in batches]).mean(dim=0))
+
+    def gradients(self, batches: Sequence[Batch], weights: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+        """Gradient of the joint batch's weighted loss; 0 at what it does not reach."""
+        total: list[Tensor] = []
+        with self.rng.restored():
+            for batch in batches:
+                losses = self._of(batch)
+                loss = (losses * weights.to(losses)).sum() / len(batches)
+                gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+                total = [one + other for one, other in zip(total, gradients, strict=True)] if total else [*gradients]
+        average_in_place(total)
+        return total
+
+    def _of(self, batch: Batch) -> Tensor:
+        losses = torch.stack([*self.context.losses(batch).values()])
+        return losses * self.fixed.to(losses)
+
+
+@dataclass
+class _Move:
+    """How the optimiser would move one parameter."""
+
+    parameter: Tensor
+    lr: float
+    decay: float
+    momentum_buffer: Tensor | None
+    momentum: float
+
+    def step(self, slope: Tensor) -> None:
+        values = self.parameter.data
+        slope = slope.add(values, alpha=self.decay)
+        if self.momentum_buffer is not None:
+            slope.add_(self.momentum_buffer, alpha=self.momentum)
+        values.sub_(slope, alpha=self.lr)
+
+
+def _moves(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[_Move]:
+    trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    # An optimiser may be made of several, and then they hold the state.
+    states = [member.state for member in getattr(optimizer, "members", [optimizer])]
+    moves = []
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if id(parameter) in trained:
+                buffer = next((state[parameter].get("momentum_buffer") for state in states if parameter in state), None)
+                moves.append(
+                    _Move(parameter, group["lr"], group.get("weight_decay", 0.0), buffer, group.get("momentum", 0.0))
+                )
+    return moves
