@@ -87,7 +87,7 @@ def table(images: int, epochs: int, workers: Iterable[int], against: Path | None
     lines = [
         "# Data loading",
         "",
-        f"Rooms `small` (128 x 128, seven tasks), {images} images, batches of 16, warm cache, "
+        f"Pictures of rooms, `small` (128 x 128, seven tasks), {images} images, batches of 16, warm cache, "
         f"median of {epochs} epochs, "
         f"images/s. {os.cpu_count()} cores ({platform.machine()}), one thread per process, torch {torch.__version__}. "
         "Made by `benchmarks/data_loading.py`.",

@@ -1,4 +1,4 @@
-"""Speed of the procedural rooms: pictures per second on one core, per image size.
+"""Speed of the renderer of rooms: pictures per second on one core, per image size.
 
 Usage: OMP_NUM_THREADS=1 python benchmarks/rooms_render.py [--seeds 60] [--repeats 3] [--out rooms_render.md]
 
@@ -53,7 +53,7 @@ def measure(size: int, seeds: int, repeats: int) -> tuple[float, float, float]:
 
 def main() -> None:
     """Measure, print and optionally write the table."""
-    parser = argparse.ArgumentParser(description="Speed of the procedural rooms on one core.")
+    parser = argparse.ArgumentParser(description="Speed of the renderer of rooms on one core.")
     parser.add_argument("--seeds", type=int, default=60, help="pictures per repetition")
     parser.add_argument("--repeats", type=int, default=3, help="repetitions, of which the median is taken")
     parser.add_argument("--out", help="file for the markdown table")

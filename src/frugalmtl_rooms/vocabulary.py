@@ -1,4 +1,4 @@
-"""Names of the classes, body parts and attributes that a room image is labelled with."""
+"""Names of the classes, body parts and attributes in the labels of a picture."""
 
 from __future__ import annotations
 
@@ -26,25 +26,8 @@ PARTS: tuple[str, ...] = ("background", "head", "torso", "upper_arm", "lower_arm
 """Human parts; label 0 is everything that is not a person. Hands belong to the lower arm, feet to the lower leg."""
 
 ATTRIBUTES: tuple[str, ...] = (
-    "person",
-    "several_people",
-    "sitting",
-    "arms_raised",
-    "close_up",
-    "window",
-    "door",
-    "picture",
-    "rug",
-    "table",
-    "chair",
-    "cabinet",
-    "sofa",
-    "lamp",
-    "plant",
-    "ball",
-    "box",
-    "dark",
-    "warm_light",
-    "wooden_floor",
+    *("person", "several_people", "sitting", "arms_raised", "close_up"),
+    *CLASSES[CLASSES.index("window") : CLASSES.index("person")],
+    *("dark", "warm_light", "wooden_floor"),
 )
 """Binary facts of a whole image; `labels.attributes` holds the exact rule of each."""

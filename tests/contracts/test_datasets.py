@@ -1,4 +1,4 @@
-"""What holds for every dataset."""
+"""Contract of every dataset."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ MINIMAL: dict[str, Callable[[Path], dict[str, Any]]] = {"rooms": rooms, "folder"
 def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     name: str = request.param
     assert name in MINIMAL, f"add the smallest arguments of {name!r} to MINIMAL"
-    made: Dataset = DATASETS.build({"name": name, **MINIMAL[name](tmp_path_factory.mktemp(name))})
-    made.prepare(made.splits)
-    return made
+    dataset: Dataset = DATASETS.build({"name": name, **MINIMAL[name](tmp_path_factory.mktemp(name))})
+    dataset.prepare(dataset.splits)
+    return dataset
 
 
 def test_it_says_what_it_has(dataset: Dataset) -> None:

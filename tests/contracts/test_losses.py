@@ -1,4 +1,4 @@
-"""What holds for every loss, on the labels of every kind of task that it can take."""
+"""Contract of every loss, on the labels of every kind of task that it can take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every kind of task."""
+"""Contract of every kind of task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datasets: files on disk, or pictures made on the spot, to batches."""
+"""Datasets: files on disk, or rendered pictures, to batches."""
 
 from frugalmtl.core.registry import Registry
 from frugalmtl.data.augmentation import PRESETS, Augmentation, augmentation, preset

@@ -1,4 +1,4 @@
-"""Labels of whole images, in a CSV."""
+"""Tables (CSV) of labels of whole images."""
 
 from __future__ import annotations
 

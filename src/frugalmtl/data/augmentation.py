@@ -1,4 +1,4 @@
-"""What may happen to a training image: typed settings, and one draw from them per sample."""
+"""Augmentation of training images: typed settings, and one draw from them per sample."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ RETRIES = 10
 
 @dataclass(frozen=True)
 class Draw:
-    """What happens to one sample.
+    """The changes of one sample.
 
     Attributes:
         flip: mirror left and right, before anything else.
         scale: magnification of the image about its centre.
         degrees: turn of the image, counter-clockwise.
-        places: window positions, each a pair (x, y) in [0, 1] of the room that the window has; the first that
+        places: window positions, each a pair (x, y) in [0, 1] of the way that the window can move; the first that
             satisfies ``max_class_share`` is taken, the last if none does.
         brightness: factor; 1 changes nothing.
         contrast: factor; 1 changes nothing.
@@ -45,7 +45,7 @@ class Augmentation:
     """Random changes of training samples; labels follow by the rules of their tasks.
 
     The order is fixed: mirror, scale and turn about the centre, cut the window, colours (brightness, contrast,
-    saturation, hue). Every number is drawn from the sample's own seed whether it is used or not, so switching one
+    saturation, hue). Every number is drawn from the sample's seed whether it is used or not, so switching one
     change off leaves the others as they were.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a dataset is: samples with any subset of labels, in named splits."""
+"""Datasets: samples with any subset of labels, in named splits."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Every broken or mis-sized file of a dataset, found in one pass before training."""
+"""Check of a dataset before training: every broken or mis-sized file, in one pass."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -34,7 +34,7 @@ def check(
     """
     names = dataset.splits if splits is None else tuple(splits)
     jobs: list[tuple[Split, int]] = []
-    found: list[Problem] = []
+    problems: list[Problem] = []
     seen: dict[str, str] = {}
     for name in names:
         try:
@@ -42,36 +42,35 @@ def check(
         except UserError as error:
             if name not in dataset.splits:
                 raise
-            found.append(Problem(name, str(error), "a split with samples", "correct its list or share"))
+            problems.append(Problem(name, str(error), "a split with samples", "correct its list or share"))
             continue
-        found += _repeated(split, name, seen)
+        problems += _repeated(split, name, seen)
         jobs += [(split, index) for index in range(len(split))]
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, disable=not progress) as bar, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         shown = bar.add_task("checking samples", total=len(jobs))
-        for problems in pool.map(lambda job: _problems(job[0], job[1], dataset.tasks), jobs):
-            found += problems
+        for result in pool.map(lambda job: _problems(job[0], job[1], dataset.tasks), jobs):
+            problems += result
             bar.advance(shown)
-    return found
+    return problems
 
 
 def _repeated(split: Split, name: str, seen: dict[str, str]) -> list[Problem]:
     """Ids that another split has too: results on it would not be honest."""
-    found = []
+    problems = []
     for item in getattr(split, "ids", ()):
         if item in seen:
-            found.append(
+            problems.append(
                 Problem(item, f"is in the splits {seen[item]!r} and {name!r}", "one split", "remove it from one list")
             )
         seen.setdefault(item, name)
-    return found
+    return problems
 
 
 def _problems(split: Split, index: int, tasks: Sequence[Task]) -> list[Problem]:
-    own = getattr(split, "problems", None)
-    if own is not None:
-        problems: list[Problem] = own(index)
-        return problems
+    thorough: Callable[[int], list[Problem]] | None = getattr(split, "problems", None)
+    if thorough is not None:
+        return thorough(index)
     try:
         sample = split.load(index)
     except BadFileError as error:
@@ -92,19 +91,19 @@ def sample_problems(
         tasks: tasks of the dataset.
         files: where each label came from.
     """
-    found = []
+    problems = []
     for task in tasks:
         if task.name not in labels or not task.dense:
             continue
         label, file = labels[task.name], files[task.name]
         if image is not None and label.shape[-2:] != image.shape[-2:]:
             size, wanted = (f"{item.shape[-2]} x {item.shape[-1]}" for item in (label, image))
-            found.append(
+            problems.append(
                 Problem(file, f"is {size} pixels", f"{wanted} like its image", "make it from the image as it is now")
             )
         if task.label_type == "continuous":
-            found += _value_problems(task, label, file)
-    return found
+            problems += _value_problems(task, label, file)
+    return problems
 
 
 def _value_problems(task: Task, label: Tensor, file: str) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""How a label is stored in a file, and how it is read."""
+"""Encodings of labels in files, and the reading of images and labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One mapping from the pixels of the result to the pixels of the stored image, shared by the image and all labels."""
+"""Geometric mapping from result pixels to stored pixels, shared by an image and all its labels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Geometry:
         scale: magnification s.
         degrees: turn, counter-clockwise as seen in the picture.
         fit: ``"resize"`` stretches the stored image to ``size`` (S); ``"pad"`` keeps its pixels and cuts or pads.
-        place: position of the window (x, y) in [0, 1] of the room it has; a smaller image is always centred.
+        place: position of the window (x, y) in [0, 1] of the way it can move; a smaller image is always centred.
     """
 
     source: tuple[int, int]
@@ -52,12 +52,10 @@ class Geometry:
         """
         (rise, run), (height, width), (rows, columns) = self.magnification, self.source, self.size
         whole = self.degrees == 0.0
-        left, top = (
-            _offset(width, run, columns, self.place[0], whole),
-            _offset(height, rise, rows, self.place[1], whole),
-        )
-        x = torch.arange(columns, dtype=torch.float64)[None, :] + (0.5 + left)
-        y = torch.arange(rows, dtype=torch.float64)[:, None] + (0.5 + top)
+        x_offset = _offset(width, run, columns, self.place[0], whole)
+        y_offset = _offset(height, rise, rows, self.place[1], whole)
+        x = torch.arange(columns, dtype=torch.float64)[None, :] + (0.5 + x_offset)
+        y = torch.arange(rows, dtype=torch.float64)[:, None] + (0.5 + y_offset)
         if whole:
             return x / run, y / rise
         # Undo stretch and scale about the centre of the content, turn back, return to the stored centre.
@@ -68,10 +66,12 @@ class Geometry:
 
 def _offset(stored: int, magnification: float, wanted: int, place: float, whole: bool) -> float:
     """Where the window begins in the scaled image; whole pixels if that keeps every pixel as it is."""
-    room = stored * magnification - wanted
+    slack = stored * magnification - wanted
     if whole and magnification == 1.0:
-        return int(place * (room + 1)) if room > 0 and place < 1.0 else int(room) if room > 0 else -(int(-room) // 2)
-    return place * room if room > 0 else room / 2
+        if slack <= 0:
+            return -(int(-slack) // 2)
+        return int(place * (slack + 1)) if place < 1.0 else int(slack)
+    return place * slack if slack > 0 else slack / 2
 
 
 class Warp:
@@ -115,8 +115,8 @@ class Warp:
         Where all sampling points are pixel centres nothing is interpolated: mirrors, crops, right angles are exact.
         """
         if self._exact:
-            found = self.nearest(values).float()
-            return found if border or self.covered else found * self.support
+            exact = self.nearest(values).float()
+            return exact if border or self.covered else exact * self.support
         height, width = self.source
         shape = (self.support.shape[0], self.support.shape[1])
         # grid_sample counts from -1 to 1 over the whole map

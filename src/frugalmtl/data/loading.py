@@ -1,4 +1,4 @@
-"""Batches in an order, and with augmentations, that depend on seed and epoch alone."""
+"""Loading of batches, whose order and augmentation depend on seed and epoch alone."""
 
 from __future__ import annotations
 

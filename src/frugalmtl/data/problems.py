@@ -1,4 +1,4 @@
-"""What can be wrong with a user's files, as records."""
+"""Problems of a user's files, as records."""
 
 from __future__ import annotations
 

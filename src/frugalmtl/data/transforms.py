@@ -1,4 +1,4 @@
-"""A stored sample to the tensors that a network trains on; what differs between tasks comes from the tasks' fields."""
+"""Transforms of stored samples into tensors for training; differences between tasks come from the tasks' fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prediction + target + mask -> scalar. Pure functions ``loss(raw, target, valid, *, options)``, one a file.
+"""Losses: prediction + target + mask -> scalar. Pure functions ``loss(raw, target, valid, *, options)``, one a file.
 
 Shapes as in :class:`frugalmtl.core.types.Batch`. Every loss is computed in float32 (or better) whatever the precision
 of the prediction, and is a zero with a graph (so that every parameter gets a zero gradient) where nothing is valid.

@@ -1,4 +1,4 @@
-"""Which losses are cross-entropies."""
+"""Mark of the losses that are cross-entropies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictions and a batch -> one unweighted loss per task."""
+"""Losses of a batch: one unweighted scalar per task."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TaskLosses:
 
     Attributes:
         by_task: ``{task: scalar}``: the final loss plus the losses of all auxiliary predictions of that task, so that
-            deep supervision carries the task's own weight (PAD-Net: ``sum_k w_k L(initial_k) + sum_k w_k L(final_k)``).
+            deep supervision carries the task's weight (PAD-Net: ``sum_k w_k L(initial_k) + sum_k w_k L(final_k)``).
         parts: the summands apart, ``{"task": scalar, "task@auxiliary name": scalar}``, detached, for logs.
     """
 

@@ -1,4 +1,4 @@
-"""What every loss does first: full precision, and a mask in the shape of the prediction."""
+"""Precision, masks and means that all losses share."""
 
 from __future__ import annotations
 

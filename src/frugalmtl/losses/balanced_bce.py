@@ -1,4 +1,4 @@
-"""Binary cross-entropy for maps in which one class is rare."""
+"""Class-balanced binary cross-entropy for maps in which one class is rare (HED: Xie and Tu, 2015)."""
 
 from __future__ import annotations
 

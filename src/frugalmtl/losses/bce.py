@@ -1,4 +1,4 @@
-"""Binary cross-entropy of independent yes/no questions."""
+"""Binary cross-entropy of independent attributes or maps."""
 
 from __future__ import annotations
 

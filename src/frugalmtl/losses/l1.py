@@ -1,4 +1,4 @@
-"""Mean absolute difference."""
+"""L1 loss: mean absolute difference."""
 
 from __future__ import annotations
 

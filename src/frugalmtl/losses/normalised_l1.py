@@ -1,4 +1,4 @@
-"""Mean absolute difference between a unit vector and a prediction scaled to unit length."""
+"""L1 loss between unit vectors and predictions scaled to unit length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task is: channels, label rules, activation, loss, metrics, drawing. The only room that names tasks."""
+"""Tasks: channels, label rules, activation, loss, metrics, drawing. The only package that names tasks."""
 
 from frugalmtl.core.registry import Registry
 from frugalmtl.tasks.base import Task

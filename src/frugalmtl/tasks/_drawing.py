@@ -12,8 +12,7 @@ from torch import Tensor
 from frugalmtl.tasks.base import Image
 
 # Tableau's ten colours, then ten light and dark ones that differ from them and from one another; further classes walk
-# round
-# the hue circle by the golden angle.
+# round the hue circle by the golden angle.
 _FIRST = (
     "4e79a7 f28e2b 59a14f e15759 76b7b2 edc948 b07aa1 9c755f ff9da7 bab0ac "
     "a0cbe8 ffd8a8 b8e994 8b1e3f 1b5e5a 3b3b6d 2f6f2f 6b3d1e e0d7f5 303030"
@@ -56,8 +55,7 @@ def draw_classes(classes: Tensor, colours: Image, ignore: int | None) -> Image:
 
 
 def draw_depth(depth: Tensor) -> Image:
-    """Depth ``[1, H, W]`` in metres -> picture: near is bright, on a scale of 1/depth; pixels without a value are
-    black."""
+    """Depth ``[1, H, W]`` in metres -> picture: near is bright, on a scale of 1/depth; pixels without one are black."""
     from matplotlib import colormaps
 
     metres = depth.detach().float().cpu()[0]

@@ -1,6 +1,6 @@
-"""What a task is: every fact that differs between tasks, in one place.
+"""Task: every fact that differs between tasks, in one record.
 
-Other rooms never ask for a task's name; they read these fields.
+Other packages never ask for a task's name; they read these fields.
 """
 
 from __future__ import annotations
@@ -44,16 +44,14 @@ class Task:
     """One task of a dataset.
 
     A label as it travels in a sample (before batching) is a tensor: ``[H, W]`` long for class maps, ``[C, H, W]``
-    float for
-    continuous maps, ``[K]`` float for attributes, ``[]`` long for one class. "Decoded" is a prediction in the units of
-    the
-    label, as metrics and drawings take it.
+    float for continuous maps, ``[K]`` float for attributes, ``[]`` long for one class. "Decoded" is a prediction in
+    the units of the label, as metrics and drawings take it.
 
     Attributes:
         name: key of the task in a batch and in the predictions; unique in a dataset.
-        kind: member of the room ``tasks`` that made it.
+        kind: member of ``tasks`` that builds it.
         channels: channels of the raw prediction.
-        loss: member of the room ``losses``.
+        loss: member of ``losses``.
         metrics: members of ``evaluation/metrics``.
         primary: key of the one metric that Delta_MTL reads.
         higher_is_better: direction of ``primary``.

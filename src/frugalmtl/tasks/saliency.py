@@ -1,4 +1,4 @@
-"""Saliency: which pixels belong to what one looks at first."""
+"""Saliency: the pixels of the objects that one looks at first."""
 
 from __future__ import annotations
 

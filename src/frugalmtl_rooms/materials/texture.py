@@ -62,7 +62,7 @@ def _hash(i: Floats, j: Floats) -> Floats:
 
 
 def _band(x: Floats, share: float, blur: Floats) -> Floats:
-    """1 within share / 2 of every whole number, else 0, averaged over the footprint; far away only the mean is left."""
+    """1 within share / 2 of every whole number, else 0, averaged over the footprint; far away only the mean remains."""
     blur = np.maximum(blur, _f(1e-3))
     distance = _f(share / 2) - np.abs(x - np.rint(x))
     on = np.clip(distance / blur + _f(0.5), 0, 1)

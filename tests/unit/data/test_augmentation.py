@@ -1,3 +1,5 @@
+"""Draws and presets of augmentations."""
+
 from __future__ import annotations
 
 from typing import Any

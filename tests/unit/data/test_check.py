@@ -1,3 +1,5 @@
+"""Problems that the check of a dataset reports."""
+
 from __future__ import annotations
 
 import shutil
@@ -181,8 +183,8 @@ def test_every_damage_is_found_exactly_once(dataset: Callable[[], Folder], tmp_p
         damage(root)
     (root / "val.txt").write_text("other\ngood")
     problems = check(dataset(), progress=False, workers=2)
-    found = Counter(problem.file.removeprefix(f"{root}/") for problem in problems)
-    assert found == Counter([file for _, file, _ in DAMAGE.values()] + ["good"])
+    counts = Counter(problem.file.removeprefix(f"{root}/") for problem in problems)
+    assert counts == Counter([file for _, file, _ in DAMAGE.values()] + ["good"])
     for _, file, words in DAMAGE.values():
         problem = next(item for item in problems if item.file.endswith(file))
         assert words in problem.what
@@ -200,11 +202,11 @@ def test_what_is_fine_is_not_reported(dataset: Callable[[], Folder], tmp_path: P
 
 def test_loading_stops_at_the_first_bad_file_with_the_same_words(dataset: Callable[[], Folder], tmp_path: Path) -> None:
     cut(tmp_path / "data/images/good.png")
-    made = dataset()
-    (problem,) = check(made, ["train"], progress=False, workers=1)[-1:]
-    index = made.split("train").ids.index("good")
+    folder = dataset()
+    (problem,) = check(folder, ["train"], progress=False, workers=1)[-1:]
+    index = folder.split("train").ids.index("good")
     with pytest.raises(UserError) as caught:
-        made.split("train").load(index)
+        folder.split("train").load(index)
     assert str(caught.value) == str(problem)
 
 

@@ -1,3 +1,5 @@
+"""Mapping from result pixels to stored pixels."""
+
 from __future__ import annotations
 
 import math
@@ -78,8 +80,8 @@ def test_every_window_is_as_likely(place: float, first: int) -> None:
 
 def test_a_tie_goes_to_the_right_whatever_rounding_does() -> None:
     for count in range(1, 200):
-        found = Warp.of(Geometry((1, 2 * count), (1, count))).nearest(torch.arange(2 * count)[None])
-        assert torch.equal(found[0], 2 * torch.arange(count) + 1)
+        read = Warp.of(Geometry((1, 2 * count), (1, count))).nearest(torch.arange(2 * count)[None])
+        assert torch.equal(read[0], 2 * torch.arange(count) + 1)
 
 
 @pytest.mark.parametrize("turns", [-1, 1, 2, 3])
@@ -109,11 +111,11 @@ def test_coordinates_follow_the_stated_formula(
     steps = landed - torch.stack(torch.meshgrid(torch.arange(size[1]), torch.arange(size[0]), indexing="xy"), -1)
     torch.testing.assert_close(steps, steps[:1, :1].expand_as(steps))  # one window offset for all pixels
     offset = steps[0, 0] - 0.5
-    room = stretch * scale * 2 * centre - torch.tensor([size[1], size[0]])
+    slack = stretch * scale * 2 * centre - torch.tensor([size[1], size[0]])
     if degrees == 0.0 and scale == 1.0:
-        assert bool(((offset - room / 2).abs() <= 0.5).all())
+        assert bool(((offset - slack / 2).abs() <= 0.5).all())
     else:
-        torch.testing.assert_close(offset, room / 2)  # place (0.5, 0.5): the middle
+        torch.testing.assert_close(offset, slack / 2)  # place (0.5, 0.5): the middle
 
 
 def test_a_turned_square_leaves_the_corners_uncovered() -> None:

@@ -1,3 +1,5 @@
+"""Order, augmentation and sharing of batches."""
+
 from __future__ import annotations
 
 import random

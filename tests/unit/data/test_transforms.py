@@ -1,3 +1,5 @@
+"""Transforms of images and labels of every kind."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -261,8 +263,8 @@ def test_a_crop_that_one_class_fills_is_drawn_again() -> None:
 
     def shares(augmentation: Augmentation) -> list[float]:
         transform = Transform(TASK_LIST, 16, augmentation, fit="pad")
-        found = [transform(sample, seed).targets["segmentation"] for seed in range(40)]
-        return [float(torch.bincount(item.flatten()).max() / item.numel()) for item in found]
+        targets = [transform(sample, seed).targets["segmentation"] for seed in range(40)]
+        return [float(torch.bincount(item.flatten()).max() / item.numel()) for item in targets]
 
     assert sum(share > 0.75 for share in shares(settings_)) > 8
     assert sum(share > 0.75 for share in shares(careful)) == 0

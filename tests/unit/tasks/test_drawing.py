@@ -1,3 +1,5 @@
+"""Colours of labels and predictions."""
+
 from __future__ import annotations
 
 from itertools import combinations

@@ -1,1 +1,1 @@
-"""The datasets, one a file: the file's name is the dataset's name in a config."""
+"""Datasets, one a file: the file's name is the dataset's name in a config."""

@@ -138,23 +138,23 @@ class Folder(Dataset):
         twice = next((one for one, two in pairwise(sorted(ids)) if one == two), None)
         if twice is not None:
             raise UserError(f"{file} holds the id {twice!r} twice: keep one line")
-        for found in ids:
-            _relative(found, f"id in {file}")
+        for item in ids:
+            _relative(item, f"id in {file}")
         return tuple(ids)
 
     def _by_share(self, shares: dict[str, float]) -> dict[str, tuple[str, ...]]:
         if abs(sum(shares.values()) - 1.0) > 1e-6 or min(shares.values()) < 0:
             raise UserError(f"the shares under 'splits' must be 0 or more and add up to 1, but got {shares}")
-        found: dict[str, list[str]] = {name: [] for name in shares}
+        chosen: dict[str, list[str]] = {name: [] for name in shares}
         for name in _ids(self.root, self.images):
             place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
             reached = 0.0
             for split, share in shares.items():
                 reached += share
                 if place < reached or split == list(shares)[-1]:
-                    found[split].append(name)
+                    chosen[split].append(name)
                     break
-        return {name: tuple(ids) for name, ids in found.items()}
+        return {name: tuple(ids) for name, ids in chosen.items()}
 
 
 class FolderSplit:
@@ -179,7 +179,7 @@ class FolderSplit:
 
     def problems(self, index: int) -> list[Problem]:
         """Everything that is wrong with the files of one sample."""
-        name, found = self.ids[index], list[Problem]()
+        name, problems = self.ids[index], list[Problem]()
         labels: dict[str, Tensor] = {}
         files: dict[str, str] = {}
         image: Tensor | None = None
@@ -189,25 +189,25 @@ class FolderSplit:
             turn = orientation(file)
             if turn != 1:
                 what, remedy = f"has EXIF orientation {turn}", "turn the pixels themselves and remove the tag"
-                found.append(Problem(str(file), what, "pixels stored upright, as the labels see them", remedy))
+                problems.append(Problem(str(file), what, "pixels stored upright, as the labels see them", remedy))
         except BadFileError as error:
-            found.append(error.problem)
+            problems.append(error.problem)
         broken = False
         for source in self.sources:
             try:
                 label = self._label(source, name, raw=True)
             except BadFileError as error:
                 broken = True
-                found.append(error.problem)
+                problems.append(error.problem)
                 continue
             if label is not None:
                 labels[source.task.name] = label
                 files[source.task.name] = str(self._file(source.pattern, name)) if source.pattern else f"id {name!r}"
         if not labels and not broken:
             remedy = "check the patterns under 'tasks', or leave the id out"
-            found.append(Problem(name, "has no label for any task", "at least one label", remedy))
+            problems.append(Problem(name, "has no label for any task", "at least one label", remedy))
         tasks = [source.task for source in self.sources]
-        return found + sample_problems(image, labels, tasks, files)
+        return problems + sample_problems(image, labels, tasks, files)
 
     def _label(self, source: Source, name: str, raw: bool = False) -> Tensor | None:
         if source.table is not None:

@@ -1,4 +1,4 @@
-"""Procedural rooms with exact labels for seven tasks: a benchmark that needs no download."""
+"""Rendered pictures of rooms with exact labels for seven tasks: a benchmark that needs no download."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UNIT = 32767
 
 
 class Rooms(Dataset):
-    """Rendered rooms: segmentation, depth, normals, edges, saliency, human parts and 20 attributes per image.
+    """Pictures of rooms: segmentation, depth, normals, edges, saliency, human parts and 20 attributes per image.
 
     Images are rendered from seeds, so a split is the same on every machine. :meth:`prepare` renders into a cache;
     labels come out of it as they were rendered but for depth (float16: relative error below 5e-4) and normals
@@ -110,7 +110,7 @@ class Rooms(Dataset):
         prepare([(split.cache, len(split)) for split in chosen], workers, progress)
 
     def clip(self, seed: int, frames: int, *, shifted: bool = False) -> Iterator[Sample]:
-        """A video: one room at ``frames`` evenly spaced moments, each with all labels; rendered on demand, not cached.
+        """A video: a room at ``frames`` evenly spaced moments, each with all labels; rendered on demand, not cached.
 
         Raises:
             UserError: fewer than one frame, or a negative seed.
@@ -167,17 +167,17 @@ def _make(first_seed: int, pixels: int, shifted: bool, number: int) -> dict[str,
     return _pack(rooms.render(first_seed + number, pixels, shifted=shifted))
 
 
-def _pack(room: rooms.RoomSample) -> dict[str, npt.NDArray[Any]]:
-    """A rendered room in the types of the cache, channels first."""
+def _pack(picture: rooms.RoomSample) -> dict[str, npt.NDArray[Any]]:
+    """A rendered picture in the types of the cache, channels first."""
     return {
-        "image": np.ascontiguousarray(room.image.transpose(2, 0, 1)),
-        "segmentation": room.segmentation.astype(np.uint8),
-        "depth": room.depth.astype(np.float16),
-        "normals": np.ascontiguousarray(np.rint(room.normals.transpose(2, 0, 1) * UNIT).astype(np.int16)),
-        "edges": np.packbits(room.edges),
-        "saliency": np.packbits(room.saliency),
-        "human_parts": room.human_parts.astype(np.uint8),
-        "attributes": room.attributes.astype(np.uint8),
+        "image": np.ascontiguousarray(picture.image.transpose(2, 0, 1)),
+        "segmentation": picture.segmentation.astype(np.uint8),
+        "depth": picture.depth.astype(np.float16),
+        "normals": np.ascontiguousarray(np.rint(picture.normals.transpose(2, 0, 1) * UNIT).astype(np.int16)),
+        "edges": np.packbits(picture.edges),
+        "saliency": np.packbits(picture.saliency),
+        "human_parts": picture.human_parts.astype(np.uint8),
+        "attributes": picture.attributes.astype(np.uint8),
     }
 
 

@@ -1,3 +1,5 @@
+"""A user's folder of images and labels."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The dataset of rendered rooms, its cache and its clips."""
+
 from __future__ import annotations
 
 import pickle

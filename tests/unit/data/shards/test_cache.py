@@ -1,3 +1,5 @@
+"""Caches: records from disk, damage, growth, other versions."""
+
 from __future__ import annotations
 
 import warnings

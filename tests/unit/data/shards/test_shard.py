@@ -1,3 +1,5 @@
+"""Shard files against flipped bits, cuts and a killed writer."""
+
 from __future__ import annotations
 
 import os
