@@ -43,6 +43,7 @@ class Encoder(nn.Module):
         strides: strides of the pyramid's levels.
         read_levels: ``{task: indices of its levels that final predictions depend on}``, told by whoever knows the
             decoder before :meth:`deploy` or :meth:`plan`; None stands for all.
+        learns_cost: whether the deployed model's cost is decided while it trains, and not by the config alone.
         budget: what the whole deployed model was asked to cost, as the config says it; None if nothing was asked.
         target_latency_ms: the same in milliseconds per image, for a budget of time; None for any other.
     """
@@ -51,6 +52,7 @@ class Encoder(nn.Module):
     channels: list[int]
     strides: list[int]
     read_levels: Mapping[str, Sequence[int]] | None = None
+    learns_cost: bool = False
     budget: str | None = None
     target_latency_ms: float | None = None
 

@@ -100,6 +100,7 @@ class InterroGate(Encoder):
     """
 
     gates: Gates
+    learns_cost = True
 
     def __init__(
         self,

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from frugalmtl.deployment import deploy
-from frugalmtl.evaluation.cost import CONVENTION, count, fitting_rounds, in_convention, latency, peak_memory
+from frugalmtl.evaluation.cost import CONVENTION, count, fitting_rounds, latency, peak_memory
 from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.measure.published import published_beside_measured
 from frugalmtl.experiment.runs.build import Built, build, without_weights
 
 SECONDS = 60.0
@@ -69,13 +70,15 @@ def ratios(cost: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, f
     return result
 
 
-def profile(config: Experiment, built: Built, rounds: int | None = None) -> dict[str, Any]:
+def profile(config: Experiment, built: Built, rounds: int | None = None, *, trained: bool = False) -> dict[str, Any]:
     """The cost of an experiment as one JSON-ready mapping.
 
     Args:
         config: the experiment; its single-task sibling is built from it with random weights (they do not matter here).
         built: its model, trained or not.
         rounds: see :func:`measure`.
+        trained: the model has been trained. The published figures of a method that decides its cost while it trains are
+            held against the deployed model then, against nothing before; those of others against the training model.
     """
     layout = config.train.memory_format  # the training models in the layout they are trained in: deploying adds none
     sibling_config = replace(single_task_sibling(config), image_size=built.image_size)
@@ -87,6 +90,8 @@ def profile(config: Experiment, built: Built, rounds: int | None = None) -> dict
         "single_task_deployed": deploy(sibling.model),
     }
     measured = measure(modules, built.image_size, rounds)
+    learns_cost = built.model.encoder.learns_cost
+    comparable = None if learns_cost and not trained else measured["deployed" if learns_cost else "training"]
     return {
         "name": config.name,
         "image_size": list(built.image_size),
@@ -98,19 +103,5 @@ def profile(config: Experiment, built: Built, rounds: int | None = None) -> dict
             "training": ratios(measured["training"], measured["single_task"]),
             "deployed": ratios(measured["deployed"], measured["single_task_deployed"]),
         },
-        "published": published_beside_measured(config, measured["training"]),
+        "published": published_beside_measured(config, comparable),
     }
-
-
-def published_beside_measured(config: Experiment, measured: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Published figures of the config, each with what was measured in the same convention and their ratio."""
-    result = []
-    for row in config.published_rows():
-        compared = row.as_dict()
-        if row.flops is not None and row.convention:
-            flops = in_convention(measured["macs"], row.convention, measured["products"])
-            compared |= {"measured_flops": flops, "flops_ratio": flops / row.flops}
-        if row.params is not None:
-            compared |= {"measured_params": measured["params"], "params_ratio": measured["params"] / row.params}
-        result.append(compared)
-    return result
