@@ -68,10 +68,18 @@ class ConfigParser:
         content: dict[str, Any] = {}
         for path in parsed.config:
             content.update(read_yaml(path))
+        parsed.settings = self.read(content, parsed)
+        return parsed
+
+    def read(self, content: dict[str, Any], parsed: argparse.Namespace) -> Any:
+        """The typed config of the files' content and the flags.
+
+        Raises:
+            UserError: an unknown key, or a value that does not fit.
+        """
         for key, text in parsed.flags or []:
             change(self.kind, content, key, text)
-        parsed.settings = parse(self.kind, content, parsed.config[-1] if parsed.config else "config")
-        return parsed
+        return parse(self.kind, content, parsed.config[-1] if parsed.config else "config")
 
     def _add_inner_flags(self, arguments: Sequence[str]) -> None:
         """Let argparse know the flags of options inside sections, and those that add to a list."""

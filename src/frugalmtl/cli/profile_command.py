@@ -1,28 +1,29 @@
-"""``frugalmtl profile RUN`` or ``frugalmtl profile --config FILE``."""
+"""``frugalmtl profile RUN``, ``frugalmtl profile --config FILE`` and ``frugalmtl profile --config FILE --row NAME``."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from frugalmtl.cli._arguments import ConfigParser
-from frugalmtl.core.checks import UserError
+from frugalmtl.cli._cost_tables import print_comparison, print_experiment
+from frugalmtl.core.checks import UserError, known
+from frugalmtl.experiment.config.comparison import Comparison, row_experiments
 from frugalmtl.experiment.config.experiment import Experiment
-
-ROWS = ("training", "deployed", "single_task", "single_task_deployed")
+from frugalmtl.experiment.config.files import as_plain, parse
+from frugalmtl.experiment.config.sweep import Sweep, expand
 
 
 class ProfileParser(ConfigParser):
-    """``--config`` and its flags, or the folder of a run."""
+    """``--config`` and its flags, or the folder of a run; the config is an experiment, or a comparison or sweep."""
 
     def __init__(self) -> None:
         super().__init__("profile", Experiment)
         self.add_argument("run", nargs="?", default=None, help="folder of a trained run, instead of --config")
+        self.add_argument("--row", default=None, help="measure this row of a comparison (default: count all rows)")
         self.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         self.add_argument(
             "--rounds",
@@ -38,6 +39,32 @@ class ProfileParser(ConfigParser):
             raise UserError("profile needs a run folder or --config FILE, and not both")
         return parsed
 
+    def read(self, content: dict[str, Any], parsed: argparse.Namespace) -> Experiment | Comparison:
+        """The experiment or the comparison of the content; of a comparison whose row is named, the row's experiment.
+
+        Raises:
+            UserError: an unknown row, or a flag that only one experiment can have.
+        """
+        if "rows" not in content:
+            if parsed.row is not None:
+                raise UserError(f"--row {parsed.row}: only the config of a comparison has rows")
+            return super().read(content, parsed)  # type: ignore[no-any-return]  # an experiment, the parser's kind
+        comparison = _comparison(content, parsed.config[-1])
+        if parsed.row is not None:
+            experiments = row_experiments(comparison, seed=comparison.seeds[0])
+            row = as_plain(experiments[known("row", parsed.row, experiments)])
+            return super().read(row, parsed)  # type: ignore[no-any-return]  # as above
+        if parsed.flags or parsed.rounds is not None:
+            raise UserError("the rows of a comparison are counted as they stand, and not timed: name one with --row")
+        return comparison
+
+
+def _comparison(content: dict[str, Any], source: str) -> Comparison:
+    if "sweep" not in content:
+        return parse(Comparison, content, source)
+    sweep = parse(Sweep, content, source)
+    return expand(sweep, sweep.sweep.values or [])
+
 
 def parser() -> ProfileParser:
     """Arguments of the command."""
@@ -45,50 +72,24 @@ def parser() -> ProfileParser:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print what the experiment costs."""
+    """Print what an experiment or a run costs; of a comparison, what its rows cost beside the published figures."""
     from frugalmtl.experiment.measure.profiling import profile
+    from frugalmtl.experiment.measure.published import count_rows
     from frugalmtl.experiment.runs.build import build, build_dataset
     from frugalmtl.experiment.runs.run import Run
 
+    show = print_experiment
     if arguments.run is not None:
         opened = Run.open(arguments.run)
-        config, built = opened.config, opened.load()
+        result = profile(opened.config, opened.load(), arguments.rounds, trained=True)
+    elif isinstance(arguments.settings, Comparison):
+        result = count_rows(arguments.settings, lambda line: print(line, file=sys.stderr))
+        show = print_comparison
     else:
         config = arguments.settings
         dataset = build_dataset(config) if config.data is not None else None
-        built = build(config, dataset)
-    result = profile(config, built, arguments.rounds)
+        result = profile(config, build(config, dataset), arguments.rounds)
     if arguments.json:
         print(json.dumps(result, indent=1))
-        return
-    _print(result)
-
-
-def _print(result: dict[str, Any]) -> None:
-    console = Console()
-    height, width = result["image_size"]
-    table = Table(
-        title=f"{result['name']} at {height} x {width}, batch 1", title_justify="left", caption=result["convention"]
-    )
-    for column in ("", "GMAC", "GFLOP", "params M", "MB stored", "MB peak", "ms median", "ms p95"):
-        table.add_column(column, justify="left" if not column else "right")
-    for name in ROWS:
-        cost = result[name]
-        table.add_row(
-            name.replace("_", " "),
-            f"{cost['macs'] / 1e9:.3f}",
-            f"{cost['flops'] / 1e9:.3f}",
-            f"{cost['params'] / 1e6:.3f}",
-            f"{cost['bytes'] / 1e6:.1f}",
-            f"{cost['peak_memory'] / 1e6:.1f}",
-            f"{cost['latency_ms']['median']:.1f}",
-            f"{cost['latency_ms']['p95']:.1f}",
-        )
-    console.print(table)
-    shares = result["ratio_to_single_task"]["deployed"]
-    words = ", ".join(f"{key.replace('_', ' ')} {value:.3f} x" for key, value in shares.items())
-    console.print(f"deployed, relative to deployed single-task networks: {words}")
-    decoder = ", ".join(f"{key} {value}" for key, value in result["single_task_decoder"].items())
-    console.print(f"decoder of the single-task networks: {decoder}", highlight=False)
-    for row in result["published"]:
-        console.print(f"published: {row}", highlight=False)
+    else:
+        show(result)

@@ -89,7 +89,7 @@ def test_cost_that_training_decides_is_compared_after_it_alone() -> None:
 
 def test_a_mistake_is_refused_before_anything_is_counted() -> None:
     lines: list[str] = []
-    for row in ({"published": {"convention": "3 macs"}}, {"encoder": {"name": "hard_shearing"}}):
+    for row in ({"published": {"convention": "3 macs", "flops": 1.0}}, {"encoder": {"name": "hard_shearing"}}):
         with pytest.raises(UserError, match="unknown"):
             count_rows(comparison(last=row), lines.append)
     assert lines == []

@@ -1,0 +1,119 @@
+"""Tables of measured cost for a terminal: one experiment, and a comparison beside its paper's figures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+NETWORKS = ("training", "deployed", "single_task", "single_task_deployed")
+WIDE = 160
+"""Columns of a table that is not printed to a terminal."""
+Figures = Mapping[str, Any]
+
+
+def print_experiment(result: Figures) -> None:
+    """Print what :func:`frugalmtl.experiment.measure.profiling.profile` measured."""
+    console = _console()
+    table = _table(result)
+    for column in ("", "GMAC", "GFLOP", "params M", "MB stored", "MB peak", "ms median", "ms p95"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name in NETWORKS:
+        cost = result[name]
+        table.add_row(
+            name.replace("_", " "),
+            f"{cost['macs'] / 1e9:.3f}",
+            f"{cost['flops'] / 1e9:.3f}",
+            f"{cost['params'] / 1e6:.3f}",
+            f"{cost['bytes'] / 1e6:.1f}",
+            f"{cost['peak_memory'] / 1e6:.1f}",
+            f"{cost['latency_ms']['median']:.1f}",
+            f"{cost['latency_ms']['p95']:.1f}",
+        )
+    console.print(table)
+    shares = result["ratio_to_single_task"]["deployed"]
+    words = ", ".join(f"{key.replace('_', ' ')} {value:.3f} x" for key, value in shares.items())
+    console.print(f"deployed, relative to deployed single-task networks: {words}")
+    decoder = ", ".join(f"{key} {value}" for key, value in result["single_task_decoder"].items())
+    console.print(f"decoder of the single-task networks: {decoder}", highlight=False)
+    for row in result["published"]:
+        console.print(f"published: {row}", highlight=False)
+
+
+def print_comparison(result: Figures) -> None:
+    """Print what :func:`frugalmtl.experiment.measure.published.count_rows` counted, beside what the paper prints."""
+    console = _console()
+    counted = [(row, record) for row in result["rows"].values() for record in row["published"] or [{}]]
+    lines: list[tuple[Figures, Figures]] = [({}, record) for record in result["published"]]
+    columns = {head: cells for head, cells in _columns([*counted, *lines]).items() if any(cells)}
+    table = _table(result)
+    for head in columns:
+        # Two columns may bear one head: the dots that tell them apart here are not printed.
+        table.add_column(head.strip("."), justify="right" if head else "left", no_wrap=not head)
+    for index, cells in enumerate(zip(*columns.values(), strict=True)):
+        if index == len(counted):
+            table.add_section()
+        table.add_row(*cells, style="italic" if index >= len(counted) else None)
+    console.print(table)
+    if any(row["learns_cost"] for row, _ in counted):
+        console.print("* decides its cost while it trains: counted is the whole network, before")
+    for remark in _remarks([record for _, record in [*counted, *lines] if record]):
+        console.print(remark, highlight=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=WIDE)
+
+
+def _table(result: Figures) -> Table:
+    height, width = result["image_size"]
+    title = f"{result['name']} at {height} x {width}, batch 1"
+    return Table(title=title, title_justify="left", caption=result["convention"], caption_justify="left", box=SIMPLE)
+
+
+def _columns(pairs: Sequence[tuple[Figures, Figures]]) -> dict[str, list[str]]:
+    """Head and cells of every column, from pairs of a counted row and a published record; either may be empty."""
+    scale, unit = (1e9, "G") if max(row.get("macs", 0.0) for row, _ in pairs) >= 1e9 else (1e6, "M")
+    tasks = dict.fromkeys(task for _, record in pairs for task in record.get("scores", {}))
+
+    def counted(key: str, scale: float, form: str) -> list[str]:
+        return [_cell(row.get(key), scale, form) for row, _ in pairs]
+
+    def published(key: str, scale: float, form: str) -> list[str]:
+        return [_cell(record.get(key), scale, form) for _, record in pairs]
+
+    titles = [row["title"] + " *" * row["learns_cost"] if row else record["title"] for row, record in pairs]
+    return {
+        "": titles,
+        f"{unit}MAC": counted("macs", scale, ".2f"),
+        f"counted {unit}": published("measured_flops", scale, ".2f"),
+        f"published {unit}": published("flops", scale, "g"),
+        "ratio": published("flops_ratio", 1.0, ".3f"),
+        "params M": counted("params", 1e6, ".2f"),
+        "published M.": published("params", 1e6, "g"),
+        "ratio.": published("params_ratio", 1.0, ".3f"),
+        **{
+            task.replace("_", " "): [_cell(record.get("scores", {}).get(task), 1.0, "g") for _, record in pairs]
+            for task in tasks
+        },
+        "Delta %": published("delta_mtl", 1.0, "+.2f"),
+    }
+
+
+def _cell(value: float | None, scale: float, form: str) -> str:
+    return "" if value is None else f"{value / scale:{form}}"
+
+
+def _remarks(records: Sequence[Figures]) -> list[str]:
+    """What published columns mean, and their sources."""
+    if not records:
+        return []
+    conventions = dict.fromkeys(record["convention"] for record in records if record.get("convention"))
+    counted = [f"counted: in the paper's convention, {' or '.join(conventions)}"] if conventions else []
+    sources = dict.fromkeys(str(record["source"]) for record in records)
+    remarks = [*counted, "ratio: counted by published; scores and Delta: as published, not measured here"]
+    return [*remarks, *(f"published: {source}" for source in sources)]
