@@ -140,6 +140,7 @@ def test_gates_lie_between_the_printed_ends(name):
     """
     config, built = EXPERIMENTS[name], built_of(name)
     encoder = built.model.encoder
+    assert encoder.learns_cost
     encoder.read_levels = built.model.read_levels()
     per_node = node_macs(encoder.graph, encoder.shared, built.image_size)
 

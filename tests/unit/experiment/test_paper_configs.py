@@ -76,7 +76,7 @@ def test_comparison_is_complete(name: str) -> None:
     comparison = comparison_of(name)
     assert comparison.reference in comparison.rows
     titles = [row_text(comparison, row, "title", "") for row in comparison.rows]
-    titles += [line.title for line in comparison.published]
+    titles += [line.row().title for line in comparison.published]
     assert all(titles)
     assert len(set(titles)) == len(titles)
 
