@@ -1,4 +1,4 @@
-"""Scores become tables, trade-off curves, pictures and one self-contained page."""
+"""Report of a comparison: tables, trade-off curves, pictures and one self-contained page."""
 
 from frugalmtl.report.costs import Cost, Latency, RowCost, StepCost
 from frugalmtl.report.panels import Shown, make_panels

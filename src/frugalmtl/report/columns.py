@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from frugalmtl.evaluation.aggregate import spread as spread_over_seeds
 from frugalmtl.report.costs import Cost
-from frugalmtl.report.formatting import NOT_MEASURED, decimals_for, number, off_by, percent, scale_for, spread
+from frugalmtl.report.formatting import NOT_MEASURED, decimals_for, finite, number, off_by, percent, scale_for, spread
 from frugalmtl.report.results import Results, Row, TaskInfo
 
 COST_FIELDS = ("macs", "flops", "params", "bytes", "peak_memory", "latency_ms")
@@ -16,12 +16,23 @@ COST_FIELDS = ("macs", "flops", "params", "bytes", "peak_memory", "latency_ms")
 
 @dataclass(frozen=True)
 class Entry:
-    """One number of the table."""
+    """One number of a table.
+
+    Attributes:
+        value: as it is stored; NaN where there is none.
+        text: as it is written.
+        spread: what stands beside it.
+        best: no row of the column reads better.
+        missing: meaning of a number that is not there.
+        bar: share of a bar that is filled, in [0, 1]; None for no bar.
+    """
 
     value: float
     text: str
     spread: str = ""
     best: bool = False
+    missing: str = ""
+    bar: float | None = None
 
 
 @dataclass(frozen=True)
@@ -30,25 +41,34 @@ class Column:
 
     Attributes:
         key: task name, or the name of the figure; published values use the same keys.
+        name: heading.
+        unit: of the written values.
         higher_is_better: direction, shown as an arrow; None where there is none.
         decimals: with which numbers are written.
+        metric: of a task's column, the metric.
         scale: divisor of the stored values.
-        missing: what it means that a value is NaN.
+        signed: write a plus before positive values.
+        entries: ``{row: entry}``.
     """
 
     key: str
-    title: str
+    name: str
     unit: str
     higher_is_better: bool | None
     decimals: int
+    metric: str = ""
     scale: float = 1.0
     signed: bool = False
-    missing: str = "not measured"
     entries: dict[str, Entry] = field(default_factory=dict)
 
     @property
+    def title(self) -> str:
+        """Name and metric."""
+        return f"{self.name} {self.metric}".rstrip()
+
+    @property
     def arrow(self) -> str:
-        """Which way is better."""
+        """The better direction."""
         if self.higher_is_better is None:
             return ""
         return "↑" if self.higher_is_better else "↓"
@@ -94,15 +114,13 @@ def ratio(results: Results, row: Row, key: str) -> float:
 
 
 def step_baseline(results: Results) -> Row | None:
-    """The row that steps of training are held against: the first one that shares everything and balances nothing.
+    """The row that steps of training are held against: the first one within 5 % of the fastest step.
 
-    Not the report's reference, whose single-task networks take a step each; None if no row with a measured step has
-    the encoder ``hard_sharing`` with the balancer ``uniform`` or ``fixed``.
+    Not the report's reference, whose networks may take a step each. None if no row has a measured step.
     """
-    for row in results.rows:
-        if row.encoder == "hard_sharing" and row.balancer in ("uniform", "fixed") and row.cost.step:
-            return row
-    return None
+    times = [(row, row.cost.step.median_ms) for row in results.rows if row.cost.step]
+    fastest = min(finite(time for _, time in times), default=math.nan)
+    return next((row for row, time in times if time <= 1.05 * fastest), None)
 
 
 def score(row: Row, task: TaskInfo, metric: str = "") -> tuple[float, float]:
@@ -119,39 +137,55 @@ def columns(results: Results) -> list[Column]:
 
     Where a row has a budget, one more: what was asked and how far from it the measured cost is.
     """
-    made = []
-    for task in results.tasks:
-        scores = {row.name: score(row, task) for row in results.rows}
-        places = decimals_for(mean for mean, _ in scores.values())
-        made.append(
-            _fill(Column(task.name, f"{task.name} {task.primary}", task.unit, task.higher_is_better, places), scores)
-        )
     delta = {row.name: (row.delta_mtl_mean, row.delta_mtl_std) for row in results.rows}
-    made.append(_fill(Column("delta_mtl", "Δ_MTL", "%", True, 2, signed=True), delta))
     rank = {row.name: (row.mean_rank, math.nan) for row in results.rows}
-    made.append(_fill(Column("mean_rank", "mean rank", "", False, 2), rank))
-    made.append(_cost_column(results, "macs", "MACs", ""))
-    made.append(_cost_column(results, "params", "params", ""))
-    made.append(_cost_column(results, "latency_ms", "latency", "ms"))
-    if any(row.budget for row in results.rows):
-        made.append(_budget_column(results))
-    return made
+    return [
+        *(metric_column(results, task, task.primary) for task in results.tasks),
+        _fill(Column("delta_mtl", "Δ_MTL", "%", True, 2, signed=True), delta),
+        _fill(Column("mean_rank", "mean rank", "", False, 2), rank),
+        _cost_column(results, "macs", "MACs", ""),
+        _cost_column(results, "params", "params", ""),
+        _cost_column(results, "latency_ms", "latency", "ms"),
+        *([_budget_column(results)] if any(row.budget for row in results.rows) else []),
+    ]
+
+
+def metric_columns(results: Results) -> list[Column]:
+    """Every metric of every task; empty if there are none besides those of :func:`columns`."""
+    metrics = dict.fromkeys(
+        (place, metric)
+        for place, task in enumerate(results.tasks)
+        for row in results.rows
+        for metric in row.scores_mean.get(task.name, {})
+    )
+    if all(metric == results.tasks[place].primary for place, metric in metrics):
+        return []
+    return [metric_column(results, results.tasks[place], metric) for place, metric in metrics]
+
+
+def metric_column(results: Results, task: TaskInfo, metric: str) -> Column:
+    """One metric of one task; unit and direction are known of the primary one."""
+    scores = {row.name: score(row, task, metric) for row in results.rows}
+    places = decimals_for(mean for mean, _ in scores.values())
+    return _fill(Column(task.name, task.name, task.unit, task.higher_is_better, places, metric), scores)
 
 
 def _budget_column(results: Results) -> Column:
-    entries = {}
+    column = Column("budget", "budget", "", None, 2)
     for row in results.rows:
         off = off_budget(row) if row.budget else math.nan
         words = f"off by {off_by(off)}" if math.isfinite(off) else ""
-        entries[row.name] = Entry(off, row.budget or NOT_MEASURED, words)
-    return Column("budget", "budget", "", None, 2, missing="no budget, or none in numbers", entries=entries)
+        missing = "no budget, or none in numbers" if math.isnan(off) else ""
+        column.entries[row.name] = Entry(off, row.budget or NOT_MEASURED, words, missing=missing)
+    return column
 
 
 def _cost_column(results: Results, key: str, title: str, unit: str) -> Column:
     values = {row.name: (cost_value(row.cost.deployed, key), cost_spread(row, key)) for row in results.rows}
     means = [mean for mean, _ in values.values()]
     scale, prefix = (1.0, "") if unit else scale_for(means)
-    return _fill(Column(key, title, unit or prefix, False, decimals_for([m / scale for m in means]), scale), values)
+    places = decimals_for([mean / scale for mean in means])
+    return _fill(Column(key, title, unit or prefix, False, places, scale=scale), values)
 
 
 def _fill(column: Column, values: dict[str, tuple[float, float]]) -> Column:
@@ -161,8 +195,8 @@ def _fill(column: Column, values: dict[str, tuple[float, float]]) -> Column:
     texts = {column.text(mean) for mean in measured}
     best = column.text(better(measured)) if len(texts) > 1 else None
     for name, (mean, deviation) in values.items():
-        text = column.text(mean)
-        column.entries[name] = Entry(mean, text, spread(deviation / column.scale, column.decimals), text == best)
+        text, beside = column.text(mean), spread(deviation / column.scale, column.decimals)
+        column.entries[name] = Entry(mean, text, beside, text == best, "not measured" if math.isnan(mean) else "")
     return column
 
 
@@ -219,7 +253,7 @@ def _share(results: Results, row: Row) -> str:
 
 
 def _caution(ranked: list[Row]) -> str:
-    """What keeps the reader from trusting the first place too much."""
+    """A reason not to trust the first place too much; empty if there is none."""
     if not math.isfinite(ranked[0].delta_mtl_std):
         return " One seed only: the spread between runs is not known."
     if len(ranked) > 1:

@@ -1,4 +1,4 @@
-"""What models cost, as ``results.json`` keeps it; NaN where nothing was measured."""
+"""Costs of models, as ``results.json`` keeps them; NaN where nothing was measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Latency:
 
 @dataclass
 class Cost:
-    """What one model costs for one image: operations, parameters, bytes on disk, peak bytes in memory, milliseconds."""
+    """Cost of one model for one image: operations, parameters, bytes on disk, peak bytes in memory, milliseconds."""
 
     macs: float = math.nan
     flops: float = math.nan
@@ -28,7 +28,7 @@ class Cost:
 
 @dataclass
 class StepCost:
-    """What one step of the training costs: forward, losses, and all that the balancer does.
+    """Cost of one step of the training: forward, losses, and all that the balancer does.
 
     Attributes:
         median_ms: median milliseconds; neither loading data nor the optimiser's update are in it.

@@ -1,4 +1,4 @@
-"""Numbers as words: one way of writing them for the page, the figures and the terminal."""
+"""Formatting of numbers: one way of writing them for the page, the figures and the terminal."""
 
 from __future__ import annotations
 

@@ -17,16 +17,9 @@ _DARK = ("#56a8ec", "#f28a48", "#35c795", "#e08cc8", "#dcbc3c", "#6fd3e6")
 _MARKERS = (("o", "●"), ("^", "▲"), ("s", "■"), ("v", "▼"), ("P", "✚"), ("X", "✖"), ("*", "★"))
 Dash = Literal["-", "--", "-.", ":"] | tuple[int, tuple[float, ...]]
 """A line's pattern as matplotlib takes it: a name, or lengths of strokes and gaps."""
-_DASHES: tuple[Dash, ...] = (
-    "-",
-    "--",
-    ":",
-    "-.",
-    (0, (3, 1, 1, 1, 1, 1)),
-    (0, (1.5, 1)),
-    (0, (1, 3)),
-    (0, (5, 4)),
-)
+DASHED: Dash = (0, (5, 4))
+"""The dash of lines that mark a level, such as the reference."""
+_DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (1.5, 1)), (0, (1, 3)), DASHED)
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,7 @@ DARK = Theme(True, "#14171b", "#1b1f25", "#e7e9ec", "#a3abb8", "#353b44", _DARK)
 
 @dataclass(frozen=True)
 class RowStyle:
-    """How one row looks: colour per theme, matplotlib marker, the same as a character, dash."""
+    """Style of one row: colour per theme, matplotlib marker, the same as a character, dash."""
 
     light: str
     dark: str

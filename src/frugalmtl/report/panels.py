@@ -1,4 +1,4 @@
-"""Pictures of what the models see: image, labels and every row's predictions, through the tasks' own drawing."""
+"""Panels of single images: image, labels and every row's predictions, through the tasks' own drawing."""
 
 from __future__ import annotations
 
@@ -115,10 +115,10 @@ def hatch(picture: Image, valid: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
     rows, across = np.indices(valid.shape)
     stripe = max(3, min(valid.shape) // 40)
     light = ((rows + across) // stripe) % 2 == 0
-    made = picture.copy()
-    made[~valid & light] = 214
-    made[~valid & ~light] = 178
-    return made
+    hatched = picture.copy()
+    hatched[~valid & light] = 214
+    hatched[~valid & ~light] = 178
+    return hatched
 
 
 def _save(picture: Image, folder: Path, stem: str) -> str:

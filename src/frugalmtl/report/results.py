@@ -1,6 +1,6 @@
-"""The one file that a report is built from: ``results.json``, typed.
+"""Results of a comparison, typed: ``results.json``, the one file that a report is built from.
 
-Numbers that were not measured are NaN (null in the file), never zero and never left to guess.
+Numbers that were not measured are NaN (null in the file), never zero.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Protocol:
 
 @dataclass
 class TaskInfo:
-    """What the report needs to know of a task; the facts come from :class:`frugalmtl.tasks.base.Task`.
+    """The facts of a task that the report needs; they come from :class:`frugalmtl.tasks.base.Task`.
 
     Attributes:
         legend: ``{class: "#rrggbb"}`` of its pictures.
@@ -275,8 +275,8 @@ class Results:
         tasks = _unique(f"{where}.tasks", [task.name for task in self.tasks])
         known(f"{where}.reference (a row)", self.reference, names)
         for row in self.rows:
-            given = set(row.scores_mean) | set(row.scores_std) | {task for seed in row.seeds for task in seed.scores}
-            _all_known(f"task in the scores of row {row.name!r}", given, tasks)
+            scored = set(row.scores_mean) | set(row.scores_std) | {task for seed in row.seeds for task in seed.scores}
+            _all_known(f"task in the scores of row {row.name!r}", scored, tasks)
             _check_pictures(row)
         _all_known(f"row in {where}.curves", self.curves, names)
         for panel in [*self.panels, *self.photos]:
@@ -362,6 +362,6 @@ def _check_pictures(row: Row) -> None:
             raise UserError(f"{where}: limits must be two numbers, the lower one first, but are {picture.limits!r}")
 
 
-def _all_known(what: str, given: Any, names: list[str]) -> None:
-    for name in given:
+def _all_known(what: str, used: Any, names: list[str]) -> None:
+    for name in used:
         known(what, name, names)

@@ -21,12 +21,12 @@ def results_tables(results: Results, width: int) -> list[Table]:
 
     Numbers are never cut: what does not fit into ``width`` characters goes into a further table.
     """
-    given = results.protocol
-    count = len(given.seeds)
+    protocol = results.protocol
+    count = len(protocol.seeds)
     seeds = f"{count} seed{'' if count == 1 else 's'}"
     groups = _groups(columns(results), width - _NAME_WIDTH - 4)
     tables = [_table(results, group) for group in groups]
-    tables[0].title = escape(f"{results.name}: {given.dataset} {given.split}, {seeds}, {given.hardware}")
+    tables[0].title = escape(f"{results.name}: {protocol.dataset} {protocol.split}, {seeds}, {protocol.hardware}")
     budgets = any(row.budget for row in results.rows)
     tables[-1].caption = f"{_CAPTION}; {_BUDGET_CAPTION}" if budgets else _CAPTION
     return tables

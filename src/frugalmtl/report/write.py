@@ -1,4 +1,4 @@
-"""Results -> a folder with the results file, the page and the figures."""
+"""Report folder: the results file, the page and the figures."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ import os
 from pathlib import Path
 
 from frugalmtl.core.files import atomic_write, write_text
-from frugalmtl.report.figures import Look, drawings
-from frugalmtl.report.page import render_page
+from frugalmtl.report.columns import answer
+from frugalmtl.report.drawing.canvas import Look
+from frugalmtl.report.embedding import embed
+from frugalmtl.report.page import Page, theme_css
+from frugalmtl.report.palette import DARK, LIGHT
+from frugalmtl.report.pictures import Drawing, drawings
 from frugalmtl.report.results import Results, save_results
+from frugalmtl.report.sections import sections
+
+PICTURE_BUDGET = 10_000_000
+"""Characters of the page that pictures of samples may take together; figures and tables come on top."""
 
 
 def write_report(results: Results, folder: str | os.PathLike[str]) -> Path:
@@ -27,11 +35,34 @@ def write_report(results: Results, folder: str | os.PathLike[str]) -> Path:
     """
     target = Path(folder)
     results.check()
-    page = render_page(results, target)
-    figures = {drawing.name: drawing.draw(Look()) for drawing in drawings(results)}
+    figures = drawings(results)
+    page = render_page(results, target, figures)
+    files = {drawing.name: drawing.draw(Look()) for drawing in figures}
     save_results(results, target / "results.json")
-    for name, content in figures.items():
+    for name, content in files.items():
         with atomic_write(target / "figures" / f"{name}.png") as temporary:
             temporary.write_bytes(content)
     write_text(target / "report.html", page)
     return target / "report.html"
+
+
+def render_page(results: Results, folder: Path, figures: list[Drawing]) -> str:
+    """The page as one HTML file: everything inline, nothing loaded from elsewhere.
+
+    Args:
+        results: the comparison.
+        folder: the folder that the pictures' paths are relative to.
+        figures: its drawings.
+
+    Raises:
+        UserError: a picture is missing or not readable.
+    """
+    photographs = {panel.image for panel in [*results.panels, *results.photos]}
+    page = Page(results, figures, embed(results.pictures(), folder, photographs, PICTURE_BUDGET))
+    rendered = [(section, section.render(page)) for section in sections()]
+    return page.render(
+        "page.html",
+        sections=[(section, content) for section, content in rendered if content is not None],
+        answer=answer(results),
+        themes=[theme_css(theme, results) for theme in (LIGHT, DARK)],
+    )

@@ -1,4 +1,4 @@
-"""The table as data, the front and the answer."""
+"""The results table as data, the Pareto front and the answer in a sentence."""
 
 from __future__ import annotations
 
@@ -148,10 +148,10 @@ def test_a_budget_without_numbers_is_shown_without_a_deviation(make_results: Mak
 
 
 def test_costs_that_differ_between_seeds_have_a_spread(make_results: Make) -> None:
-    made = {column.key: column for column in columns(_with_budgets(make_results(pictures=False)))}
-    assert made["macs"].entries["gated"].spread == "±\u00a00.59"
-    assert made["params"].entries["gated"].spread == "", "every seed stores the same"
-    assert made["macs"].entries["hard"].spread == ""
+    by_key = {column.key: column for column in columns(_with_budgets(make_results(pictures=False)))}
+    assert by_key["macs"].entries["gated"].spread == "±\u00a00.59"
+    assert by_key["params"].entries["gated"].spread == "", "every seed stores the same"
+    assert by_key["macs"].entries["hard"].spread == ""
 
 
 def test_the_terminal_shows_budgets_as_they_were_written(make_results: Make) -> None:

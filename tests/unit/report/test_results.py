@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Heatmap
-from frugalmtl.report import Results, SeedResult, load_results, save_results, summarise_seeds
+from frugalmtl.report import Results, SeedResult, StepCost, load_results, save_results, summarise_seeds
+from tests.support.report import add_interference, interference_drawings, page_of
 
 Make = Callable[..., Results]
 
@@ -154,3 +156,50 @@ def test_broken_heat_maps_are_refused(make_results: Make, change: Callable[[Any]
     change(content["rows"][0]["pictures"][0])
     with pytest.raises(UserError, match=message):
         Results.from_json(json.dumps(content))
+
+
+def test_records_of_weights_and_gradients_survive_the_file(make_results: Make) -> None:
+    results = add_interference(make_results(pictures=False))
+    results.rows[1].cost.step = StepCost(12.5, 3e8)
+    again = Results.from_json(results.to_json())
+    assert again.to_json() == results.to_json()
+    assert again.curves["hard"][3] == results.curves["hard"][3]
+    assert again.curves["hard"][3].cosines.keys() == again.curves["hard"][3].conflicts.keys()
+    assert again.rows[-1].affinity == results.rows[-1].affinity
+    assert again.rows[1].cost.step == StepCost(12.5, 3e8)
+    assert again.rows[2].cost.step is None
+
+
+def test_files_from_before_weights_and_gradients_still_load(make_results: Make) -> None:
+    content = json.loads(make_results(pictures=False).to_json())
+    for row in content["rows"]:
+        del row["affinity"], row["cost"]["step"]
+    for history in content["curves"].values():
+        for epoch in history:
+            for key in ("weights", "norms", "cosines", "conflicts"):
+                del epoch[key]
+    results = Results.from_json(json.dumps(content))
+    assert results.curves["hard"][0].cosines == {}
+    assert (results.rows[0].affinity, results.rows[0].cost.step) == ({}, None)
+    assert interference_drawings(results) == {}
+
+
+def test_a_file_of_an_earlier_version_is_read_and_written_again_unchanged(tmp_path: Path) -> None:
+    path = Path(__file__).parent / "data" / "results.json"
+    results = load_results(path)
+    assert results.to_json() == path.read_text(encoding="utf-8")
+    assert [row.label for row in results.rows] == [
+        "Single-task networks",
+        "Hard sharing",
+        "InterroGate + MTI-Net + CAGrad",
+    ]
+    row = results.row("gated_large")
+    assert (row.budget, row.target_macs, row.curve, row.pictures[0].values[0][0]) == ("0.6x", 41e9, "Gates", 0.25)
+    for name in ("one", "two"):
+        Image.new("RGB", (8, 6)).save(tmp_path / f"{name}.png")
+    for panel in results.panels:
+        panel.image = panel.image.removeprefix("figures/")
+        panel.predictions["hard"]["depth"].picture = "two.png"
+    page = page_of(results, tmp_path, figures=False)
+    assert "off by +4.9" in page
+    assert "Percentages are of “Hard sharing”" in page

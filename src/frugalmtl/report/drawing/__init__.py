@@ -1,0 +1,1 @@
+"""Building blocks of the report's figures: canvas, axes, lines, heat maps, labels."""

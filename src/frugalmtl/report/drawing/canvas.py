@@ -1,0 +1,87 @@
+"""Canvas of the figures: looks, matplotlib's settings, files of the same bytes every time."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from frugalmtl.report.palette import DARK, LIGHT, Theme
+
+_PRINTED = 288
+"""Dots per inch of PNG files, enough for print."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Look of a figure: theme, for a narrow screen or not, and the file's format."""
+
+    theme: Theme = LIGHT
+    narrow: bool = False
+    form: Literal["png", "svg"] = "png"
+
+
+def new_figure(size: tuple[float, float]) -> Figure:
+    """An empty figure of ``size`` inches, outside matplotlib's global state."""
+    figure = Figure(figsize=size, layout="constrained", dpi=144)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def style(look: Look, letters: Literal["path", "none"] = "path") -> Any:
+    """Settings of matplotlib for one figure. Names come from users, so ``$`` in them is a plain character.
+
+    Args:
+        look: how it is drawn.
+        letters: how SVG files hold text: as shapes, the same everywhere, or as text in the reader's font, a tenth of
+            the size where there are hundreds of names.
+    """
+    theme = look.theme
+    return mpl.rc_context(
+        {
+            "font.family": "sans-serif",
+            "font.size": 9,
+            "axes.titlesize": 10,
+            "axes.labelsize": 9,
+            "axes.edgecolor": theme.line,
+            "axes.facecolor": theme.panel,
+            "axes.labelcolor": theme.quiet,
+            "axes.titlecolor": theme.ink,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": theme.line,
+            "grid.linewidth": 0.6,
+            "figure.facecolor": theme.panel,
+            "legend.fontsize": 9,
+            "savefig.facecolor": theme.panel,
+            "svg.fonttype": letters,
+            "svg.hashsalt": "frugalmtl",
+            "text.color": theme.ink,
+            "text.parse_math": False,
+            "xtick.color": theme.quiet,
+            "ytick.color": theme.quiet,
+        }
+    )
+
+
+def picture(figure: Figure, look: Look) -> bytes:
+    """The drawn figure in the look's format."""
+    buffer = io.BytesIO()
+    # No date in the file: the same results give the same bytes.
+    metadata = {"Date": None} if look.form == "svg" else {"Software": None}
+    figure.savefig(buffer, format=look.form, metadata=metadata, dpi=_PRINTED if look.form == "png" else "figure")
+    return buffer.getvalue()
+
+
+def recolour(svg: bytes) -> bytes:
+    """A light SVG figure in the dark theme's colours, without drawing it again."""
+    changed = {getattr(LIGHT, name): getattr(DARK, name) for name in ("background", "panel", "ink", "quiet", "line")}
+    changed |= dict(zip(LIGHT.rows, DARK.rows, strict=True))
+    return re.sub(rb"#[0-9a-f]{6}\b", lambda match: changed.get(match[0].decode(), match[0].decode()).encode(), svg)
