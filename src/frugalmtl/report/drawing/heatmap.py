@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from dataclasses import dataclass
 from itertools import groupby
@@ -244,12 +245,18 @@ def _groups(columns: list[str], line: _Line) -> list[tuple[str, int, int]]:
     """``(prefix, start, stop)`` of neighbouring columns whose dotted names begin alike, where the prefix has room."""
     shown = columns[line.start : line.stop]
     groups, start = [], 0
-    for prefix, run in groupby(shown, key=lambda name: name.partition(".")[0] if "." in name else ""):
+    for prefix, run in groupby(shown, key=_prefix):
         stop = start + len(list(run))
         if prefix and stop - start > 1 and (len(prefix) + 1) * 7.5 * _LETTER <= (stop - start) * line.pitch:
             groups.append((prefix, start, stop))
         start = stop
     return groups
+
+
+def _prefix(name: str) -> str:
+    """The part of a dotted name before the first dot; none in words that hold a number such as 0.5x."""
+    match = re.match(r"([A-Za-z_]\w*)\.", name)
+    return match[1] if match else ""
 
 
 def _ticks(columns: list[str], line: _Line) -> tuple[list[int], list[str]]:

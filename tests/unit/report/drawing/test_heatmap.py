@@ -79,3 +79,13 @@ def test_heat_maps_follow_the_theme_and_hold_no_markup() -> None:
     assert names.sub(b"", recolour(light)) == names.sub(b"", dark)
     assert b"<script" not in light
     assert b"&lt;script&gt;a &amp; $b_c$&lt;/script&gt;" in light
+
+
+def test_columns_are_grouped_by_dotted_names_and_not_by_numbers(drawn: list[Any]) -> None:
+    names = ["layer1.0", "layer1.1", "Gates 0.20x", "Gates 0.80x"]
+    heat_map("", Heatmap("own", "Own channels", ["a"], names, [[0.1, 0.2, 0.3, 0.4]]))
+    axes = _lines(drawn[-1])[0]
+    (above,) = axes.child_axes
+    assert [label.get_text() for label in above.get_xticklabels()] == ["layer1"]
+    words = [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
+    assert words == ["0", "1", "Gates 0.20x", "Gates 0.80x"]
