@@ -141,7 +141,7 @@ def _kept(results: Results, read: Callable[[Epoch], dict[str, float]]) -> Histor
 
 
 def _sharing(results: Results, histories: Histories) -> Histories:
-    """Without rows whose cosines are all exactly 0: their gradients never met (single-task networks)."""
+    """Without rows whose cosines are all exactly 0: their gradients never met."""
     kept = {}
     for row, history in histories.items():
         cosines = [value for epoch in results.curves[row] for value in epoch.cosines.values()]
