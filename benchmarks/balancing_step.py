@@ -197,7 +197,7 @@ def distance(one: Built, other: Built, options: argparse.Namespace) -> float:
     batch = noise_batch(one.tasks, one.image_size, options.batch)
     for built in (one, other):
         torch.manual_seed(0)
-        timer = StepTimer.at_last_stage(built.model, built.balancer, TrainSettings(channels_last=False), batch)
+        timer = StepTimer.at_stage(built.model, built.balancer, TrainSettings(channels_last=False), batch)
         timer.take()
         gradients.append(torch.cat([_gradient(parameter).reshape(-1) for parameter in built.model.parameters()]))
         timer.clear()

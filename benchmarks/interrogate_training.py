@@ -104,7 +104,7 @@ def timer(name: str, setting: Setting, tasks: int, size: int, batch: int) -> Ste
     built, settings = build(config), TrainSettings(epochs=EPOCHS)
     model = built.model
     plan_encoder(model, (size, size))
-    step = StepTimer.at_last_stage(
+    step = StepTimer.at_stage(
         model, built.balancer, settings, noise_batch(built.tasks, (size, size), batch), update=True
     )
     if isinstance(model.encoder, InterroGate):

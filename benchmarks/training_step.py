@@ -42,7 +42,7 @@ def table(backbone: str, batch: int, pixels: int, rounds: int) -> str:
             setattr(config, key, section)
         built = build(config)
         noise = noise_batch(built.tasks, built.image_size, batch)
-        timers[name] = StepTimer.at_last_stage(built.model, built.balancer, TrainSettings(), noise)
+        timers[name] = StepTimer.at_stage(built.model, built.balancer, TrainSettings(), noise)
     times = time_steps(timers, rounds, parts=True)
     medians = {name: (parts["forward"], parts["total"]) for name, parts in times.items()}
     base = next(iter(medians.values()))

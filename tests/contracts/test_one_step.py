@@ -51,7 +51,7 @@ def by_dry_run(_: Path) -> None:
 
 
 def by_step_timing(_: Path) -> None:
-    timer = StepTimer.at_last_stage(build_model(), build_balancer("uniform"), TrainSettings(), build_batch(0))
+    timer = StepTimer.at_stage(build_model(), build_balancer("uniform"), TrainSettings(), build_batch(0))
     time_steps({"one": timer}, 1)
 
 

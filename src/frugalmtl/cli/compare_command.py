@@ -13,6 +13,7 @@ def parser() -> ConfigParser:
     """Arguments of the command."""
     parser = ConfigParser("compare", Comparison)
     parser.add_argument("--out", default=None, help="folder of the comparison (default: runs/NAME)")
+    parser.add_argument("--estimate", action="store_true", help="say first how long it will take on this machine")
     return parser
 
 
@@ -22,4 +23,5 @@ def run(arguments: argparse.Namespace) -> None:
     from frugalmtl.experiment.comparison.compare import compare
 
     config = arguments.settings
-    compare(config, Path(arguments.out) if arguments.out else Path("runs") / config.name, progress=interactive())
+    folder = Path(arguments.out) if arguments.out else Path("runs") / config.name
+    compare(config, folder, progress=interactive(), estimate=arguments.estimate)

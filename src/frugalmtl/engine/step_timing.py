@@ -39,18 +39,34 @@ class StepTimer:
         self.validation = self.batches if setup.balancer.needs_validation_stream else []
 
     @classmethod
-    def at_last_stage(
-        cls, model: MultiTaskModel, balancer: Balancer, settings: TrainSettings, batch: Batch, *, update: bool = False
+    def at_stage(
+        cls,
+        model: MultiTaskModel,
+        balancer: Balancer,
+        settings: TrainSettings,
+        batch: Batch,
+        *,
+        stage: int = -1,
+        update: bool = False,
     ) -> StepTimer:
-        """A timer of the first step of the last stage of a model's recipe, on the model's device."""
+        """A timer of the first step of a stage of a model's recipe, on the model's device.
+
+        Args:
+            model: trained in place.
+            balancer: trained in place.
+            settings: epochs, optimiser, precision and layout.
+            batch: see :class:`StepTimer`.
+            stage: number of the stage among those that have any epochs; -1 for the last.
+            update: see :class:`StepTimer`.
+        """
         recipe = model.recipe()
         lengths = stage_epochs(recipe, settings.epochs)
-        last = max(index for index, length in enumerate(lengths) if length > 0)
+        index = [number for number, length in enumerate(lengths) if length > 0][stage]
         device = next(model.parameters()).device
-        enter_first_step(model, recipe[last], lengths[last])
+        enter_first_step(model, recipe[index], lengths[index])
         model.to(memory_format=settings.memory_format)
-        balancer.to(device).enter_epoch(sum(lengths[:last]), settings.epochs)
-        setup = StepSetup(local_fabric(device, settings.precision), model, balancer, recipe[last], settings)
+        balancer.to(device).enter_epoch(sum(lengths[:index]), settings.epochs)
+        setup = StepSetup(local_fabric(device, settings.precision), model, balancer, recipe[index], settings)
         return cls(setup, batch, update=update)
 
     def time(self, *, parts: bool = False) -> dict[str, float]:

@@ -53,7 +53,7 @@ def test_noise_is_the_same_every_time_and_draws_from_nobody() -> None:
 
 def timer(encoder: str = "shared", **options: Any) -> StepTimer:
     settings = TrainSettings(epochs=4, optimizer={"name": "sgd", "lr": 0.01}, channels_last=False)
-    return StepTimer.at_last_stage(build_model(encoder), build_balancer(), settings, build_batch(0), **options)
+    return StepTimer.at_stage(build_model(encoder), build_balancer(), settings, build_batch(0), **options)
 
 
 def test_parts_add_up_to_at_most_the_whole_and_the_update_is_counted_where_it_is_taken() -> None:
@@ -101,7 +101,7 @@ def test_every_round_begins_with_another_row(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
 def test_a_timed_step_has_the_precision_of_its_settings(precision: Any) -> None:
     settings = TrainSettings(precision=precision)
-    step = StepTimer.at_last_stage(build_model(), build_balancer(), settings, build_batch(0))
+    step = StepTimer.at_stage(build_model(), build_balancer(), settings, build_batch(0))
     kinds = set()
     step.setup.model.decoder.register_forward_hook(lambda _module, _inputs, out: kinds.add(out.by_task["depth"].dtype))
     step.take()

@@ -13,6 +13,7 @@ from rich.console import Console
 from frugalmtl.data import Dataset
 from frugalmtl.deployment import DeployedModel
 from frugalmtl.evaluation.cost import count
+from frugalmtl.experiment.comparison.announcement import announce
 from frugalmtl.experiment.comparison.gallery import photo_panels, test_panels
 from frugalmtl.experiment.comparison.plan import Plan
 from frugalmtl.experiment.comparison.results import collect, rank_rows
@@ -26,7 +27,14 @@ from frugalmtl.experiment.runs.run import Run
 from frugalmtl.report import Results, load_results, print_table, write_report
 
 
-def compare(comparison: Comparison, folder: Path, *, progress: bool = True, console: Console | None = None) -> Results:
+def compare(
+    comparison: Comparison,
+    folder: Path,
+    *,
+    progress: bool = True,
+    console: Console | None = None,
+    estimate: bool = False,
+) -> Results:
     """Train every row and seed, continuing where an earlier call stopped; then evaluate, deploy, measure and report.
 
     Everything is checked, and every model built once, before the first file is written. Scores are those of the
@@ -38,12 +46,15 @@ def compare(comparison: Comparison, folder: Path, *, progress: bool = True, cons
         folder: gets ``runs/ROW-seedN/``, ``results.json``, ``report.html``, ``figures/`` and ``predictions/``.
         progress: show progress bars.
         console: where the table is printed.
+        estimate: say first how long the trainings will take on this machine.
 
     Raises:
         UserError: a config does not fit, or the folder cannot be used.
     """
     console = console or Console()
     plan = Plan.checked(comparison, folder)
+    if estimate and processes.first():
+        announce(plan, Console(stderr=True))
     plan.prepare()
     runs: dict[str, list[Run]] = {row: [] for row in comparison.rows}
     for seed, row in plan.units():

@@ -73,7 +73,7 @@ def step_figures(
                 plan_encoder(model, built.image_size, stopwatch(model, built.image_size) if timed else None)
             sample = batch or noise_batch(built.tasks, built.image_size, batch_size)
             chosen = (settings or {}).get(name, TrainSettings())
-            timers[name] = StepTimer.at_last_stage(model, balancer, chosen, sample, update=update)
+            timers[name] = StepTimer.at_stage(model, balancer, chosen, sample, update=update)
         times = time_steps(timers, rounds)
         memory: dict[str, int] = {}
         for name, timer in timers.items():
