@@ -127,7 +127,7 @@ def test_config_file(text: str, message: str, tmp_path: Path, capsys: pytest.Cap
         (["predict", "nowhere", "nowhere.jpg"], "does not exist"),
         (["profile"], "needs a run folder or --config"),
         (["deploy", "nowhere", "--format", "onx"], "Did you mean 'onnx'"),
-        (["list", "encoder"], "Did you mean 'encoders'"),
+        (["list", "encodr"], "Did you mean 'encoder'"),
         (["list", "encoders", "cros_stitch"], "Did you mean 'cross_stitch'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -20,7 +20,8 @@ COMMANDS = {
     "profile": "measure what a config or a trained run costs",
     "predict": "run a trained network on photographs and write overlays",
     "data": "prepare, check or look at a dataset",
-    "list": "show the members of every room and their arguments",
+    "list": "show the members of every registry, their options and documentation",
+    "schema": "print the JSON Schema of config files, from which editors complete",
 }
 MISTAKE = 2
 

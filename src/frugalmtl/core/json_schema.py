@@ -38,12 +38,14 @@ class Members:
         registry: its members.
         key: the key that names the member.
         more: further keys of every member, and their types.
+        types: types of options that the config states in another way than the member takes them.
         instead: dataclasses that may stand in place of a member.
     """
 
     registry: Registry
     key: str = "name"
     more: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    types: Mapping[str, Any] = field(default_factory=dict, hash=False)
     instead: tuple[type, ...] = ()
 
 
@@ -83,6 +85,8 @@ class _Writer:
         if is_dataclass(part):
             return self._dataclass(cast(type, part), {}, partial)
         for item in getattr(part, "__metadata__", ()):
+            if isinstance(item, msgspec.Meta):
+                return part
             if isinstance(item, Keys):
                 return self._dataclass(item.kind, item.more, partial=True)
             if isinstance(item, Registry | Members):
@@ -98,14 +102,22 @@ class _Writer:
         registry, choices = members.registry, list[Any]()
         for name in registry.names():
             title = f"{registry.what}.{name}".replace(" ", "_")
-            first = {members.key: Literal[name], **members.more}
-            choices.append(self._struct(title, registry.get(name), registry.schema(name), first, False))
+            accepted = registry.schema(name)
+            accepted |= {
+                key: accepted[key].replace(annotation=kind) for key, kind in members.types.items() if key in accepted
+            }
+            more = {key: kind for key, kind in members.more.items() if key not in accepted}
+            choices.append(
+                self._struct(title, registry.get(name), accepted, {members.key: Literal[name], **more}, False)
+            )
         choices += [self._dataclass(kind, {}, partial=False) for kind in members.instead]
         schemas: list[dict[str, Any]] = [{"$ref": f"#/$defs/{choice.__name__}"} for choice in choices]
         if text:
             schemas.append({"type": "string"} if members.instead else {"enum": registry.names()})
         if partial:
-            schemas.append({"type": "object", "not": {"required": [members.key]}})
+            options = sorted({key for choice in choices for key in choice.__struct_fields__})
+            unnamed = {"not": {"required": [members.key]}, "propertyNames": {"enum": options}}
+            schemas.append({"type": "object", **unnamed})
         return Annotated[Any, msgspec.Meta(extra_json_schema={"anyOf": schemas})]
 
     def _struct(self, title: str, member: Any, accepted: Parameters, more: Mapping[str, Any], partial: bool) -> Any:

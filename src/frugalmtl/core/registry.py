@@ -104,3 +104,44 @@ class Registry:
         """Check the section and call the member with ``injected`` positionally and the section's keys by keyword."""
         spec = self.check(value)
         return self.get(spec.name)(*injected, **spec.args)
+
+
+class Collection(Registry):
+    """Registry of the entries of a mapping: classes, or objects of one dataclass with settings of their own.
+
+    Args:
+        what: the word for one member, used in messages.
+        members: the members by name.
+    """
+
+    def __init__(self, what: str, members: Mapping[str, Any]) -> None:
+        super().__init__("", what)
+        self.members = members
+
+    def names(self) -> list[str]:
+        """Names of all members, sorted."""
+        return sorted(self.members)
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """The class of the member called ``name``.
+
+        Raises:
+            UserError: no such member; the message lists the known ones.
+        """
+        member = self.members[known(self.what, name, self.members)]
+        return member if inspect.isclass(member) else type(member)
+
+    def describe(self, name: str) -> str:
+        """The first line of a class's docstring; of an object, the settings that differ from the defaults."""
+        if inspect.isclass(self.members[name]):
+            return super().describe(name)
+        default = parameters(self.get(name), positional=True)
+        changed = {key: item.default for key, item in self.schema(name).items() if item.default != default[key].default}
+        return ", ".join(f"{key} {value}" for key, value in changed.items())
+
+    def schema(self, name: str) -> Parameters:
+        """The fields of a class; of an object, with its own settings as defaults."""
+        accepted = parameters(self.get(name), positional=True)
+        if inspect.isclass(self.members[name]):
+            return accepted
+        return {key: item.replace(default=getattr(self.members[name], key)) for key, item in accepted.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor, nn
 
@@ -39,8 +39,8 @@ class Independent(Decoder):
         strides: Sequence[int],
         tasks: Sequence[Task],
         *,
-        head: str | dict[str, Any] = "hrnet",
-        heads: dict[str, str | dict[str, Any]] | None = None,
+        head: Annotated[str | dict[str, Any], HEADS] = "hrnet",
+        heads: dict[str, Annotated[str | dict[str, Any], HEADS]] | None = None,
     ) -> None:
         super().__init__()
         chosen = heads or {}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 
 from frugalmtl.core.checks import UserError, positive
-from frugalmtl.engine.optimizers import check_optimizer
+from frugalmtl.engine.optimizers import OPTIMIZERS, check_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -63,9 +63,9 @@ class TrainSettings:
 
     epochs: int = 60
     batch_size: int = 8
-    optimizer: dict[str, Any] = field(default_factory=lambda: {"name": "adam"})
+    optimizer: Annotated[dict[str, Any], OPTIMIZERS] = field(default_factory=lambda: {"name": "adam"})
     lr_factors: dict[str, float] = field(default_factory=dict)
-    schedule: dict[str, Any] = field(default_factory=lambda: {"name": "poly"})
+    schedule: Annotated[dict[str, Any], SCHEDULES] = field(default_factory=lambda: {"name": "poly"})
     warmup_steps: int = 0
     clip_norm: float | None = None
     accumulate: int = 1

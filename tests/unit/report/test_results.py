@@ -48,8 +48,8 @@ def test_file_is_standard_json_also_with_nan_and_infinity(make_results: Make) ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content.pop("rows"), "lacks the field 'rows'"),
-        (lambda content: content.update(colour=1), "unknown field 'colour'"),
+        (lambda content: content.pop("rows"), "lacks rows"),
+        (lambda content: content.update(colour=1), "unknown key in results: 'colour'"),
         (lambda content: content.update(rows=[]), "rows is empty"),
         (lambda content: content.update(rows={}), "rows must be a list"),
         (lambda content: content.update(reference="nobody"), "unknown .*reference.* 'nobody'"),
@@ -63,7 +63,10 @@ def test_file_is_standard_json_also_with_nan_and_infinity(make_results: Make) ->
         (lambda content: content.update(curves={"nobody": []}), "unknown row .*'nobody'"),
         (lambda content: content["panels"][0].update(image="/etc/passwd"), "inside the folder"),
         (lambda content: content["panels"][0].update(image="../secret.png"), "inside the folder"),
-        (lambda content: content["panels"][0]["labels"]["classification"]["words"][0].update(mark="so-so"), "one of"),
+        (
+            lambda content: content["panels"][0]["labels"]["classification"]["words"][0].update(mark="so-so"),
+            "mark must be '', 'right'",
+        ),
         (lambda content: content["panels"][0]["predictions"].update(nobody={}), "unknown row .*'nobody'"),
     ],
 )

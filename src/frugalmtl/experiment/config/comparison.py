@@ -6,15 +6,18 @@ import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.json_schema import Keys
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import parse
 from frugalmtl.experiment.config.published import Published
 
 ROW_TEXTS = ("title", "curve")
 """Keys of a comparison's row that are no keys of an experiment."""
+Base = Annotated[dict[str, Any], Keys(Experiment)]
+Changes = Annotated[dict[str, Any], Keys(Experiment, dict.fromkeys(ROW_TEXTS, str | float))]
 
 
 @dataclass
@@ -37,8 +40,8 @@ class Comparison:
             leaves it out.
     """
 
-    base: dict[str, Any]
-    rows: dict[str, dict[str, Any] | None]
+    base: Base
+    rows: dict[str, Changes | None]
     reference: str
     seeds: list[int] = field(default_factory=lambda: [0])
     name: str = "comparison"

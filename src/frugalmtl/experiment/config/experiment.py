@@ -5,13 +5,44 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+import msgspec
+
 from frugalmtl.backbones import BACKBONES
 from frugalmtl.balancing import BALANCERS
-from frugalmtl.data import DATASETS
+from frugalmtl.core.json_schema import Keys, Members
+from frugalmtl.data import DATASETS, PRESETS, Augmentation
 from frugalmtl.decoders import DECODERS
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.experiment.config.published import Published
+from frugalmtl.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class DatasetTask:
+    """A task of the dataset with facts changed.
+
+    Attributes:
+        name: the dataset's name of it.
+        weight: fixed weight of its loss.
+        auxiliary: it helps training, and is neither scored nor deployed.
+        primary: key of the score that counts.
+        higher_is_better: whether more of that score is better.
+    """
+
+    name: str
+    weight: float | None = None
+    auxiliary: bool | None = None
+    primary: str | None = None
+    higher_is_better: bool | None = None
+
+
+_CLASSES = {"classes": int | tuple[str, ...], "parts": int | tuple[str, ...]}
+TaskSection = Annotated[
+    dict[str, Any] | str,
+    Members(TASKS, key="kind", more={"name": str}, types=_CLASSES, instead=(DatasetTask,)),
+]
+Preset = Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(PRESETS)})]
 
 
 @dataclass
@@ -48,9 +79,9 @@ class Experiment:
     name: str = "experiment"
     seed: int = 0
     data: Annotated[dict[str, Any], DATASETS] | None = None
-    tasks: list[dict[str, Any] | str] | None = None
+    tasks: list[TaskSection] | None = None
     image_size: tuple[int, int] | None = None
-    augmentation: dict[str, Any] | str | None = None
+    augmentation: Annotated[dict[str, Any], Keys(Augmentation)] | Preset | None = None
     fit: Literal["resize", "pad"] = "resize"
     fill: Literal["clean", "reference"] = "clean"
     backbone: Annotated[dict[str, Any], BACKBONES] = field(

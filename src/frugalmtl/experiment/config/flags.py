@@ -6,7 +6,7 @@ import copy
 import types
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 import yaml
 
@@ -73,9 +73,19 @@ def _value(kind: Any, text: str) -> Any:
 
 def section(kind: Any) -> Registry | None:
     """The registry whose members a value of this type names, if any."""
-    if get_origin(kind) is Annotated:
-        return next((item for item in kind.__metadata__ if isinstance(item, Registry)), None)
-    return next((registry for item in _alternatives(kind) if (registry := section(item))), None)
+    marks = (mark for item in _alternatives(kind) for mark in getattr(item, "__metadata__", ()))
+    return next((mark for mark in marks if isinstance(mark, Registry)), None)
+
+
+def sections(kind: type, before: str = "") -> dict[str, Registry]:
+    """The registries that a typed config's sections name, by dotted key."""
+    by_key: dict[str, Registry] = {}
+    for name, parameter in parameters(kind, positional=True).items():
+        if registry := section(parameter.annotation):
+            by_key[before + name] = registry
+        elif is_dataclass(parameter.annotation):
+            by_key |= sections(parameter.annotation, f"{before}{name}.")  # type: ignore[arg-type]  # a dataclass
+    return by_key
 
 
 def _alternatives(kind: Any) -> list[Any]:

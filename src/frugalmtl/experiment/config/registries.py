@@ -1,44 +1,27 @@
-"""Every registry, by the name of its room."""
+"""Every registry, by its name and by its key in a config."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any, Protocol
-
 from frugalmtl.backbones import BACKBONES
 from frugalmtl.balancing import BALANCERS
+from frugalmtl.core.checks import known
+from frugalmtl.core.registry import Collection, Registry
 from frugalmtl.data import DATASETS
+from frugalmtl.data.augmentation import PRESETS
+from frugalmtl.data.encodings import ENCODINGS
 from frugalmtl.decoders import DECODERS
 from frugalmtl.decoders.heads import HEADS
 from frugalmtl.encoders import ENCODERS
+from frugalmtl.engine.optimizers import OPTIMIZERS
+from frugalmtl.engine.schedules import SCHEDULES
 from frugalmtl.evaluation import METRICS
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.flags import sections
 from frugalmtl.export import EXPORTERS
 from frugalmtl.losses import LOSSES
 from frugalmtl.tasks import TASKS
 
-
-class Room(Protocol):
-    """What a room can tell of its members (see :class:`frugalmtl.core.registry.Registry`)."""
-
-    def names(self) -> list[str]:
-        """Names of all members."""
-        ...
-
-    def describe(self, name: str) -> str:
-        """The first line of the member's docstring."""
-        ...
-
-    def get(self, name: str) -> Callable[..., Any]:
-        """The class or function of that name."""
-        ...
-
-    def schema(self, name: str) -> dict[str, inspect.Parameter]:
-        """The member's config keys."""
-        ...
-
-
-ROOMS: dict[str, Room] = {
+ROOMS: dict[str, Registry] = {
     "tasks": TASKS,
     "data": DATASETS,
     "backbones": BACKBONES,
@@ -50,3 +33,25 @@ ROOMS: dict[str, Room] = {
     "metrics": METRICS,
     "export": EXPORTERS,
 }
+"""Registries of methods, by the names of their packages."""
+
+LISTED: dict[str, Registry] = {
+    **ROOMS,
+    "optimizers": OPTIMIZERS,
+    "schedules": SCHEDULES,
+    "encodings": Collection("encoding", ENCODINGS),
+    "presets": Collection("preset", PRESETS),
+}
+"""All registries, in the order in which they are listed."""
+
+
+def registry_of(word: str) -> Registry:
+    """The registry of that name: its package's, its word for one member, or its key in a config.
+
+    Raises:
+        UserError: there is none.
+    """
+    by_key = sections(Experiment)
+    words = {registry.what: registry for registry in LISTED.values()}
+    names = {**{key.split(".")[-1]: item for key, item in by_key.items()}, **by_key, **words, **LISTED}
+    return names[known("registry", word, names)]

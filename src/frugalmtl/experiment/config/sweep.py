@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from frugalmtl.core.checks import UserError, known, positive
-from frugalmtl.experiment.config.comparison import ROW_TEXTS, Comparison, merge
+from frugalmtl.experiment.config.comparison import ROW_TEXTS, Changes, Comparison, merge
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse
 
@@ -36,7 +36,7 @@ class Axis:
     """
 
     key: str
-    row: dict[str, Any] = field(default_factory=dict)
+    row: Changes = field(default_factory=dict)
     values: list[Any] | None = None
     low: int | float | None = None
     high: int | float | None = None
