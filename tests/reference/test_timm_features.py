@@ -9,10 +9,11 @@ import pytest
 import timm
 import torch
 
-from frugalmtl.backbones.timm import FAMILIES, Timm
+from frugalmtl.backbones.timm import Timm
+from tests.support.backbones import family_of
 
 
-def own_features(model: str, weights: dict[str, torch.Tensor], **arguments: object) -> torch.nn.Module:
+def features_only(model: str, weights: dict[str, torch.Tensor], **arguments: object) -> torch.nn.Module:
     """timm's ``features_only`` form, whose flattened names are mapped back."""
     network = timm.create_model(model, features_only=True, **arguments)
     names = {name: re.sub(r"^(stem|layers|stages)_(\d+)", r"\1.\2", name) for name in network.state_dict()}
@@ -39,8 +40,8 @@ def test_pyramid_equals_features_only(tmp_path: Path, model: str, arguments: dic
     weights = full.state_dict()
     torch.save(weights, tmp_path / "weights.pth")
     backbone = Timm(model=model, weights=str(tmp_path / "weights.pth"), **arguments).eval()
-    family = {"feature_location": ""} if "hrnet" in model else FAMILIES[full.__module__.rpartition(".")[2]]
-    reference = own_features(model, weights, **family, **arguments)
+    family = {"feature_location": ""} if "hrnet" in model else family_of(full.__module__.rpartition(".")[2]).arguments
+    reference = features_only(model, weights, **family, **arguments)
     image = torch.randn(2, 3, 96, 64)
     with torch.no_grad():
         expected = reference(image)[-4:]
@@ -51,7 +52,7 @@ def test_pyramid_equals_features_only(tmp_path: Path, model: str, arguments: dic
 
 
 def test_vision_transformer_equals_forward_intermediates(tmp_path: Path) -> None:
-    full = timm.create_model("test_vit", **FAMILIES["vision_transformer"]).eval()
+    full = timm.create_model("test_vit", **family_of("vision_transformer").arguments).eval()
     torch.save(full.state_dict(), tmp_path / "weights.pth")
     backbone = Timm(model="test_vit", weights=str(tmp_path / "weights.pth")).eval()
     image = torch.randn(2, 3, 96, 64)

@@ -1,8 +1,8 @@
-"""Image -> a chain of blocks with channels and strides."""
+"""Backbones: image -> a chain of stages of blocks, with channels and strides."""
 
 from frugalmtl.backbones.base import Backbone, BlockInfo, State, state_of, tensors_of
 from frugalmtl.core.registry import Registry
 
-BACKBONES = Registry("frugalmtl.backbones", "backbone")
+BACKBONES = Registry("frugalmtl.backbones", "backbone", apart=("families",))
 
 __all__ = ["BACKBONES", "Backbone", "BlockInfo", "State", "state_of", "tensors_of"]

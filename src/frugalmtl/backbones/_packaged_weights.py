@@ -1,4 +1,4 @@
-"""ImageNet weights that two packages of the Python package index carry inside, so that no download is needed."""
+"""ImageNet weights inside two packages of the Python package index."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def read_packaged_weights(name: str, model: nn.Module) -> dict[str, Tensor]:
         UserError: not installed, or the file holds something else.
     """
     weights = packaged_weights(name)
-    tensors, own = read_weights(weights.path()), model.state_dict()
-    if [value.shape for value in tensors.values()] != [value.shape for value in own.values()]:
+    tensors, expected = read_weights(weights.path()), model.state_dict()
+    if [value.shape for value in tensors.values()] != [value.shape for value in expected.values()]:
         raise UserError(f"weights of {weights.distribution} do not fit {name!r}: install exactly that version")
-    return dict(zip(own, tensors.values(), strict=True))
+    return dict(zip(expected, tensors.values(), strict=True))

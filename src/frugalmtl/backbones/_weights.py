@@ -48,17 +48,17 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], needed: Collection[str
     Raises:
         UserError: a needed tensor is missing or has another shape, or a tensor does not belong to this model.
     """
-    own = model.state_dict()
+    expected = model.state_dict()
     missing = [name for name in needed if name not in tensors and not name.endswith("num_batches_tracked")]
     roots = {name.split(".", 1)[0] for name in needed}
-    foreign = [name for name in tensors if name not in own and name.split(".", 1)[0] in roots]
-    misfits = [name for name in needed if name in tensors and tensors[name].shape != own[name].shape]
+    foreign = [name for name in tensors if name not in expected and name.split(".", 1)[0] in roots]
+    misfits = [name for name in needed if name in tensors and tensors[name].shape != expected[name].shape]
     hint = f"weights from {source} do not fit the model:"
     for what, names in (("missing", missing), ("unknown to the model", foreign)):
         if names:
             raise UserError(f"{hint} {len(names)} tensors {what}, first {names[0]!r} (names must be timm's own)")
     if misfits:
         name = misfits[0]
-        shapes = f"{tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
+        shapes = f"{tuple(tensors[name].shape)} instead of {tuple(expected[name].shape)}"
         raise UserError(f"{hint} {len(misfits)} tensors of another shape, first {name!r}: {shapes}")
     model.load_state_dict({name: tensors[name] for name in needed if name in tensors}, strict=False)

@@ -1,4 +1,4 @@
-"""What encoders know of a backbone: an ordered chain of stages made of blocks, with channels and strides."""
+"""Interface of a backbone: an ordered chain of stages made of blocks, with channels and strides."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Backbone(nn.Module):
 
     Subclasses set ``stages``, ``pyramid_stages``, ``channel_axis``, ``mean`` and ``std`` in their constructor and then
     call :meth:`_probe`, which finds the other attributes. A state is spatial: ``[B, C, h, w]``, or ``[B, h, w, C]``
-    if ``channel_axis`` is -1. Blocks and stages leave the state that they are given unchanged.
+    if ``channel_axis`` is -1. Blocks and stages do not change the state that they read.
 
     Attributes:
         stages: the chain; each stage is an ``nn.Sequential`` of blocks that maps a state to the next. The stem is the

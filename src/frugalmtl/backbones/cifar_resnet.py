@@ -1,4 +1,4 @@
-"""The residual networks for small images, of 6n + 2 layers."""
+"""CIFAR ResNet: residual networks of 6n + 2 layers for small images (He et al., 2016)."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Block(nn.Module):
 class PaddedShortcut(nn.Module):
     """Option A: every ``stride``-th position, and zeros for the channels that are missing.
 
-    Channels are added half before and half after those that there are (our choice; the paper does not say where).
+    Channels are added half before and half after the existing ones (our choice; the paper does not say where).
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:

@@ -17,9 +17,9 @@ from timm.models._efficientnet_blocks import SqueezeExcite
 from timm.models.vision_transformer import LayerScale
 from torch import Tensor, fx, nn
 
-from frugalmtl.backbones._chains import GridBlock, PatchGrid
 from frugalmtl.backbones.base import Backbone
 from frugalmtl.backbones.cifar_resnet import PaddedShortcut
+from frugalmtl.backbones.families.vision_transformer import GridBlock, PatchGrid
 from frugalmtl.channels.graph import Graph, Node
 from frugalmtl.channels.operations import (
     Attention,

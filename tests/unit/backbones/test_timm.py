@@ -8,19 +8,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from frugalmtl.backbones import BACKBONES, Backbone, tensors_of
+from frugalmtl.backbones.families import FAMILIES
 from frugalmtl.core.checks import UserError
-
-MODELS = [
-    "test_resnet",
-    "tf_efficientnet_lite0",
-    "mobilenetv2_100",
-    "mobilenetv3_small_100",
-    "test_convnext",
-    "regnetx_002",
-    "hrnet_w18_small_v2",
-    "swin_tiny_patch4_window7_224",
-    "test_vit",
-]
+from tests.support.backbones import tiny_backbone
 
 
 def build(model: str, **config: object) -> Backbone:
@@ -28,10 +18,11 @@ def build(model: str, **config: object) -> Backbone:
     return backbone
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=[*FAMILIES.names(), "tf_efficientnet_lite0", "mobilenetv2_100"])
 def backbone(request: pytest.FixtureRequest) -> Backbone:
     torch.manual_seed(0)
-    return build(request.param).eval()
+    tiny = request.param in FAMILIES.names()
+    return (tiny_backbone(request.param) if tiny else build(request.param)).eval()
 
 
 def test_pyramid_has_the_declared_channels_and_strides(backbone: Backbone) -> None:
@@ -77,9 +68,9 @@ def test_blocks_leave_their_input_unchanged(backbone: Backbone) -> None:
     state: Tensor | list[Tensor] = torch.randn(1, 3, 64, 64)
     for info in backbone.blocks:
         before = [tensor.clone() for tensor in tensors_of(state)]
-        given = state if isinstance(state, Tensor) else list(state)
-        state = backbone.get_submodule(info.name)(given)
-        after = tensors_of(given)
+        before_block = state if isinstance(state, Tensor) else list(state)
+        state = backbone.get_submodule(info.name)(before_block)
+        after = tensors_of(before_block)
         assert all(torch.equal(left, right) for left, right in zip(before, after, strict=True)), info.name
 
 
@@ -191,7 +182,7 @@ def test_hrnet_gives_its_branches_as_they_are() -> None:
         ({"model": "resnet18.nobody"}, "cannot build"),
         ({"model": "vit_small_patch14_dinov2"}, "patches of 8, 16 or 32"),
         ({"model": "resnet18", "output_stride": 4}, "output_stride must be 8 or 16"),
-        ({"model": "hrnet_w18", "output_stride": 8}, "output_stride must be 8 or 16"),
+        ({"model": "hrnet_w18", "output_stride": 8}, "output_stride needs a ResNet, but got 8"),
         ({"model": "hrnet_w18", "width": 0.5}, "width needs a ResNet, but got 0.5"),
         ({"model": "resnet18", "width": 0.0}, "width must be above 0"),
         ({"model": "resnet18", "pyramid": "stages"}, "pyramid needs a vision transformer, but got 'stages'"),

@@ -44,8 +44,8 @@ def test_packaged_weights_are_those_of_the_file_and_recognise_photographs(model:
     tensors = read_packaged_weights(model, reference)
     reference.load_state_dict(tensors)
     file = read_weights(packaged_weights(model).path())
-    for (name, own), (other, given) in zip(reference.state_dict().items(), file.items(), strict=True):
-        assert (own.float() - given.float()).abs().max() == 0, (name, other)
+    for (name, value), (other, packaged) in zip(reference.state_dict().items(), file.items(), strict=True):
+        assert (value.float() - packaged.float()).abs().max() == 0, (name, other)
 
     backbone = Timm(model=model, weights="package").eval()
     image = photograph("coffee", backbone.mean, backbone.std)
