@@ -1,4 +1,4 @@
-"""What holds for every decoder and every head."""
+"""Contract of decoders and heads."""
 
 from __future__ import annotations
 
@@ -137,10 +137,10 @@ class TestDecoder:
         plain = deepcopy(decoder).deploy()
         for batch, size in ((2, SIZE), (1, (32, 64))):
             features = self.features(kind, tasks, shared=shared, batch=batch, size=size)
-            expected, given = decoder(features, size).by_task, plain(features, size)
-            assert list(given) == list(expected)
+            expected, deployed = decoder(features, size).by_task, plain(features, size)
+            assert list(deployed) == list(expected)
             for key, raw in expected.items():
-                torch.testing.assert_close(given[key], raw, rtol=0, atol=1e-4)
+                torch.testing.assert_close(deployed[key], raw, rtol=0, atol=1e-4)
         features = self.features(kind, tasks, shared=shared)
         assert unused(plain, lambda: plain(features, SIZE)) == []
         assert parameters(plain) <= parameters(decoder)

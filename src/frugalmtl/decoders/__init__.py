@@ -1,4 +1,4 @@
-"""Heads, and what tasks tell each other while decoding: one method a file."""
+"""Decoders: heads and the interaction of tasks while decoding, one method a file."""
 
 from frugalmtl.core.registry import Registry
 from frugalmtl.decoders.base import Decoder

@@ -1,4 +1,4 @@
-"""Work on features that tasks share is done once."""
+"""Features that several tasks share, for work that is done once."""
 
 from __future__ import annotations
 

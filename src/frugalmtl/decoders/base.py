@@ -1,4 +1,4 @@
-"""What every decoder gives: a prediction per task, and auxiliary ones for deep supervision."""
+"""Interface of a decoder: a prediction per task, and auxiliary ones for deep supervision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No interaction: every task decodes on its own."""
+"""Independent heads: every task decodes by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PAD-Net: tasks exchange the features of their initial predictions."""
+"""PAD-Net: tasks exchange the features of their initial predictions (Xu et al., 2018)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PADNet(Decoder):
         value_convolution: learn ``W^f``; without it the attention weighs ``F_l`` itself (the survey's equation 2).
         fuse: work on all levels fused at the finest resolution, as the survey does on HRNet, or (False) on the coarsest
             level alone, as it does on dilated ResNets.
-        fuse_width: channels of the fused map; the sum of ``channels`` (the survey's choice) if not given, which is
+        fuse_width: channels of the fused map; the sum of ``channels`` (the survey's choice) by default, which is
             expensive on backbones with wide levels.
 
     Raises:

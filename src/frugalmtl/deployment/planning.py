@@ -1,4 +1,4 @@
-"""What an encoder may know of the model around it."""
+"""Planning of an encoder: the cost of the model around it, before a training begins."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from frugalmtl.model import MultiTaskModel
 def plan_encoder(
     model: MultiTaskModel, image_size: tuple[int, int], latency: Callable[[], float] | None = None
 ) -> None:
-    """Tell the encoder of a model which levels are read and what the deployed decoder costs, before a training begins.
+    """Set which levels of an encoder are read, and plan it with the cost of the deployed decoder.
 
     Args:
-        model: its encoder is told.
+        model: its encoder is planned.
         image_size: height and width that the network sees.
         latency: see :class:`~frugalmtl.encoders.base.ModelContext`.
 

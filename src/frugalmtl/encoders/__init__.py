@@ -1,4 +1,4 @@
-"""Who shares what while the image is encoded: one method a file."""
+"""Encoders: sharing between tasks while the image is encoded, one method a file."""
 
 from frugalmtl.core.registry import Registry
 from frugalmtl.encoders.base import Encoder

@@ -1,4 +1,4 @@
-"""What every encoder gives: features per task, the place where the tasks part, and a plain module after training."""
+"""Interface of an encoder: features per task, the cut where tasks part, and a plain module after training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from frugalmtl.core.types import Features, Heatmap, Pyramid
 
 @dataclass(frozen=True)
 class ModelContext:
-    """What an encoder may know of the model that it is part of.
+    """Facts of the model that an encoder is part of.
 
     Attributes:
         image_size: height and width that the network sees.
@@ -41,10 +41,10 @@ class Encoder(nn.Module):
         task_names: the tasks, in order.
         channels: channels of the pyramid's levels (the same for every task).
         strides: strides of the pyramid's levels.
-        read_levels: ``{task: indices of its levels that final predictions depend on}``, told by whoever knows the
+        read_levels: ``{task: indices of its levels that final predictions depend on}``, set by a caller that knows the
             decoder before :meth:`deploy` or :meth:`plan`; None stands for all.
         learns_cost: whether the deployed model's cost is decided while it trains, and not by the config alone.
-        budget: what the whole deployed model was asked to cost, as the config says it; None if nothing was asked.
+        budget: of the whole deployed model, as the config says it; None without one.
         target_latency_ms: the same in milliseconds per image, for a budget of time; None for any other.
     """
 
@@ -62,7 +62,7 @@ class Encoder(nn.Module):
         return None
 
     def plan(self, context: ModelContext) -> None:
-        """Called before a training begins (the last call counts): a method that keeps a budget learns the rest's cost.
+        """Called before a training begins (the last call counts), with the cost of the rest for methods with a budget.
 
         Raises:
             UserError: the budget cannot be kept.
@@ -101,7 +101,7 @@ class Encoder(nn.Module):
         """Called by the engine before each optimiser step with the share of the stage that is done, in [0, 1)."""
 
     def pictures(self) -> list[Heatmap]:
-        """What a trained encoder shows of itself in a report."""
+        """Heat maps of a trained encoder for the report."""
         return []
 
     def deploy(self) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Cross-stitch networks: one network per task, whose features are mixed linearly after each stage."""
+"""Cross-stitch networks: features of one network per task are mixed linearly after each stage (Misra et al., 2016)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One network for all tasks: the plain multi-task baseline."""
+"""Hard sharing: one network for all tasks (Caruana, 1997)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One network per task: the baseline that every saving and every loss is measured against."""
+"""Single-task networks: one network per task, the reference of every comparison."""
 
 from __future__ import annotations
 

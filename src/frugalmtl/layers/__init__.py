@@ -1,1 +1,1 @@
-"""Small reusable blocks; knows only core."""
+"""Small blocks that several rooms use; they know core alone."""

@@ -1,4 +1,4 @@
-"""Atrous spatial pyramid pooling, and its deployed form."""
+"""ASPP: atrous spatial pyramid pooling (Chen et al., 2017), and its deployed form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convolution blocks that several heads share; the residual blocks are timm's."""
+"""Convolution blocks of heads; the residual blocks are timm's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention-guided message passing between the feature maps of tasks."""
+"""Multi-modal distillation: attention-guided message passing between tasks (PAD-Net; Xu et al., 2018)."""
 
 from __future__ import annotations
 

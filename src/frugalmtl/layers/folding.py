@@ -14,7 +14,7 @@ def folded(conv: nn.Conv2d, norm: _BatchNorm) -> nn.Conv2d:
     """One convolution that equals ``norm(conv(x))`` in eval mode.
 
     ``W' = W s`` and ``b' = (b - mean) s + shift`` with ``s = scale / sqrt(var + eps)`` per output channel.
-    An activation that ``norm`` may carry (timm's ``BatchNormAct2d``) is left to the caller.
+    An activation that ``norm`` may carry (timm's ``BatchNormAct2d``) remains for the caller.
     """
     return fuse_conv_bn_eval(conv.eval(), norm.eval())
 

@@ -1,4 +1,4 @@
-"""All levels of a pyramid in one map (the HRNet head without its last convolution)."""
+"""Fusion of all levels of a pyramid in one map: the HRNet head without its last convolution (Wang et al., 2020)."""
 
 from __future__ import annotations
 

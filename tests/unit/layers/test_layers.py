@@ -85,8 +85,8 @@ def test_distillation_is_the_published_sum(value_convolution: bool) -> None:
     width, sources, targets = 4, ["a", "b", "c"], ["a", "c"]
     module = Distillation(sources, targets, width, value_convolution)
     features = {name: torch.randn(2, width, 5, 6) for name in sources}
-    given = module(features)
-    assert list(given) == targets
+    computed = module(features)
+    assert list(computed) == targets
     for target in targets:
         wanted = features[target]
         for source in sources:
@@ -101,7 +101,7 @@ def test_distillation_is_the_published_sum(value_convolution: bool) -> None:
                 message = nn.functional.conv2d(features[source], value, padding=1)
             gate = nn.functional.conv2d(features[source], attention, padding=1).sigmoid()
             wanted = wanted + gate * message
-        torch.testing.assert_close(given[target], wanted, rtol=0, atol=1e-5)
+        torch.testing.assert_close(computed[target], wanted, rtol=0, atol=1e-5)
 
 
 def test_distillation_of_one_task_is_the_identity() -> None:

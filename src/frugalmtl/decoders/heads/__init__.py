@@ -1,4 +1,4 @@
-"""Pyramid -> raw prediction of one task: one head a file."""
+"""Heads: pyramid -> raw prediction of one task, one head a file."""
 
 from frugalmtl.core.registry import Registry
 from frugalmtl.decoders.heads.base import Head

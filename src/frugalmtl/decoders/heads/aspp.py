@@ -1,4 +1,4 @@
-"""The head of DeepLab-v3."""
+"""ASPP head: the head of DeepLab-v3 (Chen et al., 2017)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every head gives: a raw prediction at the resolution of its features."""
+"""Interface of a head: a raw prediction at the resolution of its features."""
 
 from __future__ import annotations
 

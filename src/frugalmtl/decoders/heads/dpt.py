@@ -1,4 +1,4 @@
-"""The head of the dense prediction transformer."""
+"""DPT head: the head of the dense prediction transformer (Ranftl et al., 2021)."""
 
 from __future__ import annotations
 
@@ -121,17 +121,18 @@ def _flat(width: int, outputs: int, dropout: float) -> nn.Sequential:
 
 
 def _inner(
-    channels: Sequence[int], strides: Sequence[int], targets: Sequence[int], given: Sequence[int] | None
+    channels: Sequence[int], strides: Sequence[int], targets: Sequence[int], reassemble: Sequence[int] | None
 ) -> list[int | None]:
     """Channels after the 1x1 convolution of every level; None for a level without one."""
     if any(stride <= 0 or stride & (stride - 1) for stride in strides):
         raise UserError(f"head 'dpt' needs levels whose strides are powers of two, but got {list(strides)}")
-    if given is not None:
-        if len(given) != len(channels) or min(given) < 1:
+    if reassemble is not None:
+        if len(reassemble) != len(channels) or min(reassemble) < 1:
             raise UserError(
-                f"reassemble must have one positive entry per level of the pyramid ({len(channels)}), got {list(given)}"
+                f"reassemble must have one positive entry per level of the pyramid ({len(channels)}), "
+                f"got {list(reassemble)}"
             )
-        return list(given)
+        return list(reassemble)
     return [
         None if stride == target else max(1, count * target // (2 * stride)) if stride > target else count
         for count, stride, target in zip(channels, strides, targets, strict=True)

@@ -1,4 +1,4 @@
-"""The head of HRNet: all levels in one map."""
+"""HRNet head: all levels in one map (Wang et al., 2020)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class HRNet(Head):
         channels: channels of the pyramid's levels.
         strides: strides of the pyramid's levels.
         outputs: channels of the prediction.
-        width: channels between the two convolutions; the sum of ``channels`` (the survey's choice) if not given, which
+        width: channels between the two convolutions; the sum of ``channels`` (the survey's choice) by default, which
             is expensive on backbones with wide levels.
 
     Raises:

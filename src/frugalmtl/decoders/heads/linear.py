@@ -1,4 +1,4 @@
-"""The least head: one convolution."""
+"""Linear head: one convolution."""
 
 from __future__ import annotations
 

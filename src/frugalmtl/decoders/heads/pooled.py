@@ -1,4 +1,4 @@
-"""The head of tasks without a map."""
+"""Pooled head, for tasks without a map."""
 
 from __future__ import annotations
 
