@@ -1,10 +1,10 @@
-"""Are the multiply-adds that InterroGate saves saved on the clock?
+"""Latency of deployed InterroGate networks against the multiply-adds that they save.
 
 python benchmarks/interrogate_latency.py --out benchmarks/interrogate_latency.md
 
 Single-task networks, hard sharing and InterroGate, all deployed, are timed in one interleaved run per table; read the
 quotients. Weights are random: time does not depend on what was learned, only on which channels are left. A sweep over
-budgets settles gates as training does, at alphas spread around their first value; beside it stand gates that are open
+budgets freezes gates as training does, at alphas spread around their first value; beside it stand gates that are open
 at random, which scatters own channels over all layers and is the hardest case for the layout.
 """
 
@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from frugalmtl.core.files import write_text
 from frugalmtl.deployment import deploy, plan_encoder
-from frugalmtl.encoders.interrogate import InterroGate
-from frugalmtl.encoders.interrogate.settle import rounded
+from frugalmtl.encoders.interrogate.encoder import InterroGate
+from frugalmtl.encoders.interrogate.rounding import rounded
 from frugalmtl.evaluation.cost import count, latency
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import build
@@ -83,38 +83,38 @@ class Session(nn.Module):
 
 
 def random_gates(encoder: InterroGate, share: float, *, even: bool = True, seed: int = 0) -> None:
-    """Open the given share of all gates, the same ones and more at a larger share.
+    """Open a share of all gates, the same ones and more at a larger share.
 
     Args:
         encoder: its gates are set.
         share: of own channels.
-        even: round own and shared widths to multiples, as settled gates are.
+        even: round own and shared widths to multiples, as frozen gates are.
         seed: of the gates.
     """
     alpha = encoder.gates.alpha
     scores = share - torch.rand(alpha.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     if encoder.budget_control is None:
         raise ValueError("widths are rounded only by an encoder with multiple > 1")
-    chosen = rounded(scores.numpy(), encoder.budget_control.blocks) if even else (scores > 0).numpy()
+    chosen = rounded(scores.numpy(), encoder.budget_control.groups) if even else (scores > 0).numpy()
     with torch.no_grad():
         alpha.copy_(torch.from_numpy(np.where(chosen, 1.0, -1.0)))
 
 
-def settled_gates(encoder: InterroGate, budget: float, *, seed: int = 0) -> None:
-    """Gates as training settles them at a budget.
+def frozen_gates(encoder: InterroGate, budget: float, *, seed: int = 0) -> None:
+    """Gates as training freezes them at a budget.
 
     Args:
-        encoder: its gates are set; it has been told what the rest costs.
+        encoder: its gates are set; it knows what the rest of the model costs.
         budget: multiply-adds over those of the single-task networks.
         seed: of the alphas.
     """
     alpha = encoder.gates.alpha
     noise = torch.randn(alpha.shape, generator=torch.Generator().manual_seed(seed))
     if encoder.budget_control is None:
-        raise ValueError("gates are settled only by an encoder with a budget")
+        raise ValueError("gates are frozen at a cost only by an encoder with a budget")
     with torch.no_grad():
         alpha.copy_(1.0 + SPREAD * noise)
-    encoder.budget_control.settle(encoder.macs_of, budget * encoder.budget_control.full)
+    encoder.budget_control.freeze(encoder.macs_of, budget * encoder.budget_control.full)
 
 
 def model_of(backbone: str, encoder: dict[str, object], size: int) -> MultiTaskModel:
@@ -136,7 +136,7 @@ def points(backbone: str, size: int, budgets: Sequence[float], shares: Sequence[
         module = deploy(model, tolerance=TOLERANCE)
         return Point(module, count(module, (size, size)).macs)
 
-    made = {
+    rows = {
         SINGLE: ready(model_of(backbone, {"name": "single_task"}, size)),
         SHARED: ready(model_of(backbone, {"name": "hard_sharing"}, size)),
     }
@@ -147,24 +147,24 @@ def points(backbone: str, size: int, budgets: Sequence[float], shares: Sequence[
     encoder.enter_stage("joint")
     plan_encoder(model, (size, size))
     for budget in budgets:
-        settled_gates(encoder, budget)
-        made[f"{SWEEP}{budget:.2f}x"] = ready(model)
+        frozen_gates(encoder, budget)
+        rows[f"{SWEEP}{budget:.2f}x"] = ready(model)
     for share in shares:
         random_gates(encoder, share)
-        made[f"InterroGate, {share:.0%} own at random"] = ready(model)
+        rows[f"InterroGate, {share:.0%} own at random"] = ready(model)
     if shares:
         random_gates(encoder, ODD, even=False)
-        made[f"InterroGate, {ODD:.0%} own at random, odd widths"] = ready(model)
-    return made
+        rows[f"InterroGate, {ODD:.0%} own at random, odd widths"] = ready(model)
+    return rows
 
 
-def sessions(made: dict[str, Point], folder: Path, size: int, batches: Sequence[int], threads: int) -> dict[str, Point]:
+def sessions(rows: dict[str, Point], folder: Path, size: int, batches: Sequence[int], threads: int) -> dict[str, Point]:
     """The same points in onnxruntime."""
     # One file for all batch sizes.
     dynamic = any(batch > 1 for batch in batches)
     export = EXPORTERS.build({"name": "onnx", "dynamic_batch": dynamic, "tolerance": TOLERANCE})
     result = {}
-    for number, (name, point) in enumerate(made.items()):
+    for number, (name, point) in enumerate(rows.items()):
         path = folder / f"{number}.onnx"
         export(point.module, path, (size, size))
         result[name] = Point(Session(path, threads), point.macs)
@@ -172,17 +172,17 @@ def sessions(made: dict[str, Point], folder: Path, size: int, batches: Sequence[
     return result
 
 
-def table(made: dict[str, Point], batch: int, size: int, rounds: int, threads: int) -> list[str]:
+def table(rows: dict[str, Point], batch: int, size: int, rounds: int, threads: int) -> list[str]:
     """Markdown lines of one interleaved run."""
     image = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
-    timed = latency({name: point.module for name, point in made.items()}, image, rounds=rounds, threads=threads)
+    timed = latency({name: point.module for name, point in rows.items()}, image, rounds=rounds, threads=threads)
     lines = [
         "| point | GMAC per image | ms | quartiles apart | MACs / single | time / single | quotient |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     quotients: dict[str, float] = {}
-    for name, point in made.items():
-        macs = point.macs / made[SINGLE].macs
+    for name, point in rows.items():
+        macs = point.macs / rows[SINGLE].macs
         time = timed[name].median_ms / timed[SINGLE].median_ms
         quotients[name] = time / macs
         lines.append(
@@ -228,7 +228,7 @@ def main() -> None:
         "--runtimes",
         nargs="+",
         choices=["eager", "onnxruntime"],
-        help="what runs it; both if not given, but eager alone for HRNets, whose export takes minutes",
+        help="what runs it; both by default, but eager alone for HRNets, whose export takes minutes",
     )
     parser.add_argument("--budgets", nargs="*", type=float, default=list(BUDGETS), help="over the single-task networks")
     parser.add_argument("--shares", nargs="*", type=float, default=list(SHARES), help="of own channels at random")
@@ -244,9 +244,9 @@ def main() -> None:
         f"{onnxruntime.__version__}; float32; images {options.size} x {options.size}; medians of {options.rounds} "
         "interleaved rounds over all rows of a table. Made by `benchmarks/interrogate_latency.py`.",
         "",
-        "Three dense tasks, one head (hrnet, 64 channels) each, deployed (eager: channels-last). The sweep settles "
+        "Three dense tasks, one head (hrnet, 64 channels) each, deployed (eager: channels-last). The sweep freezes "
         f"gates at a budget as training does, from alphas with a spread of {SPREAD} of their mean, in widths that are "
-        f"multiples of {MULTIPLE}. At random: every gate is open with the given probability, before and after "
+        f"multiples of {MULTIPLE}. At random: every gate is open with that probability, before and after "
         "rounding; shared channels are those that any task picks, so half of them own cost far more than half. GMAC: "
         "10^9 multiply-adds of the whole model, heads included. "
         "Quotient: time / single over MACs / single; 1 means that all saved operations are saved on the clock, "

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from frugalmtl.core.files import write_text
 from frugalmtl.deployment import plan_encoder
-from frugalmtl.encoders.interrogate import InterroGate
+from frugalmtl.encoders.interrogate.encoder import InterroGate
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.step_timing import StepTimer, noise_batch, time_steps
 from frugalmtl.experiment.config.experiment import Experiment
@@ -112,7 +112,7 @@ def timer(name: str, setting: Setting, tasks: int, size: int, batch: int) -> Ste
     epoch = EPOCHS - 1 if name == FROZEN else 0
     model.enter_epoch(epoch, EPOCHS)
     model.enter_step(epoch / EPOCHS)
-    if isinstance(model.encoder, InterroGate) and model.encoder.frozen != (name == FROZEN):
+    if isinstance(model.encoder, InterroGate) and model.encoder.schedule.frozen != (name == FROZEN):
         raise RuntimeError("gates are frozen in another epoch than expected")
     return step
 

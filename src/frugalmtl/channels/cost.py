@@ -1,4 +1,4 @@
-"""Multiply-adds of the operations of a graph."""
+"""Multiply-adds of a graph's operations, counted on what runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,49 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from frugalmtl.backbones import Backbone
+from frugalmtl.channels.attention import AttentionChannels
 from frugalmtl.channels.graph import Graph
-from frugalmtl.channels.operations import Attention, Dense, Grouped, Image, Whole
+from frugalmtl.channels.operations import AllChannels, Dense, Grouped, Image
+
+
+@torch.no_grad()
+def node_macs(graph: Graph, network: nn.Module, image_size: tuple[int, int]) -> list[float]:
+    """Multiply-adds per image of every node with all its channels.
+
+    Args:
+        graph: of the network.
+        network: any copy of the traced backbone.
+        image_size: height and width.
+    """
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    on_meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
+    counts: list[float] = [0.0]
+    runner = _Runner(graph, network)
+    training = network.training
+    network.eval()
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+
+        def visit(_index: int, _output: Tensor) -> None:
+            counts.append(counter.get_total_flops() / 2.0)
+
+        torch.func.functional_call(
+            runner,
+            {f"network.{name}": tensor for name, tensor in on_meta.items()},
+            (torch.empty(1, 3, *image_size, device="meta"), visit),
+        )
+    network.train(training)
+    return [0.0, *(after - before for before, after in pairwise(counts))]
+
+
+class _Runner(nn.Module):
+    """Runs a graph as a module, whose weights can be replaced for one call."""
+
+    def __init__(self, graph: Graph, network: nn.Module) -> None:
+        super().__init__()
+        self.graph, self.network = graph, network
+
+    def forward(self, image: Tensor, visit: object) -> list[Tensor]:
+        return self.graph.run(self.network, image, visit)  # type: ignore[arg-type]  # functional_call hands it on
 
 
 def site_macs(graph: Graph, per_node: Sequence[float]) -> list[float]:
@@ -30,7 +70,7 @@ def site_macs(graph: Graph, per_node: Sequence[float]) -> list[float]:
         while waiting:
             at = waiting.pop()
             node = graph.nodes[at]
-            if isinstance(node.operation, Whole | Attention | Image):
+            if isinstance(node.operation, AllChannels | AttentionChannels | Image):
                 continue
             total += per_node[at] / node.channels
             sources = () if isinstance(node.operation, Dense | Grouped) else node.inputs
@@ -46,43 +86,3 @@ def projection_macs(graph: Graph, per_node: Sequence[float], site: int) -> float
     node = graph.nodes[graph.sites[site]]
     layer = next(index for index, other in enumerate(graph.nodes) if other.name == node.layer)
     return per_node[layer] / graph.nodes[graph.nodes[layer].inputs[0]].channels * node.channels
-
-
-@torch.no_grad()
-def node_macs(graph: Graph, backbone: Backbone, image_size: tuple[int, int]) -> list[float]:
-    """Multiply-adds per image of every node with all its channels, counted on the operations that run.
-
-    Args:
-        graph: of the backbone.
-        backbone: any copy of it.
-        image_size: height and width.
-    """
-    tensors = [*backbone.named_parameters(), *backbone.named_buffers()]
-    on_meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
-    counted: list[float] = [0.0]
-    runner = _Runner(graph, backbone)
-    training = backbone.training
-    backbone.eval()
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-
-        def visit(_index: int, _output: Tensor) -> None:
-            counted.append(counter.get_total_flops() / 2.0)
-
-        torch.func.functional_call(
-            runner,
-            {f"network.{name}": tensor for name, tensor in on_meta.items()},
-            (torch.empty(1, 3, *image_size, device="meta"), visit),
-        )
-    backbone.train(training)
-    return [0.0, *(after - before for before, after in pairwise(counted))]
-
-
-class _Runner(nn.Module):
-    """Runs a graph as a module, so that its weights can be stood in for."""
-
-    def __init__(self, graph: Graph, network: nn.Module) -> None:
-        super().__init__()
-        self.graph, self.network = graph, network
-
-    def forward(self, image: Tensor, visit: object) -> list[Tensor]:
-        return self.graph.run(self.network, image, visit)  # type: ignore[arg-type]

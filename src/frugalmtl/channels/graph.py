@@ -1,4 +1,4 @@
-"""A network as a graph of operations on channels."""
+"""Graph of a network's operations on channels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from frugalmtl.channels.operations import Attention, Each, Operation, Permute, Sum
+from frugalmtl.channels.attention import AttentionChannels
+from frugalmtl.channels.operations import ChannelWise, Operation, Permute, Sum
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,12 @@ class Node:
 
     Attributes:
         name: the module's dotted name where there is one (a module that runs twice has two nodes of that name).
-        operation: what is done.
+        operation: what is computed.
         inputs: indices of the nodes that it reads.
         channels: width of its output.
         axis: axis of the channels in its output: 1 (``[B, C, h, w]``) or -1 (``[B, h, w, C]``).
-        site: number of the gate site at its output; None if there is none.
-        layer: what the node's layer is called in pictures and messages: the module that made the channels.
+        site: number of the site at its output; None if there is none.
+        layer: name of the node's layer in pictures and messages: the module that computed the channels.
     """
 
     name: str
@@ -38,9 +39,9 @@ class Node:
 class Graph:
     """The operations of a backbone, in order of execution; every node reads earlier nodes only.
 
-    A **site** is a place where the choice between a task's own channel and the shared one saves work: the output of a
-    layer (convolution or linear layer with the normalisation, activation, pooling, depthwise convolution or residual
-    addition that follows) where it is about to be read across channels, and every level of the pyramid.
+    A **site** is a place where a choice per channel saves work: the output of a layer (convolution or linear layer with
+    the normalisation, activation, pooling, depthwise convolution or residual addition that follows) where it is about
+    to be read across channels, and every level of the pyramid.
 
     Attributes:
         nodes: the operations; the first is the image.
@@ -54,11 +55,22 @@ class Graph:
 
     def users(self) -> list[list[int]]:
         """For every node the nodes that read it."""
-        found: list[list[int]] = [[] for _ in self.nodes]
+        users: list[list[int]] = [[] for _ in self.nodes]
         for index, node in enumerate(self.nodes):
             for source in node.inputs:
-                found[source].append(index)
-        return found
+                users[source].append(index)
+        return users
+
+    def site_of(self, index: int) -> int:
+        """The number of the site at a node.
+
+        Raises:
+            ValueError: the node has none.
+        """
+        site = self.nodes[index].site
+        if site is None:
+            raise ValueError(f"{self.nodes[index].name} is no site")
+        return site
 
     def modules(self, network: nn.Module) -> list[nn.Module | None]:
         """For every node the module of ``network`` (a copy of the traced one) that holds its weights."""
@@ -81,10 +93,10 @@ class Graph:
 
 def units(nodes: Sequence[Node]) -> list[int]:
     """For every node how many neighbouring channels exist together: more than one behind a convolution in groups."""
-    found: list[int] = []
+    result: list[int] = []
     for node in nodes:
-        own = node.operation.unit
-        if isinstance(node.operation, Each | Sum | Permute):
-            own = max([own, *(found[source] for source in node.inputs if nodes[source].site is None)])
-        found.append(1 if isinstance(node.operation, Attention) else own)
-    return found
+        unit = node.operation.unit
+        if isinstance(node.operation, ChannelWise | Sum | Permute):
+            unit = max([unit, *(result[source] for source in node.inputs if nodes[source].site is None)])
+        result.append(1 if isinstance(node.operation, AttentionChannels) else unit)
+    return result

@@ -1,4 +1,4 @@
-"""Which channels of which branch must be computed for given gates, and what that costs."""
+"""Plan of several branches that share channels: what each branch computes for given masks."""
 
 from __future__ import annotations
 
@@ -6,46 +6,51 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 
-from frugalmtl.channels import Graph, Mask
-from frugalmtl.channels.operations import Attention, Grouped, Whole
+from frugalmtl.channels.attention import AttentionChannels
+from frugalmtl.channels.graph import Graph
+from frugalmtl.channels.operations import AllChannels, Dense, Grouped, Mask
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is left of T + 1 branches. Rows of masks are branches: the tasks in order, then the shared one.
+class ChannelPlan:
+    """What remains of T private branches and a shared one, all copies of one network.
+
+    Rows of masks are branches: the T private ones in order, then, in masks of T + 1 rows, the shared one. After a site
+    a private branch goes on with its own channels where ``private`` says so and with those of the shared branch
+    elsewhere; the shared branch goes on with a weighted sum of what the private branches go on with, the **mix**.
 
     Attributes:
         graph: of one branch.
-        own: per site ``[T, C]``, the gates.
+        private: per site ``[T, C]``, channels that a branch computes for itself alone.
         computed: per node ``[T + 1, C]``, channels that the branch computes.
-        read: per site ``[T + 1, C]``, channels that are read after the site; the shared branch's row is what hears the
-            mix.
-        common: per attention node ``[T + 1, heads]``, heads whose queries, keys and values come unchanged from the
-            shared branch for at least two branches: they are computed once.
-        projected: sites whose mix the shared branch hears through a linear projection.
+        read: per site ``[T + 1, C]``, channels that are read after the site; the last row belongs to the mix.
+        shared_heads: per attention node ``[T + 1, heads]``, heads whose queries, keys and values come unchanged from
+            the shared branch for at least two branches: they are computed once.
+        projected: sites whose mix goes through a linear projection.
     """
 
     graph: Graph
-    own: tuple[Mask, ...]
+    private: tuple[Mask, ...]
     computed: tuple[Mask, ...]
     read: tuple[Mask, ...]
-    common: dict[int, Mask]
+    shared_heads: dict[int, Mask]
     projected: frozenset[int] = frozenset()
 
-    def tasks_meet(self) -> bool:
-        """Whether two tasks take shared channels of a level that only heads read."""
+    def branches_meet(self) -> bool:
+        """Whether two private branches read shared channels of a level that no operation reads."""
         users = self.graph.users()
         for index in self.graph.outputs:
             site = self.graph.nodes[index].site
             if site is not None and not users[index]:
-                taken = self.read[site][:-1] & ~self.own[site]
-                if taken.any(1).sum() > 1:
+                shared = self.read[site][:-1] & ~self.private[site]
+                if shared.any(1).sum() > 1:
                     return True
         return False
 
     def macs(self, per_node: Sequence[float], projections: Mapping[int, float] | None = None) -> float:
-        """Multiply-adds of the deployed branches.
+        """Multiply-adds of all branches together.
 
         Args:
             per_node: multiply-adds of every node with all its channels, see :func:`~frugalmtl.channels.cost.node_macs`.
@@ -56,68 +61,96 @@ class Plan:
             if full == 0.0:
                 continue
             mask = self.computed[index]
-            if isinstance(node.operation, Attention):
-                heads, common = node.operation.heads_of(mask), self.common[index]
+            if isinstance(node.operation, AttentionChannels):
+                heads, common = node.operation.heads_of(mask), self.shared_heads[index]
                 share = ((heads & ~common).sum() + common.any(0).sum()) / node.operation.heads
-            elif isinstance(node.operation, Whole):
+            elif isinstance(node.operation, AllChannels):
                 share = mask.any(1).sum()
             else:
                 share = mask.sum() / node.channels
             total += full * float(share)
-        heard = (site for site in self.projected if self.read[site][-1].any())
-        return total + sum((projections or {})[site] for site in heard)
+        projected = (site for site in self.projected if self.read[site][-1].any())
+        return total + sum((projections or {})[site] for site in projected)
+
+    def parameters(self, network: nn.Module) -> int:
+        """Parameters of all branches together; weights of the mix are no parameters.
+
+        Args:
+            network: any one branch.
+        """
+        total = sum(width * (width + 1) for width in map(self._projection_width, self.projected))
+        for index, (node, module) in enumerate(zip(self.graph.nodes, self.graph.modules(network), strict=True)):
+            if module is None:
+                continue
+            trained = {name for name, _ in node.operation.template(module).named_parameters()}
+            if isinstance(node.operation, AttentionChannels):
+                heads, common = node.operation.heads_of(self.computed[index]), self.shared_heads[index]
+                copies = int((heads & ~common).any(1).sum()) + int(common.any())
+                widths = [node.channels] * copies
+            else:
+                widths = [int(row.sum()) for row in self.computed[index] if row.any()]
+            inputs = tuple(range(self.graph.nodes[node.inputs[0]].channels))
+            for width in widths:
+                kept = tuple(range(width))
+                reads = inputs if isinstance(node.operation, Dense) else kept
+                weights = node.operation.weights(module, kept, reads)
+                total += sum(tensor.numel() for name, tensor in weights.items() if name in trained)
+        return total
+
+    def _projection_width(self, site: int) -> int:
+        return self.graph.nodes[self.graph.sites[site]].channels if self.read[site][-1].any() else 0
 
 
-def plan(
-    graph: Graph, own: Sequence[Mask], read_levels: Sequence[Sequence[int]], projected: Collection[int] = ()
-) -> Plan:
-    """Find backwards from the pyramid what is needed.
+def plan_channels(
+    graph: Graph, private: Sequence[Mask], read_levels: Sequence[Sequence[int]], projected: Collection[int] = ()
+) -> ChannelPlan:
+    """Find what is needed, from the pyramid backwards.
 
-    A task's own channel that its gate closes is not computed; a shared channel that no task picks is not computed; a
-    layer none of whose channels is needed is gone, and with it what only that layer read.
+    A private channel that its branch does not keep is not computed; a shared channel that no private branch reads is
+    not computed; a layer none of whose channels is needed is removed, and with it what only that layer read.
 
     Args:
         graph: of one branch.
-        own: per site ``[T, C]``, True where the task takes its own channel.
-        read_levels: per task the indices of the pyramid's levels that its predictions depend on.
+        private: per site ``[T, C]``, True where a branch keeps a channel of its own.
+        read_levels: per private branch the indices of the pyramid's levels that are read.
         projected: sites whose mix goes through a linear projection.
     """
-    tasks = len(read_levels)
-    needed = [np.zeros((tasks + 1, node.channels), dtype=bool) for node in graph.nodes]
-    for task, levels in enumerate(read_levels):
+    count = len(read_levels)
+    needed = [np.zeros((count + 1, node.channels), dtype=bool) for node in graph.nodes]
+    for branch, levels in enumerate(read_levels):
         for level in levels:
-            needed[graph.outputs[level]][task] = True
-    read: list[Mask] = [np.zeros((tasks + 1, graph.nodes[index].channels), dtype=bool) for index in graph.sites]
-    common: dict[int, Mask] = {}
+            needed[graph.outputs[level]][branch] = True
+    read: list[Mask] = [np.zeros((count + 1, graph.nodes[index].channels), dtype=bool) for index in graph.sites]
+    shared_heads: dict[int, Mask] = {}
     for index in reversed(range(len(graph.nodes))):
         node, mask = graph.nodes[index], needed[index]
         if node.site is not None:
-            gates = own[node.site]
-            if node.site in projected and mask[tasks].any():
-                mask[tasks] = True
-            mask[:tasks] |= mask[tasks]  # the mix is made of what all tasks picked
+            kept = private[node.site]
+            if node.site in projected and mask[count].any():
+                mask[count] = True
+            mask[:count] |= mask[count]  # the mix is a sum over all private branches
             read[node.site] = mask.copy()
-            mask = np.vstack([mask[:tasks] & gates, (mask[:tasks] & ~gates).any(0)])
+            mask = np.vstack([mask[:count] & kept, (mask[:count] & ~kept).any(0)])
         if isinstance(node.operation, Grouped):
-            groups = mask.reshape(tasks + 1, -1, node.operation.unit).any(2)
+            groups = mask.reshape(count + 1, -1, node.operation.unit).any(2)
             mask = np.repeat(groups, node.operation.unit, axis=1)
-        elif isinstance(node.operation, Whole):
+        elif isinstance(node.operation, AllChannels):
             mask = np.repeat(mask.any(1, keepdims=True), node.channels, axis=1)
-        elif isinstance(node.operation, Attention):
-            common[index] = _common_heads(graph, index, node.operation, own, mask)
+        elif isinstance(node.operation, AttentionChannels):
+            shared_heads[index] = _shared_heads(graph, index, node.operation, private, mask)
         needed[index] = mask
         widths = [graph.nodes[source].channels for source in node.inputs]
-        for source, wanted in zip(node.inputs, node.operation.demand(mask, widths), strict=True):
-            needed[source] |= wanted
-    return Plan(graph, tuple(own), tuple(needed), tuple(read), common, frozenset(projected))
+        for source, required in zip(node.inputs, node.operation.required_inputs(mask, widths), strict=True):
+            needed[source] |= required
+    return ChannelPlan(graph, tuple(private), tuple(needed), tuple(read), shared_heads, frozenset(projected))
 
 
-def _common_heads(graph: Graph, index: int, attention: Attention, own: Sequence[Mask], mask: Mask) -> Mask:
+def _shared_heads(graph: Graph, index: int, attention: AttentionChannels, private: Sequence[Mask], mask: Mask) -> Mask:
     sites = [graph.nodes[source].site for source in graph.nodes[index].inputs]
     if any(site is None for site in sites):
         return np.zeros((len(mask), attention.heads), dtype=bool)
-    kept = np.logical_or.reduce([attention.heads_of(own[site]) for site in sites if site is not None])
-    closed = np.vstack([~kept, ~kept.any(0)])  # the mix of what all tasks took unchanged is unchanged
-    common = closed & attention.heads_of(mask)
-    common[:, common.sum(0) < 2] = False
-    return np.asarray(common)
+    kept = np.logical_or.reduce([attention.heads_of(private[site]) for site in sites if site is not None])
+    unchanged = np.vstack([~kept, ~kept.any(0)])  # the mix of what all branches read unchanged is unchanged
+    shared = unchanged & attention.heads_of(mask)
+    shared[:, shared.sum(0) < 2] = False
+    return np.asarray(shared)

@@ -1,4 +1,4 @@
-"""The deployed form: one static network of smaller layers for all tasks."""
+"""Static network: one plain module of smaller layers for all branches of a plan."""
 
 from __future__ import annotations
 
@@ -6,38 +6,36 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, fx, nn
 
-from frugalmtl.channels.builder import Writer
-from frugalmtl.channels.plan import Plan
+from frugalmtl.channels.builder import ProgramBuilder
+from frugalmtl.channels.plan import ChannelPlan
 
 
 def static_network(
-    plan: Plan,
+    plan: ChannelPlan,
     networks: Sequence[nn.Module],
     mixes: Sequence[Tensor],
-    tasks: Sequence[str],
+    names: Sequence[str],
     read_levels: Sequence[Sequence[int]],
     projections: Mapping[int, nn.Module] | None = None,
 ) -> fx.GraphModule:
-    """The deployed form: image ``[B, 3, H, W]`` -> ``{task: pyramid}``.
-
-    Layers hold the filters that are computed and nothing else.
+    """A plain module, image ``[B, 3, H, W]`` -> ``{name: pyramid}``, whose layers hold the computed filters alone.
 
     Args:
         plan: what is needed.
-        networks: of the tasks in order, then the shared one; in eval mode.
-        mixes: per site ``[T, C]``, shares of the tasks in the mix.
-        tasks: names of the tasks.
-        read_levels: per task the levels of its pyramid that are read; the image stands in for the others.
-        projections: linear layers that the shared branch hears the mix of a site through.
+        networks: the private branches in order, then the shared one; in eval mode.
+        mixes: per site ``[T, C]``, shares of the private branches in the mix.
+        names: of the private branches.
+        read_levels: per private branch the levels of its pyramid that are read; the image stands in for the others.
+        projections: linear layers between the mix of a site and the shared branch.
     """
-    writer = Writer(plan, networks, projections or {})
+    builder = ProgramBuilder(plan, networks, projections or {})
     outputs: dict[str, list[fx.Node]] = {}
-    for task, (name, levels) in enumerate(zip(tasks, read_levels, strict=True)):
+    for branch, (name, levels) in enumerate(zip(names, read_levels, strict=True)):
         outputs[name] = []
         for level, index in enumerate(plan.graph.outputs):
             every = tuple(range(plan.graph.nodes[index].channels))
-            outputs[name].append(writer.exactly(index, task, every) if level in levels else writer.image)
-    program = writer.finish(outputs)
+            outputs[name].append(builder.in_order(index, branch, every) if level in levels else builder.draft.image)
+    program = builder.draft.finish(outputs)
     for name, mix in program.mixes.items():
         program.root.register_buffer(name, mix.value(mixes).detach().clone())
     return program.module("StaticBranches").to(mixes[0].device)

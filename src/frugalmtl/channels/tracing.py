@@ -1,4 +1,4 @@
-"""Backbone -> graph of operations on channels."""
+"""Tracing of a backbone into a graph of operations on channels."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from torch import Tensor, fx, nn
 from frugalmtl.backbones.base import Backbone
 from frugalmtl.backbones.cifar_resnet import PaddedShortcut
 from frugalmtl.backbones.families.vision_transformer import GridBlock, PatchGrid
+from frugalmtl.channels.attention import AttentionChannels
 from frugalmtl.channels.graph import Graph, Node
 from frugalmtl.channels.operations import (
-    Attention,
+    AllChannels,
+    ChannelSlice,
+    ChannelWise,
     Dense,
-    Each,
     Grouped,
     Image,
     Operation,
-    Part,
     PatchEmbedding,
     Permute,
     Sum,
-    Whole,
 )
 from frugalmtl.core.checks import UserError
 
@@ -59,7 +59,7 @@ _PROBE = 64
 
 
 def graph_of(backbone: Backbone) -> Graph:
-    """The operations of a backbone, found by tracing it (``torch.fx``), with the sites where gates save work.
+    """The operations of a backbone, found by tracing it (``torch.fx``), with its sites.
 
     Raises:
         UserError: the backbone does something whose effect on channels is not known.
@@ -74,7 +74,7 @@ def graph_of(backbone: Backbone) -> Graph:
 
 
 def branch_of(backbone: Backbone, graph: Graph) -> Backbone:
-    """A copy whose activations overwrite nothing that somebody else reads."""
+    """A copy whose activations do not overwrite what another operation reads."""
     network, users = deepcopy(backbone), graph.users()
     for node, module in zip(graph.nodes, graph.modules(network), strict=True):
         source = node.inputs[0] if node.inputs else 0
@@ -114,12 +114,12 @@ class _Tracer(fx.Tracer):
 
 
 def _part(tensor: Tensor, start: int, width: int) -> Tensor:
-    """Stands for :class:`Part` in the traced graph."""
+    """Stands for :class:`ChannelSlice` in the traced graph."""
     raise NotImplementedError
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, target: str) -> Tensor:
-    """Stands for :class:`Attention` in the traced graph."""
+    """Stands for :class:`AttentionChannels` in the traced graph."""
     raise NotImplementedError
 
 
@@ -155,13 +155,13 @@ def _operation(item: fx.Node, backbone: Backbone) -> Operation:
         return Sum()
     if item.op == "call_function" and item.target is _part:
         _, start, width = item.args
-        return Part(int(start), int(width))  # type: ignore[arg-type]  # numbers, from _attention
+        return ChannelSlice(int(start), int(width))  # type: ignore[arg-type]  # numbers, from _attention
     if item.op == "call_function" and item.target is _attend:
         target = str(item.kwargs["target"])
         source: Any = backbone.get_submodule(target)
-        return Attention(target, source.num_heads, source.head_dim)
+        return AttentionChannels(target, source.num_heads, source.head_dim)
     if item.op == "call_method" and item.target == "permute" and item.args[1:] in ((0, 2, 3, 1), (0, 3, 1, 2)):
-        return Permute([int(dim) for dim in item.args[1:]])  # type: ignore[arg-type]
+        return Permute([int(dim) for dim in item.args[1:]])  # type: ignore[arg-type]  # numbers, too
     what = getattr(item.target, "__name__", item.target)
     raise UserError(f"the effect of the operation {what!r} on channels is not known: choose another backbone")
 
@@ -172,14 +172,14 @@ def _module_operation(target: str, module: nn.Module) -> Operation:
             raise UserError("a normalisation before the first block cannot be cut by channels: choose another backbone")
         return PatchEmbedding(target)
     if isinstance(module, OVER_CHANNELS):
-        return Whole(target)
+        return AllChannels(target)
     if isinstance(module, nn.Conv2d) and module.groups > 1:
         if module.groups == module.in_channels == module.out_channels:
-            return Each(target)
+            return ChannelWise(target)
         return Grouped(target, module.groups, module.out_channels // module.groups)
     if isinstance(module, nn.ConvTranspose2d) and module.groups > 1:
         raise UserError("transposed convolutions in groups cannot be cut by channels: choose another backbone")
-    return Dense(target) if isinstance(module, DENSE) else Each(target)
+    return Dense(target) if isinstance(module, DENSE) else ChannelWise(target)
 
 
 @torch.no_grad()
@@ -212,18 +212,18 @@ def _with_sites(nodes: list[Node], outputs: list[int]) -> Graph:
     fresh: list[bool] = []  # whether a layer with channels to leave out lies between a node and the sites before it
     sited: list[bool] = []
     for index, node in enumerate(nodes):
-        carries = isinstance(node.operation, Each | Sum | Permute | Part)
+        carries = isinstance(node.operation, ChannelWise | Sum | Permute | ChannelSlice)
         inherited = any(fresh[source] and not sited[source] for source in node.inputs)
         fresh.append(isinstance(node.operation, Dense | Grouped) or (carries and inherited))
         readers = [nodes[user].operation for user in users[index]]
-        across = any(not isinstance(reader, Each | Sum | Permute | Part) for reader in readers)
-        several = len(readers) > 1 and not all(isinstance(reader, Part) for reader in readers)
+        across = any(not isinstance(reader, ChannelWise | Sum | Permute | ChannelSlice) for reader in readers)
+        several = len(readers) > 1 and not all(isinstance(reader, ChannelSlice) for reader in readers)
         sited.append(index in outputs or (fresh[-1] and (across or several)))
     layers: list[str] = []
     for node in nodes:
-        own = isinstance(node.operation, Dense | Grouped)
+        starts = isinstance(node.operation, Dense | Grouped)
         before = layers[max(node.inputs)] if node.inputs else ""
-        layers.append(node.name if own or not before else before)
+        layers.append(node.name if starts or not before else before)
     sites = tuple(index for index, flag in enumerate(sited) if flag)
     numbered = [
         replace(node, site=sites.index(index) if sited[index] else None, layer=layers[index])

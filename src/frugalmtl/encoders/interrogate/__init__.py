@@ -1,5 +1,5 @@
-"""InterroGate: learn per channel what to share, then delete what nobody picks."""
+"""InterroGate: channel-wise gates between task-specific and shared features (Ehteshami Bejnordi et al., 2024)."""
 
-from frugalmtl.encoders.interrogate.encoder import InterroGate
+from frugalmtl.encoders.interrogate.member import interrogate
 
-__all__ = ["InterroGate"]
+__all__ = ["interrogate"]

@@ -1,18 +1,17 @@
-"""The parts that the encoder is put together from: branches, gates and their weights in the penalty."""
+"""Gates, projections and penalty weights of an encoder, by its graph."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
 from frugalmtl.channels import Graph, units
-from frugalmtl.channels.operations import Attention, Sum
-from frugalmtl.core.checks import UserError, fraction, known
+from frugalmtl.channels.attention import AttentionChannels
+from frugalmtl.channels.operations import Sum
+from frugalmtl.core.checks import UserError
 from frugalmtl.encoders.interrogate.gates import Gates, Places
-from frugalmtl.encoders.interrogate.settle import Block
+from frugalmtl.encoders.interrogate.rounding import GateGroup
 
 
 def block_ends(graph: Graph, backbone: Backbone) -> list[int]:
@@ -20,33 +19,24 @@ def block_ends(graph: Graph, backbone: Backbone) -> list[int]:
     ends: list[int] = []
     for block in backbone.blocks:
         inside = [node for node in graph.nodes if node.layer.startswith(f"{block.name}.")]
-        if any(isinstance(node.operation, Attention) for node in inside):
+        if any(isinstance(node.operation, AttentionChannels) for node in inside):
             end = [node.site for node in inside if isinstance(node.operation, Sum)][-1]
             ends += [end] if end is not None else []
     return ends
 
 
-def targets_of(tau: float | dict[str, float], tasks: Sequence[str]) -> list[float]:
-    """The target of every task, from one number for all or one by task.
+def gate_places(graph: Graph, whole_heads: bool, multiple: int) -> tuple[Places, list[GateGroup]]:
+    """The gates of all sites, and the groups in which they are rounded.
 
-    Raises:
-        UserError: an unknown or missing task, or a number outside [0, 1].
+    Args:
+        graph: of one branch.
+        whole_heads: one gate per attention head for its queries, keys and values.
+        multiple: of channels that are kept.
     """
-    if not isinstance(tau, dict):
-        return [fraction("tau", tau)] * len(tasks)
-    for task in tau:
-        known("task in tau:", task, tasks)
-    if missing := [task for task in tasks if task not in tau]:
-        raise UserError(f"tau lacks {', '.join(missing)}: give one number for all tasks, or one per task")
-    return [fraction(f"tau of {task!r}", tau[task]) for task in tasks]
-
-
-def places_of(graph: Graph, whole_heads: bool, multiple: int) -> tuple[Places, list[Block]]:
-    """Gates of all sites, and which of them are rounded together."""
     unit, tied = units(graph.nodes), []
     if whole_heads:
         for node in graph.nodes:
-            if isinstance(node.operation, Attention):
+            if isinstance(node.operation, AttentionChannels):
                 for source in node.inputs:
                     unit[source] = node.operation.unit
                 tied.append([site for site in (graph.nodes[source].site for source in node.inputs) if site is not None])
@@ -54,29 +44,44 @@ def places_of(graph: Graph, whole_heads: bool, multiple: int) -> tuple[Places, l
     sizes = [unit[index] for index in graph.sites]
     places = Places.of(widths, sizes, tied)
     followers = {site for group in tied for site in group if site != min(group)}
-    blocks, start = [], 0
+    groups, start = [], 0
     for site, (width, size) in enumerate(zip(widths, sizes, strict=True)):
         if site not in followers:
             gates, step = width // size, max(1, -(-multiple // size))
-            blocks.append(Block(start, gates, step if gates % step == 0 else gates))
+            groups.append(GateGroup(start, gates, step if gates % step == 0 else gates))
             start += width // size
-    return places, blocks
+    return places, groups
 
 
-def cost_per_channel(gates: Gates) -> Tensor:
-    """Cost of every channel: that of its gate, shared out among the gate's channels."""
-    return (gates.cost / torch.bincount(gates.columns, minlength=len(gates.cost)))[gates.columns]
+def channel_weighting(gates: Gates, weighting: str) -> Tensor:
+    """Weight of every channel in the sparsity loss, ``[C]`` over the channels of all sites, adding up to 1.
+
+    Args:
+        gates: of the encoder, with their costs.
+        weighting: ``"macs"``: the cost of its gate, shared out among the gate's channels; ``"layers"``: all layers
+            count alike.
+    """
+    if weighting == "macs":
+        by_channel = (gates.cost / torch.bincount(gates.columns, minlength=len(gates.cost)))[gates.columns]
+    else:
+        by_channel = torch.cat([torch.full((width,), 1.0 / width) for width in gates.places.widths])
+    return by_channel / by_channel.sum()
 
 
-def weight_per_layer(places: Places) -> Tensor:
-    """Weight of every channel so that all layers count alike."""
-    return torch.cat([torch.full((width,), 1.0 / width) for width in places.widths])
+def projections_of(graph: Graph, backbone: Backbone) -> nn.ModuleDict:
+    """Linear layers at the ends of transformer blocks, by the number of their site; each starts as the identity.
 
-
-def identity_layer(channels: int) -> nn.Linear:
-    """A linear layer that gives what it is given, until it is trained."""
-    layer = nn.Linear(channels, channels)
-    with torch.no_grad():
-        layer.weight.copy_(torch.eye(channels))
-        layer.bias.zero_()
-    return layer
+    Raises:
+        UserError: the backbone has no transformer blocks.
+    """
+    projections = nn.ModuleDict()
+    for site in block_ends(graph, backbone):
+        channels = graph.nodes[graph.sites[site]].channels
+        layer = nn.Linear(channels, channels)
+        with torch.no_grad():
+            layer.weight.copy_(torch.eye(channels))
+            layer.bias.zero_()
+        projections[str(site)] = layer
+    if not projections:
+        raise UserError("projection needs transformer blocks: leave it out, or choose another backbone")
+    return projections

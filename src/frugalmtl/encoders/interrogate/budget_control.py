@@ -1,4 +1,4 @@
-"""Keeps the cost of the deployed network where it was asked to be."""
+"""Control of the deployed network's cost: the price while gates learn, the gates when they are frozen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from frugalmtl.core.budget import Budget
 from frugalmtl.core.checks import UserError
 from frugalmtl.encoders.interrogate.gates import Gates
 from frugalmtl.encoders.interrogate.price import price_for, smooth_cost
-from frugalmtl.encoders.interrogate.settle import Block, rounded, settle
+from frugalmtl.encoders.interrogate.rounding import GateGroup, rounded, rounded_to_cost
 
 CostOf = Callable[[Sequence[Mask]], float]
 """Gates per site ``[T, C]`` -> multiply-adds of the whole deployed model."""
@@ -26,19 +26,19 @@ _CLOSE_ENOUGH = 0.01
 
 
 class BudgetControl:
-    """Sets the price while gates learn, and the gates when they are settled.
+    """Sets the price while gates learn, and the gates when they are frozen.
 
     Args:
         gates: they are set in place.
-        budget: what to keep; None only rounds widths.
-        blocks: gates that are rounded together.
+        budget: of the deployed model; None only rounds widths.
+        groups: gates that are rounded together.
 
     Attributes:
         full: multiply-adds of the single-task networks, once :meth:`plan` was called.
     """
 
-    def __init__(self, gates: Gates, budget: Budget | None, blocks: Sequence[Block]) -> None:
-        self.gates, self.budget, self.blocks = gates, budget, list(blocks)
+    def __init__(self, gates: Gates, budget: Budget | None, groups: Sequence[GateGroup]) -> None:
+        self.gates, self.budget, self.groups = gates, budget, list(groups)
         self.macs = torch.zeros(0)
         self.full = float("nan")
         self.latency: Callable[[], float] | None = None
@@ -76,12 +76,12 @@ class BudgetControl:
     def _plan_latency(self, least: float) -> float:
         if self.budget is None or self.latency is None:
             raise UserError("a budget in milliseconds needs a model that can be measured, in a single process")
-        wanted, kept = self.budget.value, self.gates.alpha.detach().clone()
+        wanted, learned = self.budget.value, self.gates.alpha.detach().clone()
         times = []
         for sign in (-1.0, 1.0):
-            self._put(kept.abs().clamp(min=1e-6) * sign)
+            self._set(learned.abs().clamp(min=1e-6) * sign)
             times.append(self.latency())
-        self._put(kept)
+        self._set(learned)
         fast, slow = times
         if not fast <= wanted <= slow:
             raise UserError(
@@ -94,57 +94,57 @@ class BudgetControl:
     def steer(self, cost_of: CostOf, goal: float, share: float) -> None:
         """Set the price so that the cost lies ``share`` of the way from the single-task networks' to the goal.
 
-        The price is found on a smooth formula of the cost; what that leaves out (dead layers, attention) is taken from
+        The price is found on a smooth formula of the cost; what that leaves out (dead layers, attention) is added from
         the exact cost of the gates as they stand.
         """
         if self.budget is None:
             return
-        alpha, exact = self.gates.alpha.detach(), cost_of(self.gates.own())
+        alpha, exact = self.gates.alpha.detach(), cost_of(self.gates.private())
         macs = self.macs.to(alpha.device)
         beside = exact - float(smooth_cost((self.gates.scores().detach() > 0).to(macs.dtype), macs))
         target = self.full + (goal - self.full) * share
         self.gates.price.fill_(price_for(alpha, macs, self.gates.cost, target - beside))
 
-    def settle(self, cost_of: CostOf, goal: float) -> None:
+    def freeze(self, cost_of: CostOf, goal: float) -> None:
         """Decide all gates: good widths at the goal; the price is 0 from here on."""
         alpha = self.gates.alpha.detach().double().cpu().numpy()
         cost = self.gates.cost.double().cpu().numpy()
         if self.budget is None:
-            self._decide(rounded(alpha, self.blocks))
+            self._decide(rounded(alpha, self.groups))
             return
 
         def exact(open_gates: Mask) -> float:
             return cost_of(self.gates.places.split(open_gates))
 
         def decided(target: float) -> Mask:
-            return settle(alpha, cost, self.blocks, exact, target)
+            return rounded_to_cost(alpha, cost, self.groups, exact, target)
 
         if self.budget.kind != "ms" or self.latency is None:
             self._decide(decided(goal))
             return
-        tried: list[tuple[float, Mask]] = []
+        trials: list[tuple[float, Mask]] = []
         target, wanted = goal, self.budget.value
         below, above = self.ends
         for _ in range(_ROUNDS):
             chosen = decided(target)
             self._decide(chosen)
-            taken = self.latency()
-            tried.append((abs(taken - wanted), chosen))
-            if abs(taken - wanted) <= _CLOSE_ENOUGH * wanted:
+            measured = self.latency()
+            trials.append((abs(measured - wanted), chosen))
+            if abs(measured - wanted) <= _CLOSE_ENOUGH * wanted:
                 break
-            below, above = ((target, taken), above) if taken < wanted else (below, (target, taken))
+            below, above = ((target, measured), above) if measured < wanted else (below, (target, measured))
             target = _between(below, above, wanted)
-        self._decide(min(tried, key=lambda pair: pair[0])[1])
+        self._decide(min(trials, key=lambda pair: pair[0])[1])
 
     def _decide(self, open_gates: Mask) -> None:
         """Alphas whose sign says what was decided, as far from zero as the scores were."""
         sure = self.gates.scores().detach().abs().clamp(min=1e-6)
         sign = torch.from_numpy(np.where(open_gates, 1.0, -1.0)).to(sure)
-        self._put(sure * sign)
+        self._set(sure * sign)
         self.gates.price.zero_()
 
     @torch.no_grad()
-    def _put(self, alpha: Tensor) -> None:
+    def _set(self, alpha: Tensor) -> None:
         self.gates.alpha.copy_(alpha)
 
 

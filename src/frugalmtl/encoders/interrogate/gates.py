@@ -1,4 +1,4 @@
-"""Which channels a task keeps for itself, and how the shared branch hears the tasks."""
+"""Gates, which pick private or shared channels, and mixing weights of the shared branch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from frugalmtl.channels import Mask
 
 @dataclass(frozen=True)
 class Places:
-    """Where the channels of all sites, one after the other, find their gate.
+    """The gate of every channel, over the channels of all sites one after the other.
 
     Attributes:
         widths: channels of every site.
@@ -41,11 +41,11 @@ class Places:
         columns: list[int] = []
         count = 0
         for site, (width, unit) in enumerate(zip(widths, units, strict=True)):
-            master = first.get(site, site)
-            if master == site:
+            leader = first.get(site, site)
+            if leader == site:
                 start[site] = count
                 count += width // unit
-            columns += [start[master] + channel // unit for channel in range(width)]
+            columns += [start[leader] + channel // unit for channel in range(width)]
         return cls(tuple(widths), tuple(columns), count)
 
     def split(self, open_gates: Mask) -> list[Mask]:
@@ -71,7 +71,7 @@ class Gates(nn.Module):
 
     ``G = [alpha > price * cost]`` decides per gate whether a task takes its own channels; ``price`` is 0 unless a
     budget asks for more. Backwards, the threshold counts as the identity (straight-through), so the gradient is that of
-    ``sigmoid(alpha - price * cost)``. The shared branch hears ``sum_t softmax_t(beta)_t phi'_t``, per channel.
+    ``sigmoid(alpha - price * cost)``. The shared branch reads ``sum_t softmax_t(beta)_t phi'_t``, per channel.
 
     Args:
         tasks: number of tasks T.
@@ -120,10 +120,10 @@ class Gates(nn.Module):
         return list(torch.split(choice[:, self.columns], list(self.places.widths), dim=1))
 
     def mixes(self) -> list[Tensor]:
-        """For every site ``[T, C]``: the share of each task in what the shared branch hears."""
+        """For every site ``[T, C]``: the share of each task in what the shared branch reads."""
         return list(torch.split(self.beta.softmax(0), list(self.places.widths), dim=1))
 
-    def own(self) -> list[Mask]:
+    def private(self) -> list[Mask]:
         """For every site ``[T, C]``: whether a task takes its own channel."""
         return self.places.split((self.scores().detach() > 0).cpu().numpy())
 
@@ -134,9 +134,9 @@ def times_gradient(value: Tensor, factor: float) -> Tensor:
 
 
 def merge(
-    choice: Tensor, mix: Tensor, axis: int, shared: Tensor, own: Sequence[Tensor], *, heard: bool
-) -> tuple[list[Tensor], Tensor | None]:
-    """A site: every task picks channel by channel, the shared branch hears a mix of what they picked.
+    choice: Tensor, mix: Tensor, axis: int, shared: Tensor, private: Sequence[Tensor]
+) -> tuple[list[Tensor], Tensor]:
+    """A site: every task picks channel by channel, the shared branch reads a mix of what they picked.
 
     ``phi'_t = G_t phi_t + (1 - G_t) psi`` and ``psi' = sum_t mix_t phi'_t`` (eq. 2 and 3).
 
@@ -145,82 +145,80 @@ def merge(
         mix: ``[T, C]``.
         axis: of the channels in the tensors.
         shared: psi.
-        own: phi of every task, of psi's shape.
-        heard: whether psi' is wanted.
+        private: phi of every task, of psi's shape.
 
     Returns:
-        phi' of every task, and psi' or None.
+        phi' of every task, and psi'.
     """
-    if torch.is_grad_enabled():
-        outputs = _Merge.apply(choice, mix, axis, heard, shared, *own)
-        return list(outputs[: len(own)]), outputs[len(own)] if heard else None
-    picked, mixed = _forward(choice, mix, axis, heard, shared, own)
+    apply = _Merge.apply if torch.is_grad_enabled() else _forward
+    *picked, mixed = apply(choice, mix, axis, shared, *private)
     return picked, mixed
+
+
+def pick(choice: Tensor, axis: int, shared: Tensor, private: Sequence[Tensor]) -> list[Tensor]:
+    """The tasks' part of :func:`merge`, where the shared branch reads nothing."""
+    apply = _Merge.apply if torch.is_grad_enabled() else _forward
+    return list(apply(choice, None, axis, shared, *private))
 
 
 class _Merge(torch.autograd.Function):
     """:func:`merge`, keeping nothing for the backward pass but its inputs, with one pass over memory per term."""
 
     @staticmethod
-    def forward(ctx: Any, choice: Tensor, mix: Tensor, axis: int, heard: bool, shared: Tensor, *own: Tensor) -> Any:
-        ctx.axis, ctx.heard = axis, heard
+    def forward(ctx: Any, choice: Tensor, mix: Tensor | None, axis: int, shared: Tensor, *private: Tensor) -> Any:
+        ctx.axis = axis
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(choice, mix, shared, *own)
-        picked, mixed = _forward(choice, mix, axis, heard, shared, own)
-        return (*picked, mixed) if mixed is not None else tuple(picked)
+        ctx.save_for_backward(choice, mix, shared, *private)
+        return _forward(choice, mix, axis, shared, *private)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        choice, mix, shared, *own = ctx.saved_tensors
+        choice, mix, shared, *private = ctx.saved_tensors
         along = _along(ctx.axis, shared.ndim)
         rest = [dim for dim in range(shared.ndim) if dim != ctx.axis % shared.ndim]
-        of_mixed = gradients[len(own)] if ctx.heard else None
+        of_mixed = gradients[len(private)] if mix is not None else None
         needs_choice, needs_mix = ctx.needs_input_grad[0], ctx.needs_input_grad[1] and of_mixed is not None
         # Nothing is written over what has no gradient in it: gradients of several losses may come side by side (vmap).
-        to_choice, to_mix = list(torch.zeros_like(choice)), list(torch.zeros_like(mix))
-        to_own: list[Tensor | None] = []
+        to_choice, to_mix = list(torch.zeros_like(choice)), [] if mix is None else list(torch.zeros_like(mix))
+        to_private: list[Tensor | None] = []
         to_shared: Tensor | None = None
-        for task, (phi, given) in enumerate(zip(own, gradients, strict=False)):
-            gate, weight = choice[task].to(shared.dtype).view(along), mix[task].to(shared.dtype).view(along)
-            if of_mixed is None:
-                total = given
-            elif given is None:
-                total = of_mixed * weight
-            else:
-                total = torch.addcmul(given, of_mixed, weight)
+        for task, (phi, gradient) in enumerate(zip(private, gradients, strict=False)):
+            gate, total = choice[task].to(shared.dtype).view(along), gradient
+            if of_mixed is not None and mix is not None:
+                weight = mix[task].to(shared.dtype).view(along)
+                total = of_mixed * weight if gradient is None else torch.addcmul(gradient, of_mixed, weight)
             if total is None:
-                to_own.append(None)
+                to_private.append(None)
                 continue
             if needs_mix and of_mixed is not None:
                 picked = torch.lerp(shared, phi, gate)
                 to_mix[task] = (of_mixed * picked).sum(rest, dtype=mix.dtype)
             if needs_choice:
                 to_choice[task] = ((phi - shared) * total).sum(rest, dtype=choice.dtype)
-            to_own.append(total * gate)
+            to_private.append(total * gate)
             to_shared = total * (1 - gate) if to_shared is None else to_shared.addcmul_(total, 1 - gate)
         of_choice, of_mix = torch.stack(to_choice), torch.stack(to_mix) if needs_mix else None
-        return of_choice, of_mix, None, None, to_shared, *to_own
+        return of_choice, of_mix, None, to_shared, *to_private
 
 
 def _along(axis: int, ndim: int) -> tuple[int, ...]:
     return tuple(-1 if dim == axis % ndim else 1 for dim in range(ndim))
 
 
-def _forward(
-    choice: Tensor, mix: Tensor, axis: int, heard: bool, shared: Tensor, own: Sequence[Tensor]
-) -> tuple[list[Tensor], Tensor | None]:
+def _forward(choice: Tensor, mix: Tensor | None, axis: int, shared: Tensor, *private: Tensor) -> tuple[Tensor, ...]:
+    """What every task picks, then the mix if there is one."""
     along = _along(axis, shared.ndim)
     gates = [gate.to(shared.dtype).view(along) for gate in choice]
-    if torch.is_grad_enabled() or any(phi.requires_grad for phi in own):
+    if torch.is_grad_enabled() or any(phi.requires_grad for phi in private):
         # Exact for weights 0 and 1, and four times faster on a CPU than a choice by a broadcast mask.
-        picked = [torch.lerp(shared, phi, gate) for gate, phi in zip(gates, own, strict=True)]
+        picked = [torch.lerp(shared, phi, gate) for gate, phi in zip(gates, private, strict=True)]
     else:
         # Like the deployed network, which has no closed channels, whatever values these would take.
-        picked = [torch.where(gate > 0.5, phi, shared) for gate, phi in zip(gates, own, strict=True)]
-    if not heard:
-        return picked, None
+        picked = [torch.where(gate > 0.5, phi, shared) for gate, phi in zip(gates, private, strict=True)]
+    if mix is None:
+        return tuple(picked)
     weights = mix.to(shared.dtype)
     mixed = picked[0] * weights[0].view(along)
     for phi, weight in zip(picked[1:], weights[1:], strict=True):
         mixed.addcmul_(phi, weight.view(along))
-    return picked, mixed
+    return (*picked, mixed)

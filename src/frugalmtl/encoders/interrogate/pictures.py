@@ -1,4 +1,4 @@
-"""What gates and mixing weights look like."""
+"""Heat maps of gates and mixing weights."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from frugalmtl.encoders.interrogate.gates import Gates
 def pictures(graph: Graph, gates: Gates, tasks: Sequence[str]) -> list[Heatmap]:
     """Two heat maps, a column per site and a row per task: shares of own channels, and contributions to the mix."""
     columns = _names(graph)
-    own = [mask.mean(1) for mask in gates.own()]
-    heard = [mix.mean(1) for mix in gates.mixes()]
+    private = [mask.mean(1) for mask in gates.private()]
+    shares = [mix.mean(1) for mix in gates.mixes()]
     return [
         Heatmap(
             "own_channels",
             "Channels that each task keeps for itself, layer by layer",
             list(tasks),
             columns,
-            [[float(layer[row]) for layer in own] for row in range(len(tasks))],
+            [[float(layer[row]) for layer in private] for row in range(len(tasks))],
             "1: all channels behind the layer are the task's own; 0: all come from the shared branch.",
         ),
         Heatmap(
@@ -31,9 +31,9 @@ def pictures(graph: Graph, gates: Gates, tasks: Sequence[str]) -> list[Heatmap]:
             "What the shared branch hears of each task, layer by layer",
             list(tasks),
             columns,
-            [[float(layer[row]) for layer in heard] for row in range(len(tasks))],
+            [[float(layer[row]) for layer in shares] for row in range(len(tasks))],
             f"Mean over channels of the softmax of beta; equal shares are {1 / len(tasks):.2f}.",
-            limits=(0.0, max(float(layer.max()) for layer in heard)),
+            limits=(0.0, max(float(layer.max()) for layer in shares)),
         ),
     ]
 

@@ -21,7 +21,7 @@ def sparsity(soft: Tensor, weighting: Tensor, targets: Sequence[float] | None) -
     return kept.mean()
 
 
-def own_shares(scores: Tensor, weighting: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
+def private_shares(scores: Tensor, weighting: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
     """Own channels per task, as the penalty (``own_soft``) and as the deployed network (``own``) sees them.
 
     Args:
@@ -30,5 +30,5 @@ def own_shares(scores: Tensor, weighting: Tensor, tasks: Sequence[str]) -> dict[
         tasks: their names.
     """
     hard, soft = ((scores > 0) * weighting).sum(1), (scores.sigmoid() * weighting).sum(1)
-    found = {f"own.{task}": value for task, value in zip(tasks, hard, strict=True)}
-    return found | {f"own_soft.{task}": value for task, value in zip(tasks, soft, strict=True)}
+    shares = {f"own.{task}": value for task, value in zip(tasks, hard, strict=True)}
+    return shares | {f"own_soft.{task}": value for task, value in zip(tasks, soft, strict=True)}

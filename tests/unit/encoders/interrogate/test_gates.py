@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from frugalmtl.channels.cost import node_macs, site_macs
-from frugalmtl.encoders.interrogate.gates import Gates, Places, merge
-from tests.unit.encoders.interrogate.helpers import CIFAR, NAMES, backbone, gated, image
+from frugalmtl.encoders.interrogate.gates import Gates, Places, merge, pick
+from frugalmtl.encoders.interrogate.sparsity import sparsity
+from tests.support.channels import CIFAR, backbone, image
+from tests.support.gated import NAMES, gated
 
 PLACES = Places.of([3, 4, 4, 2], [1, 2, 2, 1], [[1, 2]])
 
@@ -24,7 +26,7 @@ def test_places_share_gates_between_units_and_tied_sites() -> None:
 
 def test_gates_start_open_and_with_equal_shares() -> None:
     gates = Gates(3, PLACES, 0.01)
-    assert all(mask.all() for mask in gates.own())
+    assert all(mask.all() for mask in gates.private())
     assert all(bool((choice == 1).all()) for choice in gates.choices(0))
     assert all(torch.allclose(mix, torch.full_like(mix, 1 / 3)) for mix in gates.mixes())
     assert [choice.shape for choice in gates.choices(1)] == [(3, 3), (3, 4), (3, 4), (3, 2)]
@@ -38,7 +40,7 @@ def test_a_gate_is_open_where_it_is_worth_its_price() -> None:
     opened = []
     for price in (0.0, 0.2, -0.2):
         gates.price.fill_(price)
-        opened.append(gates.own()[0].astype(int).tolist()[0])
+        opened.append(gates.private()[0].astype(int).tolist()[0])
         assert (gates.choices(1)[0] > 0.5).int().tolist()[0] == opened[-1]
     assert opened == [[1, 1, 0, 1], [1, 0, 0, 0], [1, 1, 1, 1]]
 
@@ -62,9 +64,9 @@ def test_the_gradient_passes_the_threshold_as_that_of_the_sigmoid() -> None:
 # --- eq. (2) and (3)
 
 
-def naive(choice: Tensor, mix: Tensor, axis: int, shared: Tensor, own: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+def naive(choice: Tensor, mix: Tensor, axis: int, shared: Tensor, private: list[Tensor]) -> tuple[list[Tensor], Tensor]:
     shape = [-1 if dim == axis % shared.ndim else 1 for dim in range(shared.ndim)]
-    picked = [g.view(shape) * phi + (1 - g.view(shape)) * shared for g, phi in zip(choice, own, strict=True)]
+    picked = [g.view(shape) * phi + (1 - g.view(shape)) * shared for g, phi in zip(choice, private, strict=True)]
     return picked, sum(weight.view(shape) * phi for weight, phi in zip(mix, picked, strict=True))  # type: ignore[return-value]
 
 
@@ -80,37 +82,36 @@ def inputs(tasks: int, axis: int, *, channels_last: bool = False, dtype: torch.d
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 4])
-@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize("mixes", [True, False], ids=["merge", "pick"])
 @pytest.mark.parametrize(("axis", "channels_last"), [(1, False), (1, True), (-1, False)])
-def test_merge_is_the_plain_formula(tasks: int, heard: bool, axis: int, channels_last: bool) -> None:
+def test_merge_is_the_plain_formula(tasks: int, mixes: bool, axis: int, channels_last: bool) -> None:
     leaves = inputs(tasks, axis, channels_last=channels_last)
-    choice, mix, shared, *own = leaves
-    picked, mixed = merge(choice, mix, axis, shared, own, heard=heard)
-    wanted, wanted_mix = naive(choice, mix, axis, shared, own)
-    assert (mixed is not None) == heard
-    outputs, expected = [*picked, *([mixed] if heard else [])], [*wanted, *([wanted_mix] if heard else [])]
-    for given, plain in zip(outputs, expected, strict=True):
-        assert torch.allclose(given, plain, atol=1e-12)
+    choice, mix, shared, *private = leaves
+    picked, *mixed = merge(choice, mix, axis, shared, private) if mixes else (pick(choice, axis, shared, private),)
+    wanted, wanted_mix = naive(choice, mix, axis, shared, private)
+    outputs, expected = [*picked, *mixed], [*wanted, *([wanted_mix] if mixes else [])]
+    for output, plain in zip(outputs, expected, strict=True):
+        assert torch.allclose(output, plain, atol=1e-12)
         if channels_last:
-            assert given.is_contiguous(memory_format=torch.channels_last), "no layout is lost"
+            assert output.is_contiguous(memory_format=torch.channels_last), "no layout is lost"
     weights = [torch.randn_like(output) for output in outputs]
-    needed = leaves if heard else [choice, shared, *own]
-    found = torch.autograd.grad(outputs, needed, weights)
+    needed = leaves if mixes else [choice, shared, *private]
+    gradients = torch.autograd.grad(outputs, needed, weights)
     plain_gradients = torch.autograd.grad(expected, needed, weights)
-    for gradient, plain in zip(found, plain_gradients, strict=True):
+    for gradient, plain in zip(gradients, plain_gradients, strict=True):
         assert torch.allclose(gradient, plain, atol=1e-12)
 
 
 @pytest.mark.parametrize("used", [[0], [1], [2], [0, 2]], ids=str)
 def test_merge_where_only_some_outputs_are_used(used: list[int]) -> None:
     leaves = inputs(2, 1)
-    choice, mix, shared, *own = leaves
-    picked, mixed = merge(choice, mix, 1, shared, own, heard=True)
-    wanted, wanted_mix = naive(choice, mix, 1, shared, own)
-    given, plain = [*picked, mixed], [*wanted, wanted_mix]
-    found = torch.autograd.grad([given[index].square().sum() for index in used], leaves, allow_unused=True)
+    choice, mix, shared, *private = leaves
+    picked, mixed = merge(choice, mix, 1, shared, private)
+    wanted, wanted_mix = naive(choice, mix, 1, shared, private)
+    outputs, plain = [*picked, mixed], [*wanted, wanted_mix]
+    gradients = torch.autograd.grad([outputs[index].square().sum() for index in used], leaves, allow_unused=True)
     expected = torch.autograd.grad([plain[index].square().sum() for index in used], leaves, allow_unused=True)
-    for gradient, other in zip(found, expected, strict=True):
+    for gradient, other in zip(gradients, expected, strict=True):
         zero = torch.zeros((), dtype=torch.float64)
         assert torch.allclose(zero if gradient is None else gradient, zero if other is None else other)
 
@@ -119,8 +120,8 @@ def test_merge_where_only_some_outputs_are_used(used: list[int]) -> None:
 def test_gradients_side_by_side_are_those_one_by_one(used: list[int]) -> None:
     """As balancers take them that go through the trunk once for all tasks."""
     leaves = inputs(2, 1)
-    choice, mix, shared, *own = leaves
-    picked, mixed = merge(choice, mix, 1, shared, own, heard=True)
+    choice, mix, shared, *private = leaves
+    picked, mixed = merge(choice, mix, 1, shared, private)
     outputs = [(*picked, mixed)[index] for index in used]
     weights = [torch.randn(3, *output.shape, dtype=output.dtype) for output in outputs if output is not None]
     together = torch.autograd.grad(
@@ -135,29 +136,29 @@ def test_gradients_side_by_side_are_those_one_by_one(used: list[int]) -> None:
             materialize_grads=True,
             allow_unused=True,
         )
-        for found, expected in zip(together, alone, strict=True):
-            torch.testing.assert_close(found[side], expected)
+        for batched, single in zip(together, alone, strict=True):
+            torch.testing.assert_close(batched[side], single)
 
 
-@pytest.mark.parametrize("frozen", ["choice", "mix", "shared", "own"])
+@pytest.mark.parametrize("frozen", ["choice", "mix", "shared", "private"])
 def test_merge_with_inputs_that_take_no_gradient(frozen: str) -> None:
     leaves = inputs(2, 1)
-    index = ["choice", "mix", "shared", "own"].index(frozen)
+    index = ["choice", "mix", "shared", "private"].index(frozen)
     leaves[index].requires_grad_(False)
-    choice, mix, shared, *own = leaves
-    picked, mixed = merge(choice, mix, 1, shared, own, heard=True)
-    wanted, wanted_mix = naive(choice, mix, 1, shared, own)
+    choice, mix, shared, *private = leaves
+    picked, mixed = merge(choice, mix, 1, shared, private)
+    wanted, wanted_mix = naive(choice, mix, 1, shared, private)
     rest = [leaf for leaf in leaves if leaf.requires_grad]
-    found = torch.autograd.grad([output.pow(3).sum() for output in (*picked, mixed)], rest)
+    gradients = torch.autograd.grad([output.pow(3).sum() for output in (*picked, mixed)], rest)
     expected = torch.autograd.grad([output.pow(3).sum() for output in (*wanted, wanted_mix)], rest)
-    assert all(torch.allclose(gradient, other) for gradient, other in zip(found, expected, strict=True))
+    assert all(torch.allclose(gradient, other) for gradient, other in zip(gradients, expected, strict=True))
 
 
 def test_merge_leaves_its_inputs_and_their_gradients_alone() -> None:
     leaves = inputs(3, 1)
     before = [leaf.detach().clone() for leaf in leaves]
-    choice, mix, shared, *own = leaves
-    picked, mixed = merge(choice, mix, 1, shared, own, heard=True)
+    choice, mix, shared, *private = leaves
+    picked, mixed = merge(choice, mix, 1, shared, private)
     gradients = [torch.randn_like(shared) for _ in range(4)]
     kept = [gradient.clone() for gradient in gradients]
     torch.autograd.backward([*picked, mixed], gradients)
@@ -168,35 +169,35 @@ def test_merge_leaves_its_inputs_and_their_gradients_alone() -> None:
 def test_merge_of_values_that_are_not_finite() -> None:
     """At inference a closed gate shuts out whatever its task holds, as the deployed network does: 0 * inf would not."""
     choice, mix = torch.tensor([[0.0, 1.0]]), torch.ones(1, 2)
-    shared, own = torch.ones(1, 2, 1, 1), torch.full((1, 2, 1, 1), float("inf"))
+    shared, private = torch.ones(1, 2, 1, 1), torch.full((1, 2, 1, 1), float("inf"))
     with torch.no_grad():
-        picked, mixed = merge(choice, mix, 1, shared, [own], heard=True)
+        picked, mixed = merge(choice, mix, 1, shared, [private])
     assert picked[0].flatten().tolist() == [1.0, float("inf")]
     assert mixed is not None
 
 
 def test_merge_with_and_without_gradients_agree() -> None:
-    choice, mix, shared, *own = inputs(3, -1)
-    picked, mixed = merge(choice, mix, -1, shared, own, heard=True)
+    choice, mix, shared, *private = inputs(3, -1)
+    picked, mixed = merge(choice, mix, -1, shared, private)
     with torch.no_grad():
-        plain, plain_mix = merge(choice, mix, -1, shared, own, heard=True)
+        plain, plain_mix = merge(choice, mix, -1, shared, private)
     assert torch.equal(mixed, plain_mix)
-    assert all(torch.equal(given, other) for given, other in zip(picked, plain, strict=True))
+    assert all(torch.equal(value, other) for value, other in zip(picked, plain, strict=True))
 
 
 def test_merge_in_half_precision() -> None:
     """Features in bfloat16, gates in float32: outputs in bfloat16, gradients of the gates in float32."""
     leaves = [leaf.detach() for leaf in inputs(2, 1, dtype=torch.bfloat16)]
     leaves[0], leaves[1] = leaves[0].float(), leaves[1].float()
-    choice, mix, shared, *own = [leaf.requires_grad_() for leaf in leaves]
-    picked, mixed = merge(choice, mix, 1, shared, own, heard=True)
+    choice, mix, shared, *private = [leaf.requires_grad_() for leaf in leaves]
+    picked, mixed = merge(choice, mix, 1, shared, private)
     assert {output.dtype for output in (*picked, mixed)} == {torch.bfloat16}
     torch.stack([output.float().square().sum() for output in (*picked, mixed)]).sum().backward()
     assert choice.grad.dtype == mix.grad.dtype == torch.float32
-    doubles = [leaf.detach().double().requires_grad_() for leaf in (choice, mix, shared, *own)]
+    doubles = [leaf.detach().double().requires_grad_() for leaf in (choice, mix, shared, *private)]
     wanted, wanted_mix = naive(doubles[0], doubles[1], 1, doubles[2], doubles[3:])
     torch.stack([output.square().sum() for output in (*wanted, wanted_mix)]).sum().backward()
-    for leaf, other in zip((choice, mix, shared, *own), doubles, strict=True):
+    for leaf, other in zip((choice, mix, shared, *private), doubles, strict=True):
         scale = other.grad.abs().max()
         assert (leaf.grad.double() - other.grad).abs().max() <= 0.03 * scale
 
@@ -230,7 +231,7 @@ def spread(encoder) -> None:  # type: ignore[no-untyped-def]
         encoder.gates.alpha.normal_(std=2.0, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("kind", [CIFAR, "test_vit"])
+@pytest.mark.parametrize("kind", [CIFAR, "vision_transformer"])
 @pytest.mark.parametrize("tau", [0.0, {NAMES[0]: 0.0, NAMES[1]: 0.3, NAMES[2]: 1.0}], ids=["one", "by task"])
 def test_penalty_is_the_hinge_on_the_mean_over_layers(kind: str, tau: float | dict[str, float]) -> None:
     encoder = gated(kind, 3, tau=tau).train()
@@ -247,7 +248,7 @@ def test_penalty_without_targets() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "settings"),
-    [(CIFAR, {}), ("test_vit", {}), ("test_vit", {"attention": "heads"}), ("regnetx_002", {})],
+    [(CIFAR, {}), ("vision_transformer", {}), ("vision_transformer", {"attention": "heads"}), ("regnet", {})],
     ids=["cifar", "vit", "vit heads", "regnet"],
 )
 def test_penalty_by_operations(kind: str, settings: dict[str, str]) -> None:
@@ -278,13 +279,13 @@ def test_penalty_falls_when_gates_close() -> None:
     values = []
     for _ in range(60):
         optimizer.zero_grad()
-        penalty = encoder._sparsity()
+        penalty = sparsity(encoder.gates.soft(), encoder.weighting, encoder.tau)
         penalty.backward()
         optimizer.step()
         values.append(float(penalty.detach()))
     assert values == sorted(values, reverse=True)
     assert values[-1] == 0.0, "the target is reached, and no more is asked"
-    assert not any(mask.all() for mask in encoder.gates.own())
+    assert not any(mask.all() for mask in encoder.gates.private())
 
 
 # --- alphas learn what a formula says
@@ -326,20 +327,20 @@ def plain_forward(encoder, batch: Tensor) -> list[list[Tensor]]:  # type: ignore
     networks = [*encoder.networks.values(), encoder.shared]
     values: list[list[Tensor]] = [[batch] * len(networks)]
     for index, node in enumerate(graph.nodes[1:], start=1):
-        made = [
+        outputs = [
             node.operation.run(graph.modules(network)[index], *(values[source][branch] for source in node.inputs))
             for branch, network in enumerate(networks)
         ]
         if node.site is not None:
-            *own, shared = made
-            picked, mixed = naive(choices[node.site], mixes[node.site], node.axis, shared, own)
-            made = [*picked, mixed]
-        values.append(made)
+            *private, shared = outputs
+            picked, mixed = naive(choices[node.site], mixes[node.site], node.axis, shared, private)
+            outputs = [*picked, mixed]
+        values.append(outputs)
     return [[values[index][task] for index in graph.outputs] for task in range(len(encoder.task_names))]
 
 
-@pytest.mark.parametrize("heard", [False, True])
-def test_merging_has_second_derivatives(heard: bool) -> None:
+@pytest.mark.parametrize("mixes", [False, True], ids=["pick", "merge"])
+def test_merging_has_second_derivatives(mixes: bool) -> None:
     """Adversarial training differentiates gradients."""
     choice = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
     mix, *tensors = (
@@ -347,8 +348,8 @@ def test_merging_has_second_derivatives(heard: bool) -> None:
         for shape in ((2, 3), (2, 3, 2, 2), (2, 3, 2, 2), (2, 3, 2, 2))
     )
 
-    def merged(mix: Tensor, shared: Tensor, *own: Tensor) -> tuple[Tensor, ...]:
-        picked, mixed = merge(choice, mix, 1, shared, own, heard=heard)
-        return tuple(tensor.square() for tensor in (*picked, *([mixed] if mixed is not None else [])))
+    def merged(mix: Tensor, shared: Tensor, *private: Tensor) -> tuple[Tensor, ...]:
+        picked, *mixed = merge(choice, mix, 1, shared, private) if mixes else (pick(choice, 1, shared, private),)
+        return tuple(tensor.square() for tensor in (*picked, *mixed))
 
     assert torch.autograd.gradgradcheck(merged, (mix, *tensors))

@@ -32,11 +32,11 @@ def test_price_is_the_best_of_all_at_which_a_gate_flips(seed: int) -> None:
     least, full = spent(alpha, 1e9, cost, macs), spent(alpha, -1e9, cost, macs)
     target = float(random.uniform(least, full))
     price = price_for(alpha, macs, cost, target)
-    found = spent(alpha, price, cost, macs)
+    cost_now = spent(alpha, price, cost, macs)
     worth = (alpha / cost).flatten().tolist()
     possible = [spent(alpha, flip + step, cost, macs) for flip in worth for step in (-1e-9, 1e-9)]
-    assert found <= target + 1e-6
-    assert found == pytest.approx(max(value for value in possible if value <= target + 1e-6))
+    assert cost_now <= target + 1e-6
+    assert cost_now == pytest.approx(max(value for value in possible if value <= target + 1e-6))
 
 
 def test_price_at_both_ends() -> None:
@@ -66,9 +66,9 @@ def test_price_in_single_precision_keeps_the_target(seed: int) -> None:
     least, full = spent(alpha, 1e6, cost, macs), spent(alpha, -1e6, cost, macs)
     for share in (0.0, 0.01, 0.3, 0.7, 1.0):
         target = least + share * (full - least)
-        found = spent(alpha, price_for(alpha, macs, cost, target), cost, macs)
-        assert found <= target * (1 + 1e-5)
-        assert found >= target - 3.2e6 or share == 0.0
+        cost_now = spent(alpha, price_for(alpha, macs, cost, target), cost, macs)
+        assert cost_now <= target * (1 + 1e-5)
+        assert cost_now >= target - 3.2e6 or share == 0.0
 
 
 def test_the_highest_price_closes_every_gate() -> None:

@@ -1,4 +1,4 @@
-"""Training with settled gates computes less and learns the same."""
+"""Training with frozen gates: less is computed, and the same is learned."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from frugalmtl.backbones.timm import Timm
 from frugalmtl.core.seeding import seed_everything
 from frugalmtl.core.types import Features
-from frugalmtl.encoders.interrogate import InterroGate
+from frugalmtl.encoders import ENCODERS
+from frugalmtl.encoders.interrogate.encoder import InterroGate
 
 TASKS = ("near", "far", "wide")
 
@@ -22,22 +23,27 @@ TASKS = ("near", "far", "wide")
 def encoder(model: str, *, seed: int = 0, share: float = 0.5, **arguments: Any) -> InterroGate:
     """An encoder with random gates, of which about a share is open, and weights that differ between the branches."""
     seed_everything(seed)
-    made = InterroGate(Timm(model=model), TASKS, frozen_share=0.5, **arguments)
+    section = {"name": "interrogate", "frozen_share": 0.5, **arguments}
+    gated: InterroGate = ENCODERS.build(section, Timm(model=model), TASKS)
     with torch.no_grad():
-        for parameter in [*made.networks.parameters(), *made.shared.parameters(), *made.projections.parameters()]:
+        for parameter in [*gated.networks.parameters(), *gated.shared.parameters(), *gated.projections.parameters()]:
             parameter.add_(0.02 * parameter.std(correction=0) * torch.randn_like(parameter))
-        made.gates.alpha.copy_(torch.rand_like(made.gates.alpha) - (1 - share))
-        made.gates.beta.normal_()
-    made.enter_stage("joint")
-    return made
+        gated.gates.alpha.copy_(torch.rand_like(gated.gates.alpha) - (1 - share))
+        gated.gates.beta.normal_()
+    gated.enter_stage("joint")
+    return gated
 
 
-def settled(model: InterroGate) -> InterroGate:
+def frozen(model: InterroGate) -> InterroGate:
     """The same inside its last epochs, running what the gates leave."""
     model.enter_epoch(1, 2)
     model.enter_step(0.5)
-    assert model.live is not None
+    assert model.program.current is not None
     return model
+
+
+def branches_of(model: InterroGate) -> list[nn.Module]:
+    return [*model.networks.values(), model.shared]
 
 
 def weighted(features: Features) -> Tensor:
@@ -56,17 +62,17 @@ def test_same_features_and_gradients(
     model: str, attention: Literal["channels", "heads"], share: float, training: bool
 ) -> None:
     dense = encoder(model, share=share, attention=attention, projection=model == "test_vit").double()
-    live = settled(deepcopy(dense)).train(training)
-    dense.frozen, dense.learning = True, False
+    reduced = frozen(deepcopy(dense)).train(training)
+    dense.schedule.frozen, dense.schedule.learning = True, False
     dense.train(training)
     image = torch.randn(2, 3, 64, 96, dtype=torch.float64)
-    wanted, given = dense(image), live(image)
+    expected, computed = dense(image), reduced(image)
     for task in TASKS:
-        for level, other in zip(wanted.by_task[task], given.by_task[task], strict=True):
+        for level, other in zip(expected.by_task[task], computed.by_task[task], strict=True):
             assert torch.allclose(level, other, rtol=1e-9, atol=1e-9)
-    for features in (wanted, given):
+    for features in (expected, computed):
         weighted(features).backward()
-    for (name, parameter), (_, twin) in zip(dense.named_parameters(), live.named_parameters(), strict=True):
+    for (name, parameter), (_, twin) in zip(dense.named_parameters(), reduced.named_parameters(), strict=True):
         if parameter.grad is not None and parameter.grad.any():
             assert twin.grad is not None, name
             scale = parameter.grad.abs().max().clamp(min=1e-6)
@@ -77,20 +83,20 @@ def test_same_features_and_gradients(
 
 def test_running_statistics_of_computed_channels_move() -> None:
     dense = encoder("test_resnet")
-    live = settled(deepcopy(dense)).train()
-    before = deepcopy(live.state_dict())
-    dense.frozen, dense.learning = True, False
+    reduced = frozen(deepcopy(dense)).train()
+    before = deepcopy(reduced.state_dict())
+    dense.schedule.frozen, dense.schedule.learning = True, False
     image = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         dense.train()(image)
-        live(image)
-    left = live.plan_of()
-    for index, node in enumerate(live.graph.nodes):
-        for branch, (network, twin) in enumerate(zip(dense._branches(), live._branches(), strict=True)):
+        reduced(image)
+    plan = reduced.plan_of()
+    for index, node in enumerate(reduced.graph.nodes):
+        for branch, (network, twin) in enumerate(zip(branches_of(dense), branches_of(reduced), strict=True)):
             module = dict(twin.named_modules()).get(node.operation.target or "none")
             if not isinstance(module, _BatchNorm):
                 continue
-            computed = torch.from_numpy(left.computed[index][branch])
+            computed = torch.from_numpy(plan.computed[index][branch])
             moved = network.get_submodule(node.operation.target or "").running_mean
             assert torch.allclose(module.running_mean[computed], moved[computed], atol=1e-6)
             home = "shared" if branch == len(TASKS) else f"networks.{TASKS[branch]}"
@@ -100,23 +106,23 @@ def test_running_statistics_of_computed_channels_move() -> None:
 
 def test_what_runs_is_what_the_plan_says() -> None:
     dense = encoder("test_resnet", share=0.3)
-    live = settled(deepcopy(dense))
+    reduced = frozen(deepcopy(dense))
     counts = {}
-    for name, module in (("dense", dense), ("live", live)):
+    for name, module in (("dense", dense), ("reduced", reduced)):
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             module(torch.randn(1, 3, 64, 64))
         counts[name] = counter.get_total_flops()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        deepcopy(live).eval().deploy()(torch.randn(1, 3, 64, 64))
-    assert counts["live"] == counter.get_total_flops() < 0.7 * counts["dense"]
+        deepcopy(reduced).eval().deploy()(torch.randn(1, 3, 64, 64))
+    assert counts["reduced"] == counter.get_total_flops() < 0.7 * counts["dense"]
 
 
 def test_branches_stay_in_step_where_nobody_shares() -> None:
     model = encoder("test_resnet", share=1.0)
     model.enter_epoch(1, 2)
     model.enter_step(0.5)
-    assert model.live is None
-    assert not model.learning
+    assert model.program.current is None
+    assert not model.schedule.learning
 
 
 def alpha_gradient(model: InterroGate, image: Tensor) -> Tensor | None:
@@ -141,7 +147,7 @@ def test_gates_learn_at_every_so_many_steps() -> None:
                 assert torch.allclose(gradient, 3 * expected, rtol=1e-3, atol=1e-7)
         else:
             assert gradient is None
-            assert rarely.live is not None
+            assert rarely.program.current is not None
     assert int(rarely.steps) == 7
 
 
@@ -153,13 +159,13 @@ def test_a_program_is_written_anew_only_when_gates_moved() -> None:
             with torch.no_grad():
                 model.gates.alpha.neg_()
         model.enter_step(step / 6)
-        programs.append(model.live)
+        programs.append(model.program.current)
     assert programs[1] is programs[3] is not None
     assert programs[5] is not programs[3]
 
 
 def test_the_program_belongs_to_its_own_copy() -> None:
-    first = settled(encoder("test_resnet")).eval()
+    first = frozen(encoder("test_resnet")).eval()
     second = deepcopy(first)
     with torch.no_grad():
         for parameter in second.networks.parameters():
@@ -172,5 +178,5 @@ def test_the_program_belongs_to_its_own_copy() -> None:
 def test_nothing_of_it_is_saved() -> None:
     model = encoder("test_resnet")
     before = set(model.state_dict())
-    assert set(settled(model).state_dict()) == before
-    assert not any("Live" in type(module).__name__ for module in model.modules())
+    assert set(frozen(model).state_dict()) == before
+    assert not any("Frozen" in type(module).__name__ for module in model.modules())

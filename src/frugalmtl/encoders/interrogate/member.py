@@ -1,0 +1,96 @@
+"""Config section of InterroGate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from frugalmtl.backbones import Backbone
+from frugalmtl.encoders.interrogate.encoder import InterroGate
+from frugalmtl.encoders.interrogate.options import GateOptions, SavingOptions
+
+
+def interrogate(
+    backbone: Backbone,
+    tasks: Sequence[str],
+    *,
+    lambda_s: float | None = SavingOptions.lambda_s,
+    penalty: Literal["hinge", "l1"] = SavingOptions.penalty,
+    weighting: Literal["layers", "macs"] = SavingOptions.weighting,
+    tau: float | dict[str, float] = SavingOptions.tau,
+    budget: str | float | None = SavingOptions.budget,
+    ramp: float = SavingOptions.ramp,
+    multiple: int = SavingOptions.multiple,
+    attention: Literal["channels", "heads"] = GateOptions.attention,
+    projection: bool = GateOptions.projection,
+    initial: float = GateOptions.initial,
+    gate_lr: float = GateOptions.gate_lr,
+    gate_every: int = GateOptions.gate_every,
+    pretrain_share: float = GateOptions.pretrain_share,
+    frozen_share: float = GateOptions.frozen_share,
+) -> InterroGate:
+    r"""InterroGate: each task picks, channel by channel, its own features or shared ones; the rest is deleted.
+
+    T + 1 copies of the backbone run in step. At every site (see :class:`~frugalmtl.channels.Graph`)
+
+        phi'_t = G_t phi_t + (1 - G_t) psi               (2)   what task t goes on with; G_t in {0, 1} per channel
+        psi'   = sum_t softmax_t(beta)_t phi'_t          (3)   what the shared branch goes on with
+
+    The gates do not depend on the image, so a deployed network holds and computes only the filters whose channels
+    somebody picked; if all gates are open it is T single-task networks, if all are closed one shared network.
+
+    What drives gates to close is either the paper's sparsity loss (4), ``lambda_s / T sum_t max(0, mean_l mean_c
+    sigmoid(alpha) - tau_t)``, or a **budget** for the deployed model, which the paper cannot guarantee: then a channel
+    stays a task's own if it is worth its price, ``alpha > price * cost``, and the price is set before every step so
+    that the cost falls from that of the single-task networks to the budget over the first ``ramp`` of the learning
+    epochs and stays there. At the beginning of the last epochs (``frozen_share``) the gates are frozen: widths are
+    rounded to multiples of ``multiple``, the exact cost is brought to the budget, and the network adapts with the gates
+    as they are.
+
+    Training starts with the single-task networks (``pretrain_share``, or ``init_from`` a single-task run and 0), from
+    which the task branches go on; the shared branch starts from the backbone's weights. Gates and mixing weights are
+    trained by SGD without momentum, weight decay or schedule.
+
+    Source: Ehteshami Bejnordi et al., "InterroGate: Learning to Share, Specialize, and Prune Representations for
+    Multi-task Learning" (2024), section 3, algorithm 1, appendices A and C. Choices of ours, where the paper is silent:
+    the first alpha, a small positive constant (the first network equals the single-task ones); beta zero; the mean over
+    channels in (4); the gradient of beta by the gates' optimiser; sites after residual additions and not before, also
+    in transformers; depthwise convolutions follow the gate behind them; squeeze-and-excitation and normalisation over
+    channels run whole in every branch that goes on. Budgets, widths and whole heads are not in the paper.
+
+    The cut holds the features of all levels; at levels that nothing but the heads read, before their gates, so that
+    ``branch`` picks.
+
+    Args:
+        backbone: copied T + 1 times.
+        tasks: names of the tasks.
+        lambda_s: weight of the sparsity loss; None for 0.05, or 0 if there is a budget.
+        penalty: ``"hinge"`` as in (4), or ``"l1"``, the same without targets.
+        weighting: ``"layers"`` takes the mean over the channels of every layer, then over layers, as in (4);
+            ``"macs"`` weighs every channel with the multiply-adds that it costs.
+        tau: share that a task may keep for itself without penalty: for all tasks, or by task; of the hinge only.
+        budget: of the deployed model per image: ``"0.6x"`` the multiply-adds of the single-task networks, multiply-adds
+            (``"1.2G"``), or milliseconds on this machine's processor (``"35ms"``); a bare number is a share; None keeps
+            none.
+        ramp: share of the learning epochs over which the budget is approached.
+        multiple: kept channels of every layer are rounded to multiples of this, since odd widths are slow; a layer
+            whose width is no multiple is kept whole or not at all.
+        attention: transformers: gates per channel of queries, keys and values (the paper), or ``"heads"``: one gate per
+            head for all three, so that attention itself gets cheaper.
+        projection: transformers: the shared branch reads the mix at the end of a block through a linear projection,
+            which starts as the identity (the paper's appendix C; costs C^2 operations per position and block).
+        initial: first alpha.
+        gate_lr: learning rate of the gates.
+        gate_every: gates learn at every so many steps, with as many times the gradient; in between, only what they
+            leave is computed, as in the epochs with frozen gates. More than 1 makes training cheaper (the paper's is
+            1); rewriting what runs takes up to a few seconds for deep networks, so take 10 or more. Under explicit
+            ``strategy: ddp`` this and ``frozen_share`` need ``ddp_find_unused_parameters_true``.
+        pretrain_share: share of the epochs in which the single-task networks train alone.
+        frozen_share: share of the remaining epochs, at their end, in which gates do not move.
+
+    Raises:
+        UserError: a value out of its range, or a backbone with operations whose effect on channels is not known.
+    """
+    saving = SavingOptions(lambda_s, penalty, weighting, tau, budget, ramp, multiple)
+    gates = GateOptions(attention, projection, initial, gate_lr, gate_every, pretrain_share, frozen_share)
+    return InterroGate(backbone, tasks, saving=saving, gates=gates)

@@ -1,0 +1,104 @@
+"""Options of InterroGate: what is to be saved, and how gates are built and trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from frugalmtl.core.budget import Budget
+from frugalmtl.core.checks import UserError, fraction, known, not_negative, positive
+
+
+@dataclass(frozen=True)
+class SavingOptions:
+    """What is to be saved; the attributes are those of :func:`~frugalmtl.encoders.interrogate.interrogate`.
+
+    Raises:
+        UserError: a value out of its range.
+    """
+
+    lambda_s: float | None = None
+    penalty: Literal["hinge", "l1"] = "hinge"
+    weighting: Literal["layers", "macs"] = "layers"
+    tau: float | dict[str, float] = 0.0
+    budget: str | float | None = None
+    ramp: float = 0.5
+    multiple: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.lambda_s is not None:
+            not_negative("lambda_s", self.lambda_s)
+        fraction("ramp", self.ramp)
+        positive("multiple", self.multiple)
+        if self.budget is not None:
+            self.target()
+
+    def budget_text(self) -> str | None:
+        """The budget as text; a bare number is a share."""
+        return f"{self.budget:g}x" if isinstance(self.budget, int | float) else self.budget
+
+    def target(self) -> Budget | None:
+        """The budget, read."""
+        text = self.budget_text()
+        return None if text is None else Budget.parse(text)
+
+    def penalty_weight(self) -> float:
+        """Weight of the sparsity loss."""
+        if self.lambda_s is None:
+            return 0.05 if self.budget is None else 0.0
+        return self.lambda_s
+
+    def private_targets(self, tasks: Sequence[str]) -> list[float]:
+        """The target tau of every task, from one number for all or one by task.
+
+        Raises:
+            UserError: an unknown or missing task, or a number outside [0, 1].
+        """
+        if not isinstance(self.tau, dict):
+            return [fraction("tau", self.tau)] * len(tasks)
+        for task in self.tau:
+            known("task in tau:", task, tasks)
+        if missing := [task for task in tasks if task not in self.tau]:
+            raise UserError(f"tau lacks {', '.join(missing)}: give one number for all tasks, or one per task")
+        return [fraction(f"tau of {task!r}", self.tau[task]) for task in tasks]
+
+
+@dataclass(frozen=True)
+class GateOptions:
+    """How gates are built and trained; the attributes are those of :func:`~frugalmtl.encoders.interrogate.interrogate`.
+
+    Raises:
+        UserError: a value out of its range.
+    """
+
+    attention: Literal["channels", "heads"] = "channels"
+    projection: bool = False
+    initial: float = 0.01
+    gate_lr: float = 0.1
+    gate_every: int = 1
+    pretrain_share: float = 0.5
+    frozen_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        positive("initial", self.initial)
+        positive("gate_lr", self.gate_lr)
+        positive("gate_every", self.gate_every)
+        if fraction("pretrain_share", self.pretrain_share) == 1.0:
+            raise UserError("pretrain_share must be below 1: some epochs must train the gates; or choose single_task")
+        if fraction("frozen_share", self.frozen_share) == 1.0:
+            raise UserError("frozen_share must be below 1: some epochs must train the gates")
+
+
+def check_together(saving: SavingOptions, gates: GateOptions) -> None:
+    """Check what the two say together.
+
+    Raises:
+        UserError: widths or a cost are to be met, and there are no epochs with frozen gates to meet them in.
+    """
+    if (saving.budget is not None or saving.multiple > 1) and gates.frozen_share == 0.0:
+        raise UserError(
+            "a budget, or widths that are multiples, needs epochs with frozen gates: give frozen_share, e.g. 0.25"
+        )

@@ -1,0 +1,88 @@
+"""Schedule of gates: when they learn, and when they are frozen."""
+
+from __future__ import annotations
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.core.recipe import ParameterGroup, Stage
+from frugalmtl.encoders.interrogate.options import GateOptions
+
+
+class GateSchedule:
+    """Whether the branches run in step and gates learn, by stage, epoch and step.
+
+    Args:
+        options: of the gates.
+
+    Attributes:
+        joint: the branches run in step, beside a shared one; else the single-task networks train alone.
+        frozen: gates move no more.
+        learning: gates learn in this step.
+        learning_share: share of the joint stage in which gates learn.
+    """
+
+    def __init__(self, options: GateOptions) -> None:
+        self.options = options
+        self.joint, self.frozen, self.learning = True, False, True
+        self.learning_share = 1.0
+
+    def recipe(self, penalty: float) -> tuple[Stage, ...]:
+        """Single-task networks, then all together; gates with SGD of their own.
+
+        Args:
+            penalty: weight of the sparsity loss.
+        """
+        sgd = {"name": "sgd", "lr": self.options.gate_lr, "momentum": 0.0, "weight_decay": 0.0}
+        joint = Stage(
+            "joint",
+            1.0 - self.options.pretrain_share,
+            groups=(ParameterGroup("encoder.gates.*", optimizer=sgd, weight_decay=0.0, scheduled=False),),
+            penalties={"sparsity": penalty} if penalty > 0 else {},
+        )
+        if self.options.pretrain_share == 0.0:
+            return (joint,)
+        alone = ("encoder.gates.*", "encoder.shared.*", "encoder.projections.*")
+        return Stage("single_task", self.options.pretrain_share, frozen=alone), joint
+
+    def check_stage(self, stage: str, epochs: int) -> None:
+        """Check that gates have an epoch to learn in before they are frozen.
+
+        Raises:
+            UserError: they have none.
+        """
+        share = self.options.frozen_share
+        if stage == "joint" and share > 0 and self._first_frozen(epochs) < 1:
+            raise UserError(
+                f"the stage 'joint' has {epochs} epochs, and frozen_share {share} leaves none for gates to "
+                "learn: train longer, or lower pretrain_share or frozen_share"
+            )
+
+    def enter_stage(self, stage: str) -> None:
+        """At the beginning of a stage gates learn, unless the single-task networks train alone."""
+        self.joint, self.frozen, self.learning = stage != "single_task", False, True
+
+    def enter_epoch(self, epoch: int, epochs: int) -> bool:
+        """Whether this epoch of the joint stage is the first one with frozen gates."""
+        first = self._first_frozen(epochs)
+        self.frozen, self.learning_share = epoch >= first, first / epochs
+        self.learning = not self.frozen
+        return epoch == first
+
+    def enter_step(self, step: int) -> None:
+        """Gates learn in every ``gate_every``-th step."""
+        self.learning = not self.frozen and step % self.options.gate_every == 0
+
+    def gradient_factor(self, *, training: bool) -> int:
+        """By how much the gradient of the gates counts in this step."""
+        return self.options.gate_every if training and self.learning else 0
+
+    def progress(self, share: float, ramp: float) -> float:
+        """How far the cost is on its way to the budget, in [0, 1].
+
+        Args:
+            share: of the stage that is done.
+            ramp: share of the learning epochs over which the budget is approached.
+        """
+        return min(1.0, share / self.learning_share / ramp) if ramp > 0 else 1.0
+
+    def _first_frozen(self, epochs: int) -> int:
+        return epochs - max(1, round(self.options.frozen_share * epochs))
