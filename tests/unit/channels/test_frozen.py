@@ -38,11 +38,18 @@ def weighted(pyramids: dict[str, Pyramid]) -> Tensor:
     return torch.stack([(level * weight).mean() for level, weight in zip(levels, weights, strict=True)]).sum()
 
 
+def mixing(parts: Branches) -> list[Tensor]:
+    """Scores whose softmax are the mixes from now on: leaves."""
+    scores = [mix.log().requires_grad_() for mix in parts.mixes]
+    parts.mixes[:] = [score.softmax(0) for score in scores]
+    return scores
+
+
 def doubled(kind: str, number: int, *, training: bool, projected: bool = False) -> tuple[Branches, Sequence[Mask]]:
     parts = branches(kind, number, projected=projected)
     for module in (*parts.networks, *parts.projections.values()):
         module.double().train(training)
-    parts.mixes[:] = [mix.double().requires_grad_() for mix in parts.mixes]
+    parts.mixes[:] = [mix.double().log().softmax(0) for mix in parts.mixes]
     return parts, draw_masks(parts.graph, number, seed=number)
 
 
@@ -55,6 +62,7 @@ def doubled(kind: str, number: int, *, training: bool, projected: bool = False) 
 def test_same_features_and_gradients(kind: str, projected: bool, number: int, training: bool) -> None:
     parts, private = doubled(kind, number, training=training, projected=projected)
     twin = deepcopy(parts)
+    scores, twin_scores = mixing(parts), mixing(twin)
     batch = image().double()
     program = FrozenProgram(twin.plan(private), twin.networks, twin.projections)
     expected, computed = masked_networks(parts, private, batch), features_of(program, twin, batch, training=training)
@@ -68,7 +76,7 @@ def test_same_features_and_gradients(kind: str, projected: bool, number: int, tr
         for first, second in zip(parts.networks, twin.networks, strict=True)
         for pair in zip(first.parameters(), second.parameters(), strict=True)
     ]
-    for parameter, other in [*pairs, *zip(parts.mixes, twin.mixes, strict=True)]:
+    for parameter, other in [*pairs, *zip(scores, twin_scores, strict=True)]:
         gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         sliced = torch.zeros_like(parameter) if other.grad is None else other.grad
         assert (gradient - sliced).abs().max() <= 1e-7 * gradient.abs().max() + 1e-12
