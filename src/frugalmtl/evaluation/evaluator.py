@@ -13,7 +13,7 @@ from frugalmtl.evaluation.metrics import METRICS, Score
 from frugalmtl.evaluation.modes import device_of, evaluating
 from frugalmtl.tasks import Task
 
-Progress = Callable[[int], object]
+OnBatch = Callable[[int], object]
 """Called after every batch with the number of its images."""
 
 
@@ -23,7 +23,7 @@ def evaluate(
     tasks: Sequence[Task],
     *,
     device: torch.device | str | None = None,
-    progress: Progress | None = None,
+    progress: OnBatch | None = None,
 ) -> Scores:
     """Score a training model or a deployed one, with the same code, at image resolution.
 

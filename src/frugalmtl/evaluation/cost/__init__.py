@@ -5,7 +5,7 @@ Nothing here is computed from a model's description; everything is counted or me
 
 from frugalmtl.evaluation.cost.conventions import CONVENTION, CONVENTIONS, in_convention
 from frugalmtl.evaluation.cost.counting import CostDistribution, Counts, count, distribution, storage
-from frugalmtl.evaluation.cost.latency import Latency, fitting_rounds, latency
+from frugalmtl.evaluation.cost.latency import LatencyStats, fitting_rounds, latency
 from frugalmtl.evaluation.cost.memory import peak_memory
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "CONVENTIONS",
     "CostDistribution",
     "Counts",
-    "Latency",
+    "LatencyStats",
     "count",
     "distribution",
     "fitting_rounds",

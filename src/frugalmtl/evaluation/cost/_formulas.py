@@ -36,7 +36,7 @@ def _added_product(_added: Tensor, left: Tensor, right: Tensor, *_: Any, **__: A
     return 2 * _products(left, right)
 
 
-class Attention:
+class AttentionTally:
     """Tallies the batched products that hold no weight, as attention's two do (``Q K^T`` and ``A V``).
 
     A linear layer on a tensor that is not contiguous is a batched product as well, with its weight on one side.
@@ -77,7 +77,7 @@ def _raw(formula: Formula) -> Formula:
     return raw
 
 
-def formulas(attention: Attention) -> dict[Any, Formula]:
+def formulas(attention: AttentionTally) -> dict[Any, Formula]:
     """``{operation: formula}`` for the counter's ``custom_mapping``; ``attention`` tallies on the way."""
     aten = torch.ops.aten
     product, added = _raw(_product), _raw(_added_product)

@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from frugalmtl.core.checks import UserError, positive
-from frugalmtl.evaluation.cost._formulas import Attention, formulas, memory_of
+from frugalmtl.evaluation.cost._formulas import AttentionTally, formulas, memory_of
 from frugalmtl.evaluation.cost.conventions import CONVENTION
 from frugalmtl.evaluation.modes import device_of, dtype_of, evaluating
 
@@ -168,7 +168,7 @@ def _plain_operations() -> Iterator[None]:
 
 def _macs(module: nn.Module, image: Tensor) -> tuple[dict[str, int], int]:
     """``{dotted name: MACs}``, the whole under ``""``; and the MACs of attention's products."""
-    attention = Attention({memory_of(tensor) for tensor in (*module.parameters(), *module.buffers())})
+    attention = AttentionTally({memory_of(tensor) for tensor in (*module.parameters(), *module.buffers())})
     counter = FlopCounterMode(display=False, custom_mapping=formulas(attention))
     with evaluating(module), torch.inference_mode(), _plain_operations(), counter:
         module(image)

@@ -1,4 +1,4 @@
-"""Time of a forward pass, measured so that modules can be compared on a machine that is not quiet."""
+"""Latency of a forward pass, by interleaved rounds: comparable on a machine that is not quiet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from frugalmtl.evaluation.modes import device_of, evaluating
 
 
 @dataclass(frozen=True)
-class Latency:
+class LatencyStats:
     """Milliseconds of one forward pass of the batch.
 
     Attributes:
@@ -45,7 +45,7 @@ class Latency:
 
 def latency(
     modules: Mapping[str, nn.Module], image: Tensor, *, rounds: int = 20, warmup: int = 3, threads: int | None = None
-) -> dict[str, Latency]:
+) -> dict[str, LatencyStats]:
     """Time modules against each other: every round runs each of them once, and who begins rotates.
 
     Slow drifts of the machine (frequency, neighbours) so fall on all modules alike; timing one after the other would
@@ -125,6 +125,6 @@ def _threads(threads: int | None) -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-def _summary(values: list[float], batch: int, threads: int, device: torch.device) -> Latency:
+def _summary(values: list[float], batch: int, threads: int, device: torch.device) -> LatencyStats:
     q25, median, q75, p95 = (float(value) for value in np.percentile(values, [25, 50, 75, 95]))
-    return Latency(median, p95, q75 - q25, len(values), batch, threads, str(device))
+    return LatencyStats(median, p95, q75 - q25, len(values), batch, threads, str(device))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.evaluation.metrics._pooled_error import PooledError, Reduction
+from frugalmtl.evaluation.metrics._shared.pooled_error import PooledError, Reduction
 
 _SMALLEST = 1e-9  # the survey's evaluation clamps predicted depth to this value
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from frugalmtl.core.checks import UserError, known, positive
-from frugalmtl.evaluation.metrics._boundary_matching import BoundaryMatcher, Mask, Matching, Thinning, thinned
-from frugalmtl.evaluation.metrics._threshold_counts import ratio
+from frugalmtl.evaluation.metrics._shared.boundary_matching import BoolMap, BoundaryMatcher, Matching, Thinning, thinned
+from frugalmtl.evaluation.metrics._shared.threshold_counts import ratio
 from frugalmtl.evaluation.metrics.base import Score, check_shapes
 from frugalmtl.evaluation.metrics.max_f import f_measure
 
@@ -77,7 +77,7 @@ class BoundaryF(Score):
             total += self._image_counts(probability, truth)
         self.counts += torch.from_numpy(total).to(self.counts.device)
 
-    def _image_counts(self, probability: npt.NDArray[np.float32], truth: Mask) -> npt.NDArray[np.int64]:
+    def _image_counts(self, probability: npt.NDArray[np.float32], truth: BoolMap) -> npt.NDArray[np.int64]:
         distance = self.max_distance * float(np.hypot(*truth.shape))
         matcher = BoundaryMatcher(thinned(truth, self.thinning), distance, self.matching)
         columns: list[tuple[int, int, int, int]] = []

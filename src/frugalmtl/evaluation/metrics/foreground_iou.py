@@ -7,7 +7,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from frugalmtl.evaluation.metrics._threshold_counts import Definition, protocol, ratio, threshold_counts
+from frugalmtl.evaluation.metrics._shared.threshold_counts import Definition, protocol, ratio, threshold_counts
 from frugalmtl.evaluation.metrics.base import Score, check_shapes
 
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from torch import Tensor
 
-from frugalmtl.evaluation.metrics._pooled_error import PooledError, Reduction
+from frugalmtl.evaluation.metrics._shared.pooled_error import PooledError, Reduction
 
 
 class MeanAbsoluteError(PooledError):

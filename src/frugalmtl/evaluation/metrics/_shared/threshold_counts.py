@@ -14,8 +14,8 @@ Definition = Literal["survey", "atrc"]
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """How a probability map becomes a score.
+class ThresholdProtocol:
+    """The protocol by which a probability map becomes a score.
 
     Attributes:
         thresholds: ascending.
@@ -30,13 +30,18 @@ class Protocol:
     beta_squared: float
 
 
-_PROTOCOLS: dict[str, Protocol] = {
-    "survey": Protocol(tuple((20 + 5 * k) / 100 for k in range(15)), inclusive=False, pooled=False, beta_squared=1.0),
-    "atrc": Protocol(tuple(5 * k / 100 for k in range(1, 20)), inclusive=True, pooled=True, beta_squared=0.3),
+def _steps(first: int, last: int) -> tuple[float, ...]:
+    """Thresholds 0.05 apart, from per cent."""
+    return tuple(per_cent / 100 for per_cent in range(first, last + 1, 5))
+
+
+_PROTOCOLS: dict[str, ThresholdProtocol] = {
+    "survey": ThresholdProtocol(_steps(20, 90), inclusive=False, pooled=False, beta_squared=1.0),
+    "atrc": ThresholdProtocol(_steps(5, 95), inclusive=True, pooled=True, beta_squared=0.3),
 }
 
 
-def protocol(definition: str) -> Protocol:
+def protocol(definition: str) -> ThresholdProtocol:
     """The published protocol of that name.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Thin boundaries, and how many pixels of two of them correspond."""
+"""Thinning of boundaries, and matching of the pixels of two of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from skimage.morphology import skeletonize, thin
 
 Matching = Literal["exact", "dilation"]
 Thinning = Literal["zhang_suen", "guo_hall"]
-Mask = npt.NDArray[np.bool_]
+BoolMap = npt.NDArray[np.bool_]
 
 
-def thinned(mask: Mask, thinning: Thinning) -> Mask:
+def thinned(mask: BoolMap, thinning: Thinning) -> BoolMap:
     """Lines one pixel wide, by the algorithm of Zhang & Suen (1984) or of Guo & Hall (1989)."""
-    algorithm: Callable[[Mask], Mask] = skeletonize if thinning == "zhang_suen" else thin
+    algorithm: Callable[[BoolMap], BoolMap] = skeletonize if thinning == "zhang_suen" else thin
     return algorithm(mask)
 
 
@@ -34,7 +34,7 @@ class BoundaryMatcher:
             fewer than exact.
     """
 
-    def __init__(self, truth: Mask, max_distance: float, matching: Matching) -> None:
+    def __init__(self, truth: BoolMap, max_distance: float, matching: Matching) -> None:
         self.matching = matching
         reach = int(max_distance)
         steps = np.arange(-reach, reach + 1)
@@ -49,7 +49,7 @@ class BoundaryMatcher:
         numbers[reach : reach + truth.shape[0], reach : reach + truth.shape[1]][truth] = np.arange(self.count)
         self._numbers = numbers.ravel()
 
-    def __call__(self, predicted: Mask) -> tuple[int, int]:
+    def __call__(self, predicted: BoolMap) -> tuple[int, int]:
         """Numbers of pixels of ``predicted`` and of the truth that found a partner."""
         rows, columns = np.nonzero(predicted)
         if len(rows) == 0 or self.count == 0:
