@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -38,6 +39,7 @@ class Encoder(nn.Module):
     often as needed, and the task names) and their config as keyword-only arguments.
 
     Attributes:
+        shares: False if every task has a network of its own, as in the reference that savings are measured against.
         task_names: the tasks, in order.
         channels: channels of the pyramid's levels (the same for every task).
         strides: strides of the pyramid's levels.
@@ -48,6 +50,7 @@ class Encoder(nn.Module):
         target_latency_ms: the same in milliseconds per image, for a budget of time; None for any other.
     """
 
+    shares: ClassVar[bool] = True
     task_names: tuple[str, ...]
     channels: list[int]
     strides: list[int]

@@ -23,6 +23,8 @@ class SingleTask(Encoder):
         tasks: names of the tasks.
     """
 
+    shares = False
+
     def __init__(self, backbone: Backbone, tasks: Sequence[str]) -> None:
         super().__init__()
         self.task_names = tuple(tasks)

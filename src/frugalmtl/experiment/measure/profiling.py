@@ -1,15 +1,18 @@
-"""What an experiment costs: the training model and the deployed one, beside the single-task networks."""
+"""Cost of an experiment: the training model and the deployed one, beside the single-task networks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from frugalmtl.core.registry import Registry
+from frugalmtl.decoders import DECODERS
 from frugalmtl.deployment import deploy
+from frugalmtl.encoders import ENCODERS
 from frugalmtl.evaluation.cost import CONVENTION, count, fitting_rounds, latency, peak_memory
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.measure.published import published_beside_measured
@@ -23,10 +26,18 @@ RATIOS = ("macs", "params", "bytes", "peak_memory")
 def single_task_sibling(config: Experiment) -> Experiment:
     """The single-task networks that an experiment is held against: same tasks, backbone and heads.
 
-    A decoder in which tasks interact has no single-task form; its sibling takes independent heads with their defaults.
+    A decoder in which tasks interact has no single-task form: its sibling takes the first separable decoder, with its
+    defaults.
     """
-    decoder = config.decoder if config.decoder["name"] == "independent" else {"name": "independent"}
-    return replace(config, encoder={"name": "single_task"}, decoder=decoder, balancer={"name": "uniform"})
+    encoder = _first(ENCODERS, lambda member: not member.shares)
+    separable = DECODERS.get(config.decoder["name"]).separable  # type: ignore[attr-defined]  # a class of decoders
+    decoder = config.decoder if separable else {"name": _first(DECODERS, lambda member: member.separable)}
+    return replace(config, encoder={"name": encoder}, decoder=decoder, balancer=Experiment().balancer)
+
+
+def _first(registry: Registry, fact: Callable[[Any], bool]) -> str:
+    """The first member with a fact."""
+    return next(name for name in registry.names() if fact(registry.get(name)))
 
 
 def measure(
