@@ -17,6 +17,8 @@ ROOMS = (
     "core layers tasks data backbones channels encoders decoders model losses balancing engine evaluation deployment "
     "export report experiment cli"
 ).split()
+EXPERIMENT = "config runs measure comparison predict".split()
+"""Sub-folders of ``experiment``, lowest first."""
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
@@ -24,17 +26,19 @@ def room_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-def imported_rooms(path: Path) -> Iterator[tuple[str, int]]:
+def imported_modules(path: Path) -> Iterator[tuple[str, int]]:
+    """Dotted names of what a file imports from frugalmtl, down to the imported name, with their lines."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module] if node.module != "frugalmtl" else [f"frugalmtl.{alias.name}" for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "frugalmtl" and len(parts) > 1:
-                yield parts[1], node.lineno
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from ((name, node.lineno) for name in names if name.startswith("frugalmtl."))
+
+
+def imported_rooms(path: Path) -> Iterator[tuple[str, int]]:
+    yield from ((name.split(".")[1], line) for name, line in imported_modules(path))
 
 
 def test_every_file_is_in_a_known_room() -> None:
@@ -49,6 +53,19 @@ def test_imports_go_down_the_list_only(path: Path) -> None:
     for other, line in imported_rooms(path):
         if other in ROOMS:
             assert ROOMS.index(other) <= ROOMS.index(room), f"{path}:{line}: {room} may not import {other}"
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "experiment").glob("*/*.py")), ids=lambda path: path.stem)
+def test_folders_of_experiment_import_themselves_and_lower_ones(path: Path) -> None:
+    allowed = EXPERIMENT[: EXPERIMENT.index(path.parent.name) + 1]
+    for name, line in imported_modules(path):
+        if name.startswith("frugalmtl.experiment."):
+            folder = name.split(".")[2]
+            assert folder in allowed, f"{path}:{line}: {path.parent.name}/ may not import {folder}/"
+
+
+def test_experiment_has_no_other_folder() -> None:
+    assert {path.name for path in (SOURCE / "experiment").iterdir() if (path / "__init__.py").exists()} == {*EXPERIMENT}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))

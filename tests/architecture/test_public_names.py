@@ -20,3 +20,13 @@ def test_importing_the_package_is_quick() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         == "False"
     )
+
+
+def test_deploy_is_the_function_whatever_was_imported_before() -> None:
+    code = (
+        "import frugalmtl.deployment, frugalmtl.experiment.comparison.compare\n"
+        "from frugalmtl import compare, deploy, sweep\n"
+        "print(*(type(item).__name__ for item in (compare, deploy, sweep)))"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.split() == ["function"] * 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.experiment.comparison.plan import Plan
+from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.config.files import parse, read_yaml
 from frugalmtl.experiment.config.sweep import Sweep, expand
 
@@ -25,8 +25,8 @@ def test_one_run_per_preference_is_planned(tmp_path: Path) -> None:
     config = read()
     values = config.sweep.values
     assert values is not None
-    plan = Plan.checked(expand(config, values), tmp_path / "front")
-    balancers = [experiment.balancer for experiment in plan.experiments[0].values()]
+    grid = RunGrid.checked(expand(config, values), tmp_path / "front")
+    balancers = [experiment.balancer for experiment in grid.experiments[0].values()]
     found = [section for section in balancers if section["name"] == "pareto_mtl"]
     assert [section["preference"] for section in found] == [0, 1, 2, 3, 4]
     assert all(type(section["preference"]) is int and section["preferences"] == 5 for section in found)
@@ -35,4 +35,4 @@ def test_one_run_per_preference_is_planned(tmp_path: Path) -> None:
 
 def test_a_preference_that_is_none_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="preference of pareto_mtl must be one of 0 to 4, but got 5"):
-        Plan.checked(expand(read(), [5]), tmp_path / "front")
+        RunGrid.checked(expand(read(), [5]), tmp_path / "front")

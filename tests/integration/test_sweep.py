@@ -15,7 +15,7 @@ import pytest
 
 from frugalmtl.cli.main import main
 from frugalmtl.core.checks import UserError
-from frugalmtl.experiment.comparison.plan import Plan
+from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.comparison.sweep import sweep
 from frugalmtl.experiment.config.files import parse
 from frugalmtl.experiment.config.sweep import Sweep
@@ -65,16 +65,16 @@ def test_an_interrupted_sweep_goes_on_without_training_again(
 ) -> None:
     made = parse(Sweep, config)
     trained: list[str] = []
-    train = Plan.train
+    train = RunGrid.train
 
-    def interrupted(self: Plan, row: str, seed: int, *, progress: bool = True) -> Any:
+    def interrupted(self: RunGrid, row: str, seed: int, *, progress: bool = True) -> Any:
         if len(trained) == 3:
             raise KeyboardInterrupt
         trained.append(row)
         return train(self, row, seed, progress=progress)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Plan, "train", interrupted)
+        patch.setattr(RunGrid, "train", interrupted)
         with pytest.raises(KeyboardInterrupt):
             sweep(made, tmp_path, progress=False)
     before = logs(tmp_path)

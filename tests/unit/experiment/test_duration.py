@@ -52,7 +52,7 @@ def test_a_duration_is_the_sum_over_stages_and_evaluations(monkeypatch: pytest.M
         assert torch.equal(parameter, value)
 
 
-class PlanOfTwo:
+class GridOfTwo:
     """Two rows on data that says only its sizes; one of them may be finished."""
 
     def __init__(self, finished: set[str]) -> None:
@@ -62,25 +62,25 @@ class PlanOfTwo:
         self.experiments = {0: {"one": config, "two": config}}
         self.dataset = SimpleNamespace(split=lambda name: range({"train": 8, "val": 4, "test": 4}[name]))
 
-    def units(self) -> list[tuple[int, str]]:
+    def cells(self) -> list[tuple[int, str]]:
         return [(0, "one"), (0, "two")]
 
     def run(self, row: str, seed: int) -> Any:
         return SimpleNamespace(finished=row in self.finished, folder=Path(row))
 
 
-def said(plan: PlanOfTwo, monkeypatch: pytest.MonkeyPatch) -> str:
+def said(grid: GridOfTwo, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(announcement, "build", lambda config, dataset: None)
     monkeypatch.setattr(announcement, "expected_seconds", lambda *_: 80.0)
     output = io.StringIO()
-    announce(cast(Any, plan), Console(file=output, width=200))
+    announce(cast(Any, grid), Console(file=output, width=200))
     return output.getvalue()
 
 
 def test_pending_trainings_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "2 trainings and the report: about 3 minutes" in said(PlanOfTwo(set()), monkeypatch)
-    assert "1 training and the report: about 2 minutes" in said(PlanOfTwo({"one"}), monkeypatch)
+    assert "2 trainings and the report: about 3 minutes" in said(GridOfTwo(set()), monkeypatch)
+    assert "1 training and the report: about 2 minutes" in said(GridOfTwo({"one"}), monkeypatch)
 
 
 def test_nothing_is_announced_where_all_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert said(PlanOfTwo({"one", "two"}), monkeypatch) == ""
+    assert said(GridOfTwo({"one", "two"}), monkeypatch) == ""

@@ -6,7 +6,7 @@ import datetime
 
 from rich.console import Console
 
-from frugalmtl.experiment.comparison.plan import Plan
+from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.measure.duration import duration_text, expected_seconds
 from frugalmtl.experiment.runs.build import build
 
@@ -14,25 +14,25 @@ REPORT_SECONDS = 40.0
 """Time for measuring, drawing and writing after the trainings: that of the demo's report on two cores."""
 
 
-def announce(plan: Plan, console: Console) -> None:
+def announce(grid: RunGrid, console: Console) -> None:
     """Print how long the trainings that are not finished yet will take on this machine, if there are any.
 
     A step of every row and stage is timed for it, which takes some seconds for small networks.
     """
-    pending = [(seed, row) for seed, row in plan.units() if not plan.run(row, seed).finished]
+    pending = [(seed, row) for seed, row in grid.cells() if not grid.run(row, seed).finished]
     if not pending:
         return
     console.print("measuring how long this will take ...")
-    first_seed = plan.comparison.seeds[0]
+    first_seed = grid.comparison.seeds[0]
     durations: dict[str, float] = {}
     for row in dict.fromkeys(row for _, row in pending):
-        config = plan.experiments[first_seed][row]
+        config = grid.experiments[first_seed][row]
         evaluations = config.train.epochs // config.train.evaluate_every if config.train.evaluate_every else 0
         images = {
-            split: len(plan.dataset.split(split)) for split in ("train", config.evaluate_split, config.test_split)
+            split: len(grid.dataset.split(split)) for split in ("train", config.evaluate_split, config.test_split)
         }
         evaluated = evaluations * images[config.evaluate_split] + images[config.test_split]
-        durations[row] = expected_seconds(config, build(config, plan.dataset), images["train"], evaluated)
+        durations[row] = expected_seconds(config, build(config, grid.dataset), images["train"], evaluated)
     seconds = sum(durations[row] for _, row in pending) + REPORT_SECONDS
     end = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=seconds)
     trainings = "1 training" if len(pending) == 1 else f"{len(pending)} trainings"

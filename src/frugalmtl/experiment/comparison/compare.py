@@ -1,4 +1,4 @@
-"""Several experiments side by side: train, evaluate, deploy, measure, report."""
+"""Comparisons: several experiments trained, evaluated, deployed, measured and reported side by side."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from frugalmtl.deployment import DeployedModel
 from frugalmtl.evaluation.cost import count
 from frugalmtl.experiment.comparison.announcement import announce
 from frugalmtl.experiment.comparison.gallery import photo_panels, test_panels
-from frugalmtl.experiment.comparison.plan import Plan
 from frugalmtl.experiment.comparison.results import collect, rank_rows
+from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.config.comparison import Comparison
 from frugalmtl.experiment.measure.profiling import measure
 from frugalmtl.experiment.measure.training_cost import StepFigures, step_figures
@@ -52,17 +52,17 @@ def compare(
         UserError: a config does not fit, or the folder cannot be used.
     """
     console = console or Console()
-    plan = Plan.checked(comparison, folder)
+    grid = RunGrid.checked(comparison, folder)
     if estimate and processes.first():
-        announce(plan, Console(stderr=True))
-    plan.prepare()
+        announce(grid, Console(stderr=True))
+    grid.prepare()
     runs: dict[str, list[Run]] = {row: [] for row in comparison.rows}
-    for seed, row in plan.units():
-        runs[row].append(plan.train(row, seed, progress=progress))
+    for seed, row in grid.cells():
+        runs[row].append(grid.train(row, seed, progress=progress))
     if not processes.first():
         processes.wait()
         return load_results(folder / "results.json")
-    results = _report(comparison, runs, plan.dataset, folder)
+    results = _report(comparison, runs, grid.dataset, folder)
     processes.wait()
     print_table(results, console)
     best = results.row(rank_rows(results)[0])

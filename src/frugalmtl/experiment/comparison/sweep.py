@@ -1,7 +1,8 @@
-"""A whole accuracy/cost curve in one call, by one process or several."""
+"""Sweeps: a whole accuracy/cost curve in one call, by one process or several."""
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import multiprocessing
 import sys
@@ -18,15 +19,16 @@ from frugalmtl.core.types import Scores
 from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.cost import count
 from frugalmtl.evaluation.delta import delta_mtl
-from frugalmtl.experiment.comparison.claims import Claims, require_sweep
 from frugalmtl.experiment.comparison.compare import compare
-from frugalmtl.experiment.comparison.plan import Plan
+from frugalmtl.experiment.comparison.locks import Locks
+from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.comparison.trials import Trials
 from frugalmtl.experiment.config.comparison import row_experiments
 from frugalmtl.experiment.config.sweep import Sweep, Value, expand, points
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.report import Results, load_results
 
+INSTALL = "pip install 'frugalmtl[sweep]'"
 PAUSE = 1.0
 """Seconds between two looks at what the other processes have finished."""
 
@@ -60,6 +62,17 @@ def sweep(
     return worker.report(before, console or Console(), progress=progress)
 
 
+def require_sweep() -> None:
+    """Check that the libraries of a sweep are there.
+
+    Raises:
+        UserError: one of them is not installed.
+    """
+    missing = [name for name in ("optuna", "filelock") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"a sweep needs {' and '.join(missing)}, which is not installed: {INSTALL}")
+
+
 class Worker:
     """One of the processes of a sweep.
 
@@ -77,48 +90,48 @@ class Worker:
         self.folder = folder
         self.progress = progress
         axis = config.sweep
-        plan = Plan.checked(expand(config, axis.limits() if axis.values is None else axis.values), folder)
-        for experiment in plan.experiments[config.seeds[0]].values():
+        grid = RunGrid.checked(expand(config, axis.limits() if axis.values is None else axis.values), folder)
+        for experiment in grid.experiments[config.seeds[0]].values():
             if experiment.train.devices != 1:
                 raise UserError(
                     "a sweep trains each run in one process, but 'devices' is "
                     f"{experiment.train.devices}: set it to 1 and take several workers"
                 )
-        self.dataset = plan.dataset
-        self.claims = Claims(folder / "claims")
-        self.trials = Trials(axis, folder, self.claims)
-        self._plan = plan
+        self.dataset = grid.dataset
+        self.locks = Locks(folder / "claims")
+        self.trials = Trials(axis, folder, self.locks)
+        self._grid = grid
         self._rows: dict[Value, str] | None = None
 
     def work(self) -> None:
         """Train whatever no other process trains, until all is done."""
-        with self.claims.hold("data"):
-            self._plan.prepare()
+        with self.locks.lock("data"):
+            self._grid.prepare()
         while not _orphaned():
-            plan = self.plan()
-            if self._train_one(plan):
+            grid = self.grid()
+            if self._train_one(grid):
                 continue
             self.trials.tell(self._score)
             if self.trials.draw():
                 continue
-            if all(_done(plan.run(row, seed)) for seed, row in plan.units()):
+            if all(_done(grid.run(row, seed)) for seed, row in grid.cells()):
                 return
             time.sleep(PAUSE)
 
-    def plan(self) -> Plan:
+    def grid(self) -> RunGrid:
         """The runs of the fixed rows and of the values drawn so far."""
         values = self.trials.values()
         if self._rows is None or values != list(self._rows):
             comparison = expand(self.config, values)
             experiments = {seed: row_experiments(comparison, seed) for seed in comparison.seeds}
-            self._plan = Plan(comparison, self.folder, experiments, self.dataset)
+            self._grid = RunGrid(comparison, self.folder, experiments, self.dataset)
             self._rows = {value: name for name, (value, _) in points(self.config, values).items()}
-        return self._plan
+        return self._grid
 
     def report(self, before: int, console: Console, *, progress: bool) -> Results:
         """Evaluate, measure and report, unless another process did so since ``before``."""
-        with self.claims.hold("report"):
-            comparison = self.plan().comparison
+        with self.locks.lock("report"):
+            comparison = self.grid().comparison
             if _stamp(self.folder) != before:
                 results = load_results(self.folder / "results.json")
                 if [row.name for row in results.rows] == list(comparison.rows):
@@ -126,36 +139,36 @@ class Worker:
                     return results
             return compare(comparison, self.folder, progress=progress, console=console)
 
-    def _train_one(self, plan: Plan) -> bool:
+    def _train_one(self, grid: RunGrid) -> bool:
         """Train the first run that is open and that nobody holds; says whether there was one."""
-        for seed, row in plan.units():
-            run, start = plan.run(row, seed), plan.start(row, seed)
-            if _done(run) or (start is not None and not start.finished):
+        for seed, row in grid.cells():
+            run, source = grid.run(row, seed), grid.source(row, seed)
+            if _done(run) or (source is not None and not source.finished):
                 continue
-            with self.claims.attempt(run.folder.name) as free:
+            with self.locks.try_lock(run.folder.name) as free:
                 if free and not _done(run):
                     try:
-                        plan.train(row, seed, progress=self.progress)
-                    except UserError as error:  # several processes tell of their runs: say which one this was
+                        grid.train(row, seed, progress=self.progress)
+                    except UserError as error:  # several processes train: name the run
                         raise UserError(f"{run.folder}: {error}") from error
                     return True
         return False
 
     def _score(self, value: Value) -> tuple[float, float] | None:
         """Delta_MTL and deployed multiply-adds of a value's row, means over the seeds; nothing while it trains."""
-        plan, rows = self._plan, self._rows or {}
+        grid, rows = self._grid, self._rows or {}
         if value not in rows:  # another process has drawn it just now
             return None
-        names, seeds = (rows[value], plan.comparison.reference), plan.comparison.seeds
-        if not all(_done(plan.run(name, seed)) for name in names for seed in seeds):
+        names, seeds = (rows[value], grid.comparison.reference), grid.comparison.seeds
+        if not all(_done(grid.run(name, seed)) for name in names for seed in seeds):
             return None
         gains, costs = [], []
         for seed in seeds:
-            own, reference = (plan.run(name, seed) for name in names)
-            built, deployed = own.deployed()
+            point, reference = (grid.run(name, seed) for name in names)
+            built, deployed = point.deployed()
             tasks = [task for task in built.tasks if not task.auxiliary]
             scores, single = (
-                {task.name: _scores(run)[task.name][task.primary] for task in tasks} for run in (own, reference)
+                {task.name: _scores(run)[task.name][task.primary] for task in tasks} for run in (point, reference)
             )
             directions = {task.name: task.higher_is_better for task in tasks}
             gains.append(delta_mtl(scores, single, directions) if all(single.values()) else math.nan)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.seeding import derive_seed
-from frugalmtl.experiment.comparison.claims import Claims
+from frugalmtl.experiment.comparison.locks import Locks
 from frugalmtl.experiment.config.sweep import Axis, Value
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-Score = Callable[[Value], tuple[float, float] | None]
+Objective = Callable[[Value], tuple[float, float] | None]
 JOURNAL = "sweep.journal"
 
 
 class Trials:
     """The values of a sweep, and what came of them.
 
-    The study lies in an append-only journal, which outlives a killed process. Every use of it is made under one claim,
+    The study lies in an append-only journal, which outlives a killed process. Every use of it is made under one lock,
     so two processes never draw at the same time and no value is drawn twice by chance. A trial's values are
     (Delta_MTL, multiply-adds of the deployed model). Values to try are drawn
 
@@ -38,13 +38,13 @@ class Trials:
     Args:
         axis: what varies.
         folder: of the sweep.
-        claims: of the sweep.
+        locks: of the sweep.
     """
 
-    def __init__(self, axis: Axis, folder: Path, claims: Claims) -> None:
+    def __init__(self, axis: Axis, folder: Path, locks: Locks) -> None:
         self.axis = axis
         self.path = folder / JOURNAL
-        self.claims = claims
+        self.locks = locks
 
     def values(self) -> list[Value]:
         """The values drawn so far, each once: in the order of the list, or in the order they were drawn."""
@@ -77,7 +77,7 @@ class Trials:
                 trial_drawn.suggest_float(self.axis.key, low, high, log=self.axis.log)
             return True
 
-    def tell(self, score: Score) -> None:
+    def tell(self, score: Objective) -> None:
         """Note what came of every value that has been trained since.
 
         Args:
@@ -124,7 +124,7 @@ class Trials:
         from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with self.claims.hold("study"):
+        with self.locks.lock("study"):
             _mend(self.path)
             try:
                 storage = JournalStorage(JournalFileBackend(str(self.path), JournalFileOpenLock(str(self.path))))
@@ -147,7 +147,7 @@ class Trials:
 
 
 def _mend(path: Path) -> None:
-    """Remove what a process left that was killed while it wrote: half a line, a lock. Only under the claim."""
+    """Remove what a process left that was killed while it wrote: half a line, a lock. Only under the lock."""
     Path(f"{path}.lock").unlink(missing_ok=True)
     content = path.read_bytes() if path.exists() else b""
     if content and not content.endswith(b"\n"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from frugalmtl.experiment.comparison.claims import Claims
+from frugalmtl.experiment.comparison.locks import Locks
 from frugalmtl.experiment.comparison.trials import JOURNAL, Trials
 from frugalmtl.experiment.config.sweep import Axis, Value
 
@@ -19,7 +19,7 @@ RANGE = Axis(key="encoder.own", low=0.1, high=0.9, trials=6, seed=3)
 
 
 def trials(axis: Axis, folder: Path) -> Trials:
-    return Trials(axis, folder, Claims(folder / "claims"))
+    return Trials(axis, folder, Locks(folder / "claims"))
 
 
 def score(value: Value) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The runs of a comparison: checked together, made one by one."""
+"""The runs of a comparison, one per row and seed: checked together, trained one by one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from frugalmtl.experiment.runs.training import check_training, evaluate_run, sta
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The runs of a comparison: which there are, where they lie, and how one of them is made.
+class RunGrid:
+    """The runs of a comparison, one per row and seed.
 
     Attributes:
         comparison: the rows.
@@ -34,7 +34,7 @@ class Plan:
     dataset: Dataset
 
     @classmethod
-    def checked(cls, comparison: Comparison, folder: Path) -> Plan:
+    def checked(cls, comparison: Comparison, folder: Path) -> RunGrid:
         """Check everything, and build every model once; nothing is written.
 
         Raises:
@@ -45,7 +45,7 @@ class Plan:
         _check(comparison, experiments, dataset, folder)
         return cls(comparison, folder, experiments, dataset)
 
-    def units(self) -> list[tuple[int, str]]:
+    def cells(self) -> list[tuple[int, str]]:
         """Seed and row of every run; one that starts from another's weights comes after it."""
         return [(seed, row) for seed, experiments in self.experiments.items() for row in experiments]
 
@@ -53,10 +53,10 @@ class Plan:
         """The run of a row and seed, begun or not."""
         return Run(_path(self.folder, row, seed), self.experiments[seed][row])
 
-    def start(self, row: str, seed: int) -> Run | None:
-        """Where ``init_from`` names an earlier row: that row's run of the same seed."""
-        source = self.experiments[seed][row].init_from
-        return None if source is None or source not in self.comparison.rows else self.run(source, seed)
+    def source(self, row: str, seed: int) -> Run | None:
+        """The run of the same seed whose weights this one starts from, if ``init_from`` names an earlier row."""
+        name = self.experiments[seed][row].init_from
+        return None if name is None or name not in self.comparison.rows else self.run(name, seed)
 
     def prepare(self) -> None:
         """Render or unpack the splits that the runs need."""
@@ -70,12 +70,12 @@ class Plan:
         Raises:
             UserError: training failed, or a file cannot be written.
         """
-        planned, start = self.run(row, seed), self.start(row, seed)
+        run, source = self.run(row, seed), self.source(row, seed)
         run = train_run(
-            planned.config,
-            planned.folder,
+            run.config,
+            run.folder,
             dataset=self.dataset,
-            start=start.folder if start else None,
+            start=source.folder if source else None,
             progress=progress,
             title=row_text(self.comparison, row, "title", row),
         )
@@ -89,9 +89,9 @@ def _seeds(comparison: Comparison) -> list[int]:
     return comparison.seeds
 
 
-def _dataset(plans: Mapping[int, Mapping[str, Experiment]]) -> Dataset:
+def _dataset(grid: Mapping[int, Mapping[str, Experiment]]) -> Dataset:
     """The one dataset of all rows; rows on different data cannot be compared."""
-    experiments = next(iter(plans.values()))
+    experiments = next(iter(grid.values()))
     (first_name, first), *others = experiments.items()
     for name, other in others:
         for key in ("data", "image_size", "fit", "test_split"):
@@ -101,7 +101,7 @@ def _dataset(plans: Mapping[int, Mapping[str, Experiment]]) -> Dataset:
 
 
 def _check(
-    comparison: Comparison, plans: Mapping[int, Mapping[str, Experiment]], dataset: Dataset, folder: Path
+    comparison: Comparison, grid: Mapping[int, Mapping[str, Experiment]], dataset: Dataset, folder: Path
 ) -> None:
     """Refuse what would otherwise come up after rows were trained, or at the very end.
 
@@ -115,7 +115,7 @@ def _check(
     for photo in comparison.photos:
         read_photo(photo)
     scored: dict[str, dict[str, tuple[str, bool]]] = {}
-    for name, experiment in plans[comparison.seeds[0]].items():
+    for name, experiment in grid[comparison.seeds[0]].items():
         built = build(experiment, dataset)
         check_training(experiment, built, dataset)
         if experiment.init_from not in comparison.rows:
@@ -128,7 +128,7 @@ def _check(
                 f"reference {', '.join(scored[comparison.reference])}: give them the same 'tasks', or mark helpers "
                 "as auxiliary"
             )
-    for seed, experiments in plans.items():
+    for seed, experiments in grid.items():
         for name, experiment in experiments.items():
             Run.check(_path(folder, name, seed), experiment)
 
