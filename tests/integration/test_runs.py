@@ -1,4 +1,4 @@
-"""What a finished run can do: predict, deploy, profile and go on, wherever its data may be."""
+"""Uses of a finished run: predicting, deploying, profiling, going on, wherever its data may be."""
 
 from __future__ import annotations
 
@@ -57,6 +57,27 @@ def test_a_run_can_be_moved_and_used_without_its_data(
     for form, suffix in (("torch_export", ".pt2"), ("onnx", ".onnx"), ("safetensors", ".safetensors")):
         assert main(["deploy", str(moved), "--format", form]) == 0
         assert (moved / "deployed" / f"tiny{suffix}").stat().st_size > 10_000
+
+
+def test_options_of_a_format_are_set_on_the_command_line(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "one.pt2"
+    command = ["deploy", str(run), "--out", str(file)]
+    assert main([*command, "--option", "dynamic_batch=false", "--option", "tolerance=1.0e-3"]) == 0
+    program = torch.export.load(file)
+    (image,) = program.example_inputs[0]
+    program.module()(image)
+    with pytest.raises(Exception, match=r"(?i)shape|guard|size"):
+        program.module()(image.repeat(2, 1, 1, 1))
+    capsys.readouterr()
+    for options, message in (
+        (["dynamic_batch"], "takes KEY=VALUE"),
+        (["dynamic_bath=true"], "Did you mean 'dynamic_batch'"),
+        (["tolerance=much"], "tolerance must be"),
+    ):
+        assert main(["deploy", str(tmp_path / "nowhere"), *(f"--option={text}" for text in options)]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_training_model_and_deployed_model_score_the_same(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
