@@ -1,4 +1,4 @@
-"""What deploy() saves: the trained model in eval mode against its deployed form, interleaved.
+"""Latency saved by deploy(): the trained model in eval mode against its deployed form, interleaved.
 
 Usage: python benchmarks/deploy_latency.py [--rounds 15] [--threads 1] [--size 256] [--out benchmarks/deploy_latency.md]
 

@@ -70,11 +70,11 @@ def pair(request: pytest.FixtureRequest) -> tuple[MultiTaskModel, DeployedModel]
 def differences(model: MultiTaskModel, plain: DeployedModel, image: Tensor) -> dict[str, float]:
     """Largest difference per task, relative to the largest output where that is above 1."""
     with torch.no_grad():
-        wanted, given = model(image).by_task, plain(image)
-    assert list(wanted) == list(given) == list(plain.task_names)
-    assert all(given[name].shape == raw.shape for name, raw in wanted.items())
+        wanted, deployed = model(image).by_task, plain(image)
+    assert list(wanted) == list(deployed) == list(plain.task_names)
+    assert all(deployed[name].shape == raw.shape for name, raw in wanted.items())
     return {
-        name: ((given[name] - raw).abs().max() / raw.abs().max().clamp(min=1)).item() for name, raw in wanted.items()
+        name: ((deployed[name] - raw).abs().max() / raw.abs().max().clamp(min=1)).item() for name, raw in wanted.items()
     }
 
 

@@ -63,7 +63,7 @@ def test_one_call_gives_the_curve(tmp_path: Path, config: Config, capsys: pytest
 def test_an_interrupted_sweep_goes_on_without_training_again(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = parse(Sweep, config)
+    settings = parse(Sweep, config)
     trained: list[str] = []
     train = RunGrid.train
 
@@ -76,10 +76,10 @@ def test_an_interrupted_sweep_goes_on_without_training_again(
     with monkeypatch.context() as patch:
         patch.setattr(RunGrid, "train", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            sweep(made, tmp_path, progress=False)
+            sweep(settings, tmp_path, progress=False)
     before = logs(tmp_path)
     assert len(before) == 3
-    results = sweep(made, tmp_path, progress=False)
+    results = sweep(settings, tmp_path, progress=False)
     after = logs(tmp_path)
     assert len(results.rows) == len(after) == 4
     assert {name: after[name] for name in before} == before
@@ -94,8 +94,8 @@ def test_a_range_is_searched(tmp_path: Path, config: Config) -> None:
     assert len(rates) == 3
     assert rates == sorted(rates)
     assert all(1e-4 <= rate <= 1e-2 for rate in rates)
-    told = [json.loads(line) for line in (tmp_path / "sweep.journal").read_text().splitlines()]
-    values = [line["values"] for line in told if line.get("values")]
+    journal = [json.loads(line) for line in (tmp_path / "sweep.journal").read_text().splitlines()]
+    values = [line["values"] for line in journal if line.get("values")]
     measured = {(round(row.delta_mtl_mean, 6), row.cost.deployed.macs) for row in points}
     assert {(round(gain, 6), macs) for gain, macs in values} == measured, "the search learns what the report says"
 

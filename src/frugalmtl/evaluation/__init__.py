@@ -1,4 +1,4 @@
-"""Judging models: metrics, multi-task scores, what a model really costs."""
+"""Evaluation: metrics, scores over tasks, measured cost."""
 
 from frugalmtl.evaluation.evaluator import evaluate
 from frugalmtl.evaluation.infer import infer

@@ -1,4 +1,4 @@
-"""One number for many tasks: Delta_MTL and mean rank."""
+"""Scores over tasks: Delta_MTL and mean rank."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def delta_mtl(
     _same_keys("task", scores, baseline, directions)
     gains = []
     for task in baseline:
-        given, single, higher = scores[task], baseline[task], directions[task]
+        value, single, higher = scores[task], baseline[task], directions[task]
         if per_task == "primary":
-            gains.append(_gain(task, given, single, higher))
+            gains.append(_gain(task, value, single, higher))
             continue
-        if not (isinstance(given, Mapping) and isinstance(single, Mapping) and isinstance(higher, Mapping)):
-            raise UserError(f"per_task='average' needs {{metric: value}} for task {task!r}, but got {given!r}")
-        _same_keys(f"metric of task {task!r}", given, single, higher)
-        within = [_gain(f"{task}/{metric}", given[metric], single[metric], higher[metric]) for metric in single]
+        if not (isinstance(value, Mapping) and isinstance(single, Mapping) and isinstance(higher, Mapping)):
+            raise UserError(f"per_task='average' needs {{metric: value}} for task {task!r}, but got {value!r}")
+        _same_keys(f"metric of task {task!r}", value, single, higher)
+        within = [_gain(f"{task}/{metric}", value[metric], single[metric], higher[metric]) for metric in single]
         gains.append(math.fsum(within) / len(within))
     return 100 * math.fsum(gains) / len(gains)
 
@@ -111,12 +111,12 @@ def _gain(what: str, value: object, single: object, higher: object) -> float:
 
 
 def _same_keys(what: str, scores: Iterable[str], baseline: Iterable[str], directions: Iterable[str]) -> None:
-    wanted, given, directed = set(baseline), set(scores), set(directions)
+    wanted, scored, directed = set(baseline), set(scores), set(directions)
     if not wanted:
         raise UserError(f"Delta needs at least one {what} in the baseline")
     for where, missing in (
-        ("the scores", wanted - given),
-        ("the baseline", given - wanted),
+        ("the scores", wanted - scored),
+        ("the baseline", scored - wanted),
         ("the directions", wanted - directed),
     ):
         if missing:

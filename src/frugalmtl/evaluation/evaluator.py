@@ -1,4 +1,4 @@
-"""A model and a data set -> scores of every task."""
+"""Evaluation: a model and a data set -> scores of every task."""
 
 from __future__ import annotations
 

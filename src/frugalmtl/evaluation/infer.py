@@ -1,4 +1,4 @@
-"""One photograph of any size -> decoded predictions of its size."""
+"""Inference on one photograph of any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a module as it would run in use, and leave it as it was found."""
+"""Eval mode for a while, device and number format of a module."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Mean and spread over seeds."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Delta_MTL and mean rank: values by hand, and refusals."""
+
 from __future__ import annotations
 
 import math

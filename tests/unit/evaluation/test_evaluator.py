@@ -83,9 +83,9 @@ def test_mode_and_progress():
     model = FromImage(True)
     model.train()
     model.norm.eval()
-    told: list[int] = []
-    evaluate(model, batches(), [DEPTH], progress=told.append)
-    assert told == [2, 3]
+    counts: list[int] = []
+    evaluate(model, batches(), [DEPTH], progress=counts.append)
+    assert counts == [2, 3]
     assert model.seen == [(False, False)] * 2
     assert model.training
     assert not model.norm.training

@@ -1,4 +1,4 @@
-"""What a module really costs: operations that run, bytes that are stored and held, time on this machine.
+"""Measured cost of a module: operations that run, bytes that are stored and held, time on this machine.
 
 Nothing here is computed from a model's description; everything is counted or measured while the module runs.
 """

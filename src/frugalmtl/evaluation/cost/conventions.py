@@ -1,4 +1,4 @@
-"""How papers print the number of operations, so that a figure is compared with what it means."""
+"""Conventions by which papers print the number of operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory a computation holds at its worst moment."""
+"""Peak memory of a computation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from frugalmtl.evaluation.modes import device_of, evaluating
 
 @dataclass
 class Peak:
-    """What :func:`peak_of` found, once its block is left.
+    """The measurement of :func:`peak_of`, filled in at the end of its block.
 
     Attributes:
         bytes: held at the worst moment beyond what was there before.
@@ -61,10 +61,10 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        given = {storage._cdata for storage in _storages((args, kwargs))}
+        before = {storage._cdata for storage in _storages((args, kwargs))}
         result = func(*args, **kwargs)
         for storage in _storages(result):
-            if storage._cdata not in given:  # else it is a view, or was written in place
+            if storage._cdata not in before:  # else it is a view, or was written in place
                 self._track(storage)
         return result
 

@@ -1,5 +1,7 @@
-"""Metrics; one a file, none named after a task. Shares lie in [0, 1]; a table multiplies them where it prints per
-cent."""
+"""Metrics, one a file, none named after a task.
+
+Shares lie in [0, 1]; a table multiplies them where it prints per cent.
+"""
 
 from frugalmtl.core.registry import Registry
 from frugalmtl.evaluation.metrics.base import Score

@@ -1,4 +1,4 @@
-"""What every metric promises."""
+"""The base of all metrics."""
 
 from __future__ import annotations
 

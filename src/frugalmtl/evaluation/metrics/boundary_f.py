@@ -88,15 +88,15 @@ class BoundaryF(Score):
             if mask.sum() != pixels:
                 pixels = int(mask.sum())
                 lines = thinned(mask, self.thinning)
-                near, found = matcher(lines)
-                column = (near, int(lines.sum()), found, matcher.count)
+                near, matched = matcher(lines)
+                column = (near, int(lines.sum()), matched, matcher.count)
             columns.append(column)
         return np.array(columns).T
 
     def compute(self) -> dict[str, Tensor]:
         """Score everything added so far."""
-        near, predicted, found, actual = self.counts
+        near, predicted, matched, actual = self.counts
         if actual[0] == 0:
             return {self.key: torch.full((), float("nan"), dtype=torch.float64, device=self.counts.device)}
-        scores = f_measure(ratio(near, predicted, empty=0.0), ratio(found, actual, empty=0.0))
+        scores = f_measure(ratio(near, predicted, empty=0.0), ratio(matched, actual, empty=0.0))
         return {self.key: scores.max()}

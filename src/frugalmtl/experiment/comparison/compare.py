@@ -73,7 +73,7 @@ def compare(
 
 
 def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Dataset, folder: Path) -> Results:
-    loaded: dict[str, tuple[Built, DeployedModel]] = {row: own[0].deployed() for row, own in runs.items()}
+    loaded: dict[str, tuple[Built, DeployedModel]] = {row: seeds[0].deployed() for row, seeds in runs.items()}
     size = next(iter(loaded.values()))[0].image_size
     modules = {
         f"{row} training": built.model.to(memory_format=runs[row][0].config.train.memory_format)
@@ -86,8 +86,8 @@ def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Data
     )
     # A method that prunes gives another network per seed: each is counted, only the first is timed.
     counts: dict[str, list[Mapping[str, Any]]] = {
-        row: [costs[f"{row} deployed"], *(count(run.deployed()[1], size).as_dict() for run in own[1:])]
-        for row, own in runs.items()
+        row: [costs[f"{row} deployed"], *(count(run.deployed()[1], size).as_dict() for run in seeds[1:])]
+        for row, seeds in runs.items()
     }
     steps = _steps(comparison, runs, loaded) if comparison.step_rounds else {}
     created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
@@ -108,5 +108,5 @@ def _steps(
         {row: built for row, (built, _) in loaded.items()},
         batch_size=runs[comparison.reference][0].config.train.batch_size,
         rounds=comparison.step_rounds,
-        settings={row: own[0].config.train for row, own in runs.items()},
+        settings={row: seeds[0].config.train for row, seeds in runs.items()},
     )

@@ -1,4 +1,4 @@
-"""Which images a report shows, and what the models predict on them."""
+"""Panels of a report: test images and photographs with the models' predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finished runs -> the results that a report is made from."""
+"""Results of a comparison, collected from finished runs for the report."""
 
 from __future__ import annotations
 
@@ -62,11 +62,13 @@ def collect(
     tasks = [task for task in loaded[comparison.reference][0].tasks if not task.auxiliary]
     first = runs[comparison.reference][0].config
     facts = environment()
-    primary = {row: [_primary(run.scores(first.test_split), tasks) for run in own] for row, own in runs.items()}
+    primary = {
+        row: [_primary(run.scores(first.test_split), tasks) for run in row_runs] for row, row_runs in runs.items()
+    }
     directions = {task.name: task.higher_is_better for task in tasks}
     undefined = [task.name for task in tasks if any(scores[task.name] == 0 for scores in primary[comparison.reference])]
     rows = []
-    for name, own in runs.items():
+    for name, row_runs in runs.items():
         seeds = [
             SeedResult(
                 seed=run.config.seed,
@@ -76,12 +78,12 @@ def collect(
                 macs=float(counted["macs"]),
                 params=float(counted["params"]),
             )
-            for run, counted in zip(own, counts[name], strict=True)
+            for run, counted in zip(row_runs, counts[name], strict=True)
         ]
         mean, std = summarise_seeds(seeds)
         pairs = zip(primary[name], primary[comparison.reference], strict=True)
         gain = spread([math.nan if undefined else delta_mtl(scores, single, directions) for scores, single in pairs])
-        config, encoder = own[0].config, loaded[name][0].model.encoder
+        config, encoder = row_runs[0].config, loaded[name][0].model.encoder
         rows.append(
             Row(
                 name=name,
@@ -105,10 +107,10 @@ def collect(
                 target_macs=_or_nan(encoder.target_macs),
                 target_latency_ms=_or_nan(encoder.target_latency_ms),
                 pictures=encoder.pictures(),
-                affinity=mean_affinity([run.epochs() for run in own]),
+                affinity=mean_affinity([run.epochs() for run in row_runs]),
                 config=as_plain(config),
-                environment=own[0].environment(),
-                run_dirs=[str(run.folder) for run in own],
+                environment=row_runs[0].environment(),
+                run_dirs=[str(run.folder) for run in row_runs],
             )
         )
     means = {row.name: _primary(row.scores_mean, tasks) for row in rows}
@@ -131,13 +133,15 @@ def collect(
             hardware=hardware(facts),
             versions=facts["versions"],
             flop_convention=CONVENTION,
-            notes=_notes(comparison, {name: own[0].config for name, own in runs.items()}, undefined, unscored),
+            notes=_notes(
+                comparison, {name: row_runs[0].config for name, row_runs in runs.items()}, undefined, unscored
+            ),
         ),
         tasks=[_task_info(task) for task in tasks],
         reference=comparison.reference,
         rows=rows,
         published=[row.row() for row in comparison.published],
-        curves={name: [_epoch(record, tasks) for record in own[0].epochs()] for name, own in runs.items()},
+        curves={name: [_epoch(record, tasks) for record in row_runs[0].epochs()] for name, row_runs in runs.items()},
     )
 
 

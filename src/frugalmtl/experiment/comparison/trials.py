@@ -1,4 +1,4 @@
-"""Which values a sweep tries next: an Optuna study in a file that several processes share."""
+"""The values of a sweep: an Optuna study in a file that several processes share."""
 
 from __future__ import annotations
 
@@ -88,22 +88,22 @@ class Trials:
 
         with self._study() as study:
             for trial in self._drawn(study):
-                found = None if trial.state.is_finished() else score(trial.params[self.axis.key])
-                if found is None:
+                values = None if trial.state.is_finished() else score(trial.params[self.axis.key])
+                if values is None:
                     continue
-                if math.isnan(found[0]):
+                if math.isnan(values[0]):
                     study.tell(trial.number, state=TrialState.FAIL)
                 else:
-                    study.tell(trial.number, list(found))
+                    study.tell(trial.number, list(values))
 
     def _sampler(self, study: Study) -> BaseSampler:
         from optuna.samplers import GridSampler, TPESampler
 
         drawn = self._values(study)
         if self.axis.values is not None:
-            # The grid of what is left, made anew for every draw: the sampler counts a point of a killed draw as seen.
-            left = [value for value in self.axis.values if value not in drawn]
-            return GridSampler({self.axis.key: left}, seed=self.axis.seed)
+            # A new grid of the undrawn values for every draw: the sampler counts a point of a killed draw as seen.
+            undrawn = [value for value in self.axis.values if value not in drawn]
+            return GridSampler({self.axis.key: undrawn}, seed=self.axis.seed)
         count = len(self._drawn(study))
         return TPESampler(
             seed=derive_seed(self.axis.seed, "sweep", count) % (1 << 32),

@@ -1,4 +1,4 @@
-"""On what a figure was measured."""
+"""The environment of a measurement: versions, processor, threads, accelerators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of several training processes this is; with one process, the first of one."""
+"""The place of this process among several training processes; with one process, the first of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every metric promises, on one shared set of inputs per metric."""
+"""The promises of every metric, on one shared set of inputs per metric."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Affinity of a row: the mean over epochs and seeds."""
+
 from __future__ import annotations
 
 import math

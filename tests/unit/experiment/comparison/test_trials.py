@@ -1,4 +1,4 @@
-"""Which values a sweep tries: each once, the same ones after an interruption, whatever was killed."""
+"""Values of a sweep: each once, the same ones after an interruption, whatever was killed."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ def test_a_range_is_searched_with_a_fixed_seed(tmp_path: Path) -> None:
 
 
 def test_a_range_is_searched_by_tpe_with_both_objectives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[dict[str, Any]] = []
+    samplers: list[dict[str, Any]] = []
 
     class Recorded(optuna.samplers.TPESampler):  # type: ignore[misc,name-defined]
         def __init__(self, **arguments: Any) -> None:
-            made.extend([arguments] if arguments else [])  # a study makes one of its own
+            samplers.extend([arguments] if arguments else [])  # a study makes one of its own
             super().__init__(**arguments)
 
     monkeypatch.setattr(optuna.samplers, "TPESampler", Recorded)
     run(RANGE, tmp_path, 4)
-    assert len({arguments["seed"] for arguments in made}) == 4, "no two draws share their random numbers"
-    assert {arguments["n_startup_trials"] for arguments in made} == {2}
+    assert len({arguments["seed"] for arguments in samplers}) == 4, "no two draws share their random numbers"
+    assert {arguments["n_startup_trials"] for arguments in samplers} == {2}
     with trials(RANGE, tmp_path)._study() as study:
         assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
-        told = [trial for trial in study.trials if trial.state.is_finished()]
-        assert len(told) == 3
-        assert tuple(told[0].values) == score(told[0].params["encoder.own"])
+        finished = [trial for trial in study.trials if trial.state.is_finished()]
+        assert len(finished) == 3
+        assert tuple(finished[0].values) == score(finished[0].params["encoder.own"])
 
 
 def test_whole_numbers_are_drawn_from_a_range_of_them(tmp_path: Path) -> None:

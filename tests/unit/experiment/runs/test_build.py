@@ -1,3 +1,5 @@
+"""Tasks and models of an experiment."""
+
 from __future__ import annotations
 
 from typing import Any

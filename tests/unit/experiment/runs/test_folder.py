@@ -1,3 +1,5 @@
+"""Folders of runs: begun, continued, refused."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -31,9 +33,9 @@ def test_what_does_not_change_what_is_learned_is_taken_over(tmp_path: Path) -> N
     Run.create(tmp_path / "run", CONFIG)
     changed = replace(CONFIG, test_split="shifted", train=replace(CONFIG.train, workers=2))
     Run.create(tmp_path / "run", changed)
-    found = Run.open(tmp_path / "run").config
-    assert found.test_split == "shifted"
-    assert found.train.workers == 2
+    config = Run.open(tmp_path / "run").config
+    assert config.test_split == "shifted"
+    assert config.train.workers == 2
 
 
 @pytest.mark.parametrize(

@@ -50,16 +50,16 @@ class BoundaryMatcher:
         self._numbers = numbers.ravel()
 
     def __call__(self, predicted: BoolMap) -> tuple[int, int]:
-        """Numbers of pixels of ``predicted`` and of the truth that found a partner."""
+        """Numbers of pixels of ``predicted`` and of the truth that have a partner."""
         rows, columns = np.nonzero(predicted)
         if len(rows) == 0 or self.count == 0:
             return 0, 0
         places = (rows + self._margin) * self._width + columns + self._margin
         partners = self._numbers[places[:, None] + self._steps]
-        found = partners >= 0
+        near = partners >= 0
         if self.matching == "dilation":
-            return int(found.any(1).sum()), len(np.unique(partners[found]))
-        pairs = _largest_matching(found.sum(1), partners[found], self.count)
+            return int(near.any(1).sum()), len(np.unique(partners[near]))
+        pairs = _largest_matching(near.sum(1), partners[near], self.count)
         return pairs, pairs
 
 
@@ -75,12 +75,17 @@ def _largest_matching(degrees: npt.NDArray[np.int64], partners: npt.NDArray[np.i
         partners: true pixels that they neighbour, row after row.
         count: number of true pixels.
     """
-    left, pairs = len(degrees), len(partners)
-    sink = left + count + 1
+    predicted, pairs = len(degrees), len(partners)
+    sink = predicted + count + 1
     ends = np.concatenate(
-        [[0, left], left + degrees.cumsum(), left + pairs + np.arange(1, count + 1), [left + pairs + count]]
+        [
+            [0, predicted],
+            predicted + degrees.cumsum(),
+            predicted + pairs + np.arange(1, count + 1),
+            [predicted + pairs + count],
+        ]
     )
-    heads = np.concatenate([np.arange(1, left + 1), partners + left + 1, np.full(count, sink)])
+    heads = np.concatenate([np.arange(1, predicted + 1), partners + predicted + 1, np.full(count, sink)])
     ones = np.ones(len(heads), dtype=np.int32)
     graph = csr_matrix((ones, heads.astype(np.int32), ends.astype(np.int32)), shape=(sink + 1, sink + 1))
     graph.sort_indices()
