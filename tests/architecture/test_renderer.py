@@ -27,6 +27,11 @@ def test_imports_are_numpy_and_the_standard_library(path: Path) -> None:
             assert name.split(".")[0] in ALLOWED, f"{path}:{node.lineno} imports {name}"
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_every_file_is_shipped(path: Path) -> None:
+    assert (path.parent / "__init__.py").exists(), f"{path.parent} is no package: a wheel would lack it"
+
+
 def test_renders_where_nothing_else_can_be_imported() -> None:
     code = f"""
 import sys

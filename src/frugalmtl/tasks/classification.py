@@ -8,8 +8,8 @@ from torch import Tensor
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.registry import Spec
+from frugalmtl.tasks._binary import decode_probability
 from frugalmtl.tasks.base import Task, kind_of_task
-from frugalmtl.tasks.edges import decode_probability
 from frugalmtl.tasks.segmentation import decode_classes
 
 

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torch import Tensor
-
 from frugalmtl.core.registry import Spec
-from frugalmtl.tasks._drawing import draw_probability
+from frugalmtl.tasks._binary import binary_map
 from frugalmtl.tasks.base import Task, kind_of_task
-
-
-def decode_probability(raw: Tensor) -> Tensor:
-    """Logits -> probabilities, same shape."""
-    return raw.float().sigmoid()
-
-
-def at_most_one(label: Tensor) -> Tensor:
-    """Where a binary map holds 0..1; other stored values (255) mean no label."""
-    return ((label >= 0) & (label <= 1)).all(dim=0)
 
 
 @kind_of_task
@@ -42,19 +30,13 @@ def edges(
         max_distance: how far a pair may lie apart, as a share of the image diagonal (PASCAL 0.0075, NYUD 0.011).
         auxiliary: the task only helps others.
     """
-    return Task(
+    return binary_map(
         name=name,
         kind="edges",
-        channels=1,
         loss=Spec("balanced_bce", {"positive_weight": positive_weight}),
         metrics=(Spec("boundary_f", {"matching": matching, "max_distance": max_distance}),),
         primary="ods_f" if matching == "exact" else "ods_f_approx",
-        higher_is_better=True,
-        decode=decode_probability,
-        label_channels=1,
-        valid=at_most_one,
         weight=weight,
-        draw=draw_probability,
         reads="white: a boundary",
         auxiliary=auxiliary,
     )

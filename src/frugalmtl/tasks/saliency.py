@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from frugalmtl.core.registry import Spec
-from frugalmtl.tasks._drawing import draw_probability
+from frugalmtl.tasks._binary import binary_map
 from frugalmtl.tasks.base import Task, kind_of_task
-from frugalmtl.tasks.edges import at_most_one, decode_probability
 
 
 @kind_of_task
@@ -28,19 +27,13 @@ def saliency(
         primary: metric that Delta_MTL reads: ``"iou"`` (survey) or ``"maxf"``.
         auxiliary: the task only helps others.
     """
-    return Task(
+    return binary_map(
         name=name,
         kind="saliency",
-        channels=1,
         loss=Spec("balanced_bce", {"positive_weight": None}),
         metrics=(Spec("foreground_iou", {"definition": definition}), Spec("max_f", {"definition": definition})),
         primary=primary,
-        higher_is_better=True,
-        decode=decode_probability,
-        label_channels=1,
-        valid=at_most_one,
         weight=weight,
-        draw=draw_probability,
         reads="white: what one looks at first",
         auxiliary=auxiliary,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import warnings
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 import frugalmtl_rooms as rooms
 from frugalmtl.core.checks import UserError
 from frugalmtl.data import DATASETS
-from frugalmtl.data.datasets.rooms import FIRST_SEED, Rooms
+from frugalmtl.data.datasets.rooms import FIRST_SEED, Rooms, _renderer
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,23 @@ def test_the_shifted_split_is_rendered_shifted(dataset: Rooms) -> None:
     shifted = rooms.render(30_000_000, 64, shifted=True).image
     assert torch.equal(image, torch.from_numpy(shifted).permute(2, 0, 1))
     assert (shifted != rooms.render(30_000_000, 64).image).any()
+
+
+def test_the_cache_knows_the_code_of_the_whole_renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "renderer"
+    shutil.copytree(Path(rooms.__file__).parent, package)
+    monkeypatch.setattr(rooms, "__file__", str(package / "__init__.py"))
+
+    def fingerprint() -> str:
+        return _renderer.__wrapped__()
+
+    stamps = [_renderer(), fingerprint()]
+    file = next(package.glob("*/*.py"))
+    file.write_text(file.read_text() + "\n# a comment\n")
+    stamps.append(fingerprint())
+    assert len(set(stamps)) == 1
+    file.write_text(file.read_text() + "\nANOTHER = 1\n")
+    assert fingerprint() != stamps[0]
 
 
 def test_an_unprepared_split_still_gives_the_same_samples(dataset: Rooms, folder: str, tmp_path: Path) -> None:

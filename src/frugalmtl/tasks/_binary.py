@@ -1,0 +1,33 @@
+"""Binary maps and attributes: probabilities, and the values that are labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from frugalmtl.tasks._drawing import draw_probability
+from frugalmtl.tasks.base import Task
+
+
+def decode_probability(raw: Tensor) -> Tensor:
+    """Logits -> probabilities, same shape."""
+    return raw.float().sigmoid()
+
+
+def at_most_one(label: Tensor) -> Tensor:
+    """Where a binary map ``[1, H, W]`` holds 0..1; other stored values (255) mean no label."""
+    return ((label >= 0) & (label <= 1)).all(dim=0)
+
+
+def binary_map(**facts: Any) -> Task:
+    """A task of one map of probabilities, better with a higher score; ``facts`` are the other fields of the task."""
+    return Task(
+        channels=1,
+        higher_is_better=True,
+        decode=decode_probability,
+        label_channels=1,
+        valid=at_most_one,
+        draw=draw_probability,
+        **facts,
+    )
