@@ -2,19 +2,20 @@
 
 python benchmarks/data_loading.py --out benchmarks/data_loading.md
 
-With ``--against FOLDER`` (the ``src`` of another version) reading from the cache is measured for both, in turns.
+With ``--against FOLDER`` (the ``src`` of another version) both versions are measured in turns, and the table holds the
+ratio of this one to the other.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -30,6 +31,7 @@ SETTINGS: dict[str, Augmentation | None] = {
     "survey_pascal": preset("survey_pascal"),
     "atrc": preset("atrc"),
 }
+READING = "reading"
 
 
 def rate(loader: Loader, epochs: int) -> float:
@@ -42,68 +44,71 @@ def rate(loader: Loader, epochs: int) -> float:
     return statistics.median(rates[1:])
 
 
-READING = """
-import sys, time
-import torch
-from frugalmtl.data.datasets.rooms import Rooms
-
-torch.set_num_threads(1)
-images, rounds = int(sys.argv[1]), int(sys.argv[2])
-dataset = Rooms(size="small", train=images)
-dataset.prepare(["train"], progress=False)
-split = dataset.split("train")
-for _ in range(rounds + 1):
-    begin = time.process_time()
-    for index in range(images):
-        split.load(index)
-    print(images / (time.process_time() - begin))
-"""
-
-
-def reading(images: int, rounds: int, sources: Sequence[Path]) -> list[float]:
-    """Samples per second of processor time, read from the cache by one process with labels decoded, by source.
-
-    The sources take five turns, each in a process that leaves its first round out; the median over all turns is given.
-    """
-    rates: dict[Path, list[float]] = {source: [] for source in sources}
-    for _ in range(5):
-        for source in sources:
-            command = [sys.executable, "-c", READING, str(images), str(rounds)]
-            environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-            rates[source] += [float(line) for line in done.stdout.split()[1:]]
-    return [statistics.median(rates[source]) for source in sources]
-
-
-def table(images: int, epochs: int, workers: Iterable[int], against: Path | None) -> str:
-    """Markdown table of all settings."""
-    sources = [Path(frugalmtl.__file__).parents[1], *([against] if against else [])]
-    rate_here, *others = reading(images, epochs, sources)
-    compared = "".join(f"; the version before in the same run: {other:.0f}/s" for other in others)
-    dataset = Rooms(size="small", train=images)
-    dataset.prepare(["train"])
+def reading(dataset: Rooms, rounds: int) -> float:
+    """Median samples per second of processor time, read from the cache with labels decoded, one process."""
     split = dataset.split("train")
-    counts = list(workers)
+    rates = []
+    for _ in range(rounds + 1):
+        begin = time.process_time()
+        for index in range(len(split)):
+            split.load(index)
+        rates.append(len(split) / (time.process_time() - begin))
+    return statistics.median(rates[1:])
+
+
+def measure(images: int, epochs: int, workers: list[int]) -> dict[str, float]:
+    """All rates of the version that is imported."""
+    torch.set_num_threads(1)
+    dataset = Rooms(size="small", train=images)
+    dataset.prepare(["train"], progress=False)
+    rates = {READING: reading(dataset, 3 * epochs)}
+    for name, augmentation in SETTINGS.items():
+        transform = Transform(dataset.tasks, dataset.pixels, augmentation)
+        for count in workers:
+            evaluation = augmentation is None
+            loader = Loader(dataset.split("train"), transform, batch_size=16, workers=count, evaluation=evaluation)
+            rates[f"{name} {count}"] = rate(loader, epochs)
+    return rates
+
+
+def in_turns(sources: list[Path], turns: int, options: list[str]) -> list[list[dict[str, float]]]:
+    """Rates by turn and source, each measured in a process of its own."""
+    results = []
+    for turn in range(turns):
+        row = []
+        for source in sources:
+            environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
+            command = [sys.executable, __file__, "--measure", *options]
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+            row.append(json.loads(done.stdout.splitlines()[-1]))
+        results.append(row)
+        print(f"turn {turn + 1} of {turns} done", file=sys.stderr)
+    return results
+
+
+def table(results: list[list[dict[str, float]]], images: int, epochs: int, workers: list[int]) -> str:
+    """Markdown table of all settings: medians over the turns, with the ratio to the other version if there is one."""
+
+    def cell(key: str) -> str:
+        here = f"{statistics.median(row[0][key] for row in results):.0f}"
+        if len(results[0]) == 1:
+            return here
+        return f"{here} ({statistics.median(row[0][key] / row[1][key] for row in results):.2f}x)"
+
+    compared = "" if len(results[0]) == 1 else "In brackets: ratio to the version before, median over the turns. "
     lines = [
         "# Data loading",
         "",
-        f"Pictures of rooms, `small` (128 x 128, seven tasks), {images} images, batches of 16, warm cache, "
-        f"median of {epochs} epochs, "
-        f"images/s. {os.cpu_count()} cores ({platform.machine()}), one thread per process, torch {torch.__version__}. "
-        "Made by `benchmarks/data_loading.py`.",
+        f"Pictures of rooms, `small` (128 x 128, seven tasks), {images} images, batches of 16, warm cache, medians of "
+        f"{len(results)} turns of {epochs} epochs, images/s. {compared}{os.cpu_count()} cores ({platform.machine()}), "
+        f"one thread per process, torch {torch.__version__}. Made by `benchmarks/data_loading.py`.",
         "",
-        f"Reading samples from the cache alone, one process: {rate_here:.0f}/s of processor time{compared}.",
+        f"Reading samples from the cache alone, one process, per second of processor time: {cell(READING)}.",
         "",
-        "| augmentation | " + " | ".join(f"{count} workers" for count in counts) + " |",
-        "| --- |" + " ---: |" * len(counts),
+        "| augmentation | " + " | ".join(f"{count} workers" for count in workers) + " |",
+        "| --- |" + " ---: |" * len(workers),
     ]
-    for name, augmentation in SETTINGS.items():
-        transform = Transform(dataset.tasks, dataset.pixels, augmentation)
-        figures = []
-        for count in counts:
-            loader = Loader(split, transform, batch_size=16, workers=count, evaluation=augmentation is None)
-            figures.append(f"{rate(loader, epochs):.0f}")
-        lines.append(f"| {name} | " + " | ".join(figures) + " |")
+    lines += [f"| {name} | " + " | ".join(cell(f"{name} {count}") for count in workers) + " |" for name in SETTINGS]
     return "\n".join(lines) + "\n"
 
 
@@ -113,11 +118,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None, help="file to write (default: print)")
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--against", type=Path, default=None, help="src folder of another version, to compare reading")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--against", type=Path, default=None, help="src folder of another version, to compare with")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--measure", action="store_true", help="measure the imported version and print its rates")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    text = table(arguments.images, arguments.epochs, arguments.workers, arguments.against)
+    if arguments.measure:
+        print(json.dumps(measure(arguments.images, arguments.epochs, arguments.workers)))
+        return
+    sources = [Path(frugalmtl.__file__).parents[1], *([arguments.against] if arguments.against else [])]
+    options = ["--images", str(arguments.images), "--epochs", str(arguments.epochs)]
+    options += ["--workers", *map(str, arguments.workers)]
+    results = in_turns(sources, arguments.turns, options)
+    text = table(results, arguments.images, arguments.epochs, arguments.workers)
     if arguments.out is None:
         print(text)
     else:

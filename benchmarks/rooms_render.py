@@ -2,6 +2,9 @@
 
 Usage: OMP_NUM_THREADS=1 python benchmarks/rooms_render.py [--seeds 60] [--repeats 3] [--out rooms_render.md]
 
+With ``--against FOLDER`` (where another version of ``frugalmtl_rooms`` can be imported) both versions are measured in
+turns, and the table holds the ratio of this one to the other.
+
 Processor time of this process is measured, so other work on the machine disturbs little. Every seed is rendered once
 per repetition; the median over repetitions of the mean rate is reported, and the median and slowest single picture.
 """
@@ -9,8 +12,11 @@ per repetition; the median over repetitions of the mean rate is reported, and th
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
+import subprocess
+import sys
 import time
 from pathlib import Path
 from statistics import median
@@ -20,6 +26,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
+import frugalmtl_rooms
 from frugalmtl.core.files import write_text
 from frugalmtl_rooms import render
 
@@ -36,19 +43,24 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def measure(size: int, seeds: int, repeats: int) -> tuple[float, float, float]:
-    """Median pictures per second; median and worst milliseconds of a single picture."""
+def measure(size: int, seeds: int) -> list[float]:
+    """Milliseconds of processor time for the picture of each seed."""
     render(seeds, size)
-    rates, singles = [], []
-    for _ in range(repeats):
-        times = []
-        for seed in range(seeds):
-            start = time.process_time()
-            render(seed, size)
-            times.append(time.process_time() - start)
-        rates.append(seeds / sum(times))
-        singles.extend(times)
-    return median(rates), 1000 * median(singles), 1000 * max(singles)
+    times = []
+    for seed in range(seeds):
+        start = time.process_time()
+        render(seed, size)
+        times.append(1000 * (time.process_time() - start))
+    return times
+
+
+def measure_there(folder: str, size: int, seeds: int) -> list[float]:
+    """The same for the version in another folder, in a process of its own."""
+    command = [sys.executable, __file__, "--measure", str(size), "--seeds", str(seeds)]
+    environment = {**os.environ, "PYTHONPATH": folder}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    times: list[float] = json.loads(done.stdout)
+    return times
 
 
 def main() -> None:
@@ -56,19 +68,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of the renderer of rooms on one core.")
     parser.add_argument("--seeds", type=int, default=60, help="pictures per repetition")
     parser.add_argument("--repeats", type=int, default=3, help="repetitions, of which the median is taken")
+    parser.add_argument("--against", help="import path of another version, to compare with")
+    parser.add_argument("--measure", type=int, help="print the times of one size, as JSON")
     parser.add_argument("--out", help="file for the markdown table")
     options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(options.measure, options.seeds)))
+        return
+    here = str(Path(frugalmtl_rooms.__file__).parents[1])
+    ratio, rule = (" ratio to before |", "---:|") if options.against else ("", "")
     lines = [
         f"Machine: {processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, NumPy {np.__version__}; "
         f"one thread; {options.seeds} seeds, median of {options.repeats} repetitions.",
         "",
-        "| size | images/s/core | median ms | slowest ms |",
-        "|---:|---:|---:|---:|",
+        f"| size | images/s/core | median ms | slowest ms |{ratio}",
+        f"|---:|---:|---:|---:|{rule}",
     ]
     print("\n".join(lines))
     for size in SIZES:
-        rate, middle, worst = measure(size, options.seeds, options.repeats)
-        lines.append(f"| {size} x {size} | {rate:.1f} | {middle:.1f} | {worst:.1f} |")
+        turns, ratios = [], []
+        for _ in range(options.repeats):
+            turns.append(measure_there(here, size, options.seeds))
+            if options.against:
+                other = measure_there(options.against, size, options.seeds)
+                ratios.append(median(theirs / ours for ours, theirs in zip(turns[-1], other, strict=True)))
+        rate = median(1000 * len(turn) / sum(turn) for turn in turns)
+        single = [value for turn in turns for value in turn]
+        compared = f" {median(ratios):.2f}x |" if ratios else ""
+        lines.append(f"| {size} x {size} | {rate:.1f} | {median(single):.1f} | {max(single):.1f} |{compared}")
         print(lines[-1], flush=True)
     if options.out:
         write_text(options.out, "\n".join(lines) + "\n")
