@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from frugalmtl.core.checks import UserError
@@ -22,7 +22,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 def prepare(caches: Sequence[tuple[Cache, int]], workers: int | None = None, progress: bool = True) -> int:
     """Write what is missing or damaged of the first ``count`` records of each cache; verified records stay.
 
-    Folders of another version beside a cache that is filled are left alone, and named in one warning.
+    Folders of another version beside a cache that is filled are left alone, and named in one line on stderr.
 
     Args:
         caches: pairs (cache, count).
@@ -40,10 +40,12 @@ def prepare(caches: Sequence[tuple[Cache, int]], workers: int | None = None, pro
     older = sorted({folder for cache, _, _ in jobs for folder in cache.older()})
     if older:
         listed = ", ".join(folder.name for folder in older)
-        warnings.warn(
+        Console(stderr=True).print(
             f"{older[0].parent} holds records of another version ({listed}): they are made anew beside them, "
             "and those folders may be deleted",
-            stacklevel=2,
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
         )
     total = sum(count for _, _, count in jobs)
     if workers is None:
