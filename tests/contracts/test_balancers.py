@@ -10,7 +10,7 @@ from torch import Tensor
 
 from frugalmtl.balancing import BALANCERS, Balancer, ForwardPass
 from frugalmtl.balancing.aggregation.base import Aggregator
-from frugalmtl.core.docs import documentation
+from frugalmtl.core.schema.docs import documentation
 from frugalmtl.core.types import Batch
 from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel

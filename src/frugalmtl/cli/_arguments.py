@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 from frugalmtl.cli.main import COMMANDS
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.docs import documentation, plain
 from frugalmtl.core.schema import in_words, parameters
+from frugalmtl.core.schema.docs import documentation, plain
 from frugalmtl.experiment.config.files import parse, read_yaml
 from frugalmtl.experiment.config.flags import change
 
@@ -42,11 +42,13 @@ class ConfigParser:
     0.8``).
     """
 
-    def __init__(self, command: str, kind: type) -> None:
+    def __init__(self, command: str, kind: type, *, files: bool = True) -> None:
         self.kind = kind
         self.parser = command_parser(command)
-        self.parser.add_argument("--config", action="append", default=[], metavar="FILE", help="YAML file; flags win")
-        keys = self.parser.add_argument_group("keys of the config")
+        self.parser.set_defaults(config=[])
+        if files:
+            self.parser.add_argument("--config", action="append", metavar="FILE", help="YAML file; flags win")
+        keys = self.parser.add_argument_group("keys of the config" if files else "settings")
         self.flags = dict(_flags(kind, ""))
         for flag, text in self.flags.items():
             keys.add_argument(

@@ -1,4 +1,4 @@
-"""The command ``frugalmtl``: finds the subcommand, prints a user's mistake as one line."""
+"""The command ``frugalmtl``: one of its commands is run, and a user's mistake printed as one line."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from frugalmtl.core.checks import known
 
             known("command", arguments[0], COMMANDS)
-        command = importlib.import_module(f"frugalmtl.cli.{arguments[0]}_command")
+        command = importlib.import_module(f"frugalmtl.cli.commands.{arguments[0]}")
         parser = command.parser()
         command.run(parser.parse_args(arguments[1:]))
     except (UserError, ArgumentError) as error:

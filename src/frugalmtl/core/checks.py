@@ -1,4 +1,4 @@
-"""One message format for everything a user can get wrong."""
+"""User errors, and checks of names and numbers that raise them."""
 
 from __future__ import annotations
 

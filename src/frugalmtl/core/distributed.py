@@ -1,4 +1,4 @@
-"""What several processes must agree on. With one process every function here does nothing."""
+"""Agreement of several processes; with one process every function here does nothing."""
 
 from __future__ import annotations
 

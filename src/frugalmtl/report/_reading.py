@@ -1,4 +1,4 @@
-"""JSON <-> dataclasses, driven by the fields' types, with errors that name the place in the file."""
+"""Report files: dataclasses as JSON, with NaN as null and infinities as texts."""
 
 from __future__ import annotations
 

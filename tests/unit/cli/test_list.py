@@ -7,7 +7,7 @@ import re
 import pytest
 
 from frugalmtl.cli.main import main
-from frugalmtl.core.docs import documentation, readable
+from frugalmtl.core.schema.docs import documentation, readable
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.flags import sections
 from frugalmtl.experiment.config.registries import LISTED, registry_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from frugalmtl.core.checks import UserError, known
-from frugalmtl.core.json_schema import Keys
+from frugalmtl.core.schema.json_schema import Keys
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import parse
 from frugalmtl.experiment.config.published import Published

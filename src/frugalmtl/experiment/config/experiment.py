@@ -9,7 +9,7 @@ import msgspec
 
 from frugalmtl.backbones import BACKBONES
 from frugalmtl.balancing import BALANCERS
-from frugalmtl.core.json_schema import Keys, Members
+from frugalmtl.core.schema.json_schema import Keys, Members
 from frugalmtl.data import DATASETS, PRESETS, Augmentation
 from frugalmtl.decoders import DECODERS
 from frugalmtl.encoders import ENCODERS

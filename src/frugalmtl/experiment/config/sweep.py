@@ -130,15 +130,15 @@ def points(config: Sweep, values: Sequence[Value]) -> dict[str, tuple[Value, dic
     """
     axis = config.sweep
     common = _common(config, axis)
-    found: dict[str, tuple[Value, dict[str, Any]]] = {}
+    rows: dict[str, tuple[Value, dict[str, Any]]] = {}
     for value in values:
         title = f"{axis.title} {axis.text(value)}"
         texts = {"title": title, "curve": axis.curve or axis.row.get("curve", axis.title)}
-        found[_unique(title, [*config.rows, *found])] = (
+        rows[_unique(title, [*config.rows, *rows])] = (
             value,
             {**axis.row, **texts, **_changed(axis.key, common, value)},
         )
-    return found
+    return rows
 
 
 def expand(config: Sweep, values: Sequence[Value]) -> Comparison:

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 import msgspec
 
-from frugalmtl.core.docs import documentation, plain
 from frugalmtl.core.registry import Registry
 from frugalmtl.core.schema import Parameters, parameters, replace_types
+from frugalmtl.core.schema.docs import documentation, plain
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -131,9 +131,9 @@ class _Writer:
                 typed: Any = Annotated[self.kind(parameter.annotation, partial=partial), meta]
                 required = parameter.default is parameter.empty and not partial
                 keys.append((name, typed) if required else (name, typed, _default(parameter.default)))
-            made = msgspec.defstruct(title, keys, kw_only=True, forbid_unknown_fields=True)
-            made.__doc__ = plain(docs.summary)
-            self.structs[title] = made
+            described = msgspec.defstruct(title, keys, kw_only=True, forbid_unknown_fields=True)
+            described.__doc__ = plain(docs.summary)
+            self.structs[title] = described
         return self.structs[title]
 
 

@@ -1,9 +1,8 @@
 """Typed reading: plain values -> objects, by the types in the signatures of classes and functions.
 
-Values come from YAML, JSON and flags. They are converted by msgspec: it knows no way from a text to an
-import or a call, loads in milliseconds, and writes JSON Schemas of the same types (:mod:`frugalmtl.core.json_schema`).
-Pydantic would do as well; it loads ten times as long, and reads lists as tuples and mappings as dataclasses only where
-it is not strict.
+Values come from YAML, JSON and flags. They are converted by msgspec: it knows no way from a text to an import or a
+call, loads in milliseconds, and writes JSON Schemas of the same types. Pydantic would do as well; it loads ten times as
+long, and reads lists as tuples and mappings as dataclasses only where it is not strict.
 """
 
 from __future__ import annotations
@@ -185,9 +184,9 @@ class _Foreign(type):
 def _finish(value: Any) -> Any:
     """Dataclasses made from the structs inside a converted value."""
     if isinstance(value, msgspec.Struct):
-        given = {name: getattr(value, name) for name in value.__struct_fields__}
+        values = {name: getattr(value, name) for name in value.__struct_fields__}
         kind: Any = type(value).of  # type: ignore[attr-defined]  # every struct here is made by _shadow
-        return kind(**{name: _finish(item) for name, item in given.items() if item is not msgspec.UNSET})
+        return kind(**{name: _finish(item) for name, item in values.items() if item is not msgspec.UNSET})
     if isinstance(value, dict):
         return {key: _finish(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -18,8 +18,8 @@ from frugalmtl.experiment.config.files import as_plain, parse, read_yaml, to_yam
 from frugalmtl.experiment.config.registries import LISTED
 from frugalmtl.experiment.runs.build import CHANGEABLE
 
-CONFIGS = Path(__file__).parents[3] / "configs"
-EARLIER = Path(__file__).parents[2] / "integration" / "data" / "earlier_runs"
+CONFIGS = Path(__file__).parents[4] / "configs"
+EARLIER = Path(__file__).parents[3] / "integration" / "data" / "earlier_runs"
 EXPERIMENT: dict[str, Any] = {
     "name": "x",
     "data": {"name": "rooms", "size": "tiny"},

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from frugalmtl.cli._arguments import CommandParser, command_parser
-from frugalmtl.core.docs import documentation, plain, readable
 from frugalmtl.core.registry import Registry
 from frugalmtl.core.schema import in_words
+from frugalmtl.core.schema.docs import documentation, plain, readable
 from frugalmtl.experiment.config.registries import LISTED, registry_of
 
 

@@ -15,7 +15,7 @@ def parser() -> CommandParser:
 
 def run(_: argparse.Namespace) -> None:
     """Print the JSON Schema of config files."""
-    from frugalmtl.core.json_schema import json_schema
+    from frugalmtl.core.schema.json_schema import json_schema
     from frugalmtl.experiment.config.comparison import Comparison
     from frugalmtl.experiment.config.experiment import Experiment
     from frugalmtl.experiment.config.sweep import Sweep

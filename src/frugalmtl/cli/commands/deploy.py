@@ -1,0 +1,43 @@
+"""``frugalmtl deploy RUN``."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from frugalmtl.cli._arguments import ConfigParser
+from frugalmtl.export import EXPORTERS
+
+
+@dataclass
+class Request:
+    """A file to write.
+
+    Attributes:
+        format: the format of the file and its options ('frugalmtl list export'), e.g. --format onnx
+            --format.dynamic_size true.
+    """
+
+    format: Annotated[dict[str, Any], EXPORTERS] = field(default_factory=lambda: {"name": "torch_export"})
+
+
+def parser() -> ConfigParser:
+    """Arguments of the command."""
+    parser = ConfigParser("deploy", Request, files=False)
+    parser.add_argument("run", help="folder of a trained run")
+    parser.add_argument("--out", default=None, help="file to write (default: deployed/ in the run)")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Deploy, write, and say how large the difference to the training model's outputs is."""
+    section = arguments.settings.format
+    EXPORTERS.check(section)
+    from frugalmtl.experiment.runs.run import Run
+
+    opened = Run.open(arguments.run)
+    written = opened.export(section, Path(arguments.out) if arguments.out else None)
+    size, difference = written.bytes / 1e6, written.max_abs_difference
+    print(f"{written.path}: {size:.2f} MB, largest difference to the deployed module {difference:.1e}")
