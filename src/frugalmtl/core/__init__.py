@@ -1,1 +1,1 @@
-"""Vocabulary, registry, checks, files and seeding: what every room speaks."""
+"""Vocabulary that all packages share: types, registries, schemas, checks, files and seeds."""

@@ -148,11 +148,11 @@ def expand(config: Sweep, values: Sequence[Value]) -> Comparison:
         UserError: the reference is no fixed row, or the key does not fit the points' row.
     """
     known("fixed row as reference:", config.reference, config.rows)
-    found = list(points(config, values).items())
+    varied = list(points(config, values).items())
     if config.sweep.values is None:
-        found.sort(key=lambda item: float(item[1][0] or 0))
+        varied.sort(key=lambda item: float(item[1][0] or 0))
     shared = {item.name: getattr(config, item.name) for item in fields(Comparison)}
-    rows = {**config.rows, **{name: changes for name, (_, changes) in found}}
+    rows = {**config.rows, **{name: changes for name, (_, changes) in varied}}
     return Comparison(**{**shared, "rows": rows})
 
 
