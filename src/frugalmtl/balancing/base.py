@@ -144,13 +144,6 @@ class Balancer(nn.Module, ABC):
             UserError: the method cannot balance this model.
         """
 
-    def check(self, step: ForwardPass) -> None:
-        """Called before a training begins, for every stage, with a pass that nothing goes back from.
-
-        Raises:
-            UserError: the method cannot balance the stage.
-        """
-
     def groups(self) -> tuple[ParameterGroup, ...]:
         """Trainable parameters of the balancer, by their names in it, that are optimised differently."""
         return ()

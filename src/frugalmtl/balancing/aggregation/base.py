@@ -73,15 +73,6 @@ class Aggregator(Balancer):
         super().enter_epoch(epoch, epochs)
         self._sharing, self._gradients, self._losses = None, None, []
 
-    def check(self, step: ForwardPass) -> None:
-        """Refuse to compare gradients at a representation that the tasks do not share.
-
-        Raises:
-            UserError: they share parameters only.
-        """
-        if self.gradients_at == "representation":
-            refuse_hidden(sharing(step, list(step.losses.values())))
-
     def backward(self, step: ForwardPass) -> BalancerReport:
         """Take the gradients of one batch; with the last one, let the direction reach the shared parameters.
 

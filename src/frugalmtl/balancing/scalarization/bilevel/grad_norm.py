@@ -95,15 +95,6 @@ class GradNorm(Balancer):
         self._layer_known = False
         self._reset()
 
-    def check(self, step: ForwardPass) -> None:
-        """Refuse norms at a last layer that the tasks do not have.
-
-        Raises:
-            UserError: they share parameters, but no such layer.
-        """
-        if self.norms_at == "last_layer":
-            last_shared_layer(step, list(step.losses.values()))
-
     def end_epoch(self, losses: Mapping[str, float], scores: Scores | None) -> None:
         """Take the mean losses of the first epoch (of the steps in which a task had labels) as L(0), if wanted."""
         if self.reference_loss == "first_epoch":
