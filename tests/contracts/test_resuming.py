@@ -13,7 +13,7 @@ from torch import Tensor
 from frugalmtl.backbones.timm import Timm
 from frugalmtl.decoders import DECODERS
 from frugalmtl.encoders import ENCODERS
-from frugalmtl.engine import TrainSettings, train
+from frugalmtl.engine import TrainJob, TrainSettings, train
 from frugalmtl.model import MultiTaskModel
 from tests.support.tiny_training import TinyLoader, build_balancer, tasks
 
@@ -67,7 +67,7 @@ def test_interrupted_training_ends_bit_identical(
                 raise Interrupted
 
         model = deepcopy(fresh)
-        train(model, build_balancer("uncertainty"), tasks(), settings, Loader(2), folder, on_step=interrupt)
+        train(TrainJob(model, build_balancer("uncertainty"), settings, [Loader(2)], folder), on_step=interrupt)
         return model
 
     whole = run(tmp_path / "whole", 0).state_dict()

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from frugalmtl.balancing import Balancer, BalancerReport, ForwardPass, StepContext
 from frugalmtl.balancing.gradients import RepresentationCut
 from frugalmtl.core.types import Batch
-from tests.support.tiny_training import TinyLoader, run, weights_of
-from tests.unit.engine.test_resume import Interrupted, stop_after
+from tests.support.tiny_training import Interrupted, TinyLoader, run, stop_after, weights_of
 
 
 class Trunk(nn.Module):

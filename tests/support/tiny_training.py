@@ -16,7 +16,7 @@ from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.core.types import Batch, Features, Predictions
 from frugalmtl.decoders import Decoder
 from frugalmtl.encoders import Encoder
-from frugalmtl.engine import TrainSettings, train
+from frugalmtl.engine import TrainJob, TrainSettings, train
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks import TASKS, Task
 
@@ -217,13 +217,14 @@ def build_balancer(section: str | dict[str, Any] = "fixed") -> Balancer:
 def run(
     folder: Path, encoder: str = "shared", balancer: str | dict[str, Any] = "fixed", **more: Any
 ) -> tuple[MultiTaskModel, Balancer, Any]:
-    """Train the stand-ins; settings and arguments of ``train`` by keyword."""
+    """Train a tiny model; settings, fields of the job and arguments of ``train`` by keyword."""
     names = set(TrainSettings.__dataclass_fields__)
     settings = TrainSettings(**{**DEFAULTS, **{key: value for key, value in more.items() if key in names}})
     rest = {key: value for key, value in more.items() if key not in names}
     model, weights = build_model(encoder), build_balancer(balancer)
-    loader = rest.pop("loader", TinyLoader())
-    return model, weights, train(model, weights, tasks(), settings, loader, folder, **rest)
+    streams = [rest.pop("loader", TinyLoader()), *([rest.pop("validation")] if "validation" in rest else [])]
+    facts = {key: rest.pop(key) for key in ("evaluate", "seed", "identity") if key in rest}
+    return model, weights, train(TrainJob(model, weights, settings, streams, folder, **facts), **rest)
 
 
 DEFAULTS: dict[str, Any] = {
@@ -238,3 +239,15 @@ DEFAULTS: dict[str, Any] = {
 def weights_of(model: nn.Module, balancer: nn.Module) -> dict[str, Tensor]:
     """Everything that is learned or counted."""
     return {**model.state_dict(), **{f"balancer.{name}": value for name, value in balancer.state_dict().items()}}
+
+
+class Interrupted(Exception):  # noqa: N818  # it is no error
+    """Stands for whatever ends a process."""
+
+
+def stop_after(step: int) -> Any:
+    def stop(done: int) -> None:
+        if done == step:
+            raise Interrupted
+
+    return stop

@@ -11,7 +11,7 @@ from typing import Any
 from safetensors.torch import save_file
 
 from frugalmtl.core.types import Scores
-from frugalmtl.engine import TrainSettings, make_fabric, train
+from frugalmtl.engine import TrainJob, TrainSettings, make_fabric, train
 from frugalmtl.model import MultiTaskModel
 from tests.support.tiny_training import DEFAULTS, TinyLoader, build_balancer, build_model, tasks
 
@@ -33,18 +33,8 @@ def main(folder: Path, encoder: str, balancers: list[Any], stop: int, more: dict
         balancer = build_balancer(section)
         balancer.attach(model)
         here = folder / str(index)
-        train(
-            model,
-            balancer,
-            tasks(),
-            settings,
-            loaders[0],
-            here,
-            fabric=fabric,
-            on_step=interrupt,
-            evaluate=scores,
-            validation=loaders[1],
-        )
+        job = TrainJob(model, balancer, settings, loaders, here, evaluate=scores)
+        train(job, fabric=fabric, on_step=interrupt)
         learned = {**model.state_dict(), **{f"balancer.{name}": value for name, value in balancer.state_dict().items()}}
         save_file({name: value.contiguous() for name, value in learned.items()}, here / f"{rank}.safetensors")
 

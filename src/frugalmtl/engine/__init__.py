@@ -1,18 +1,19 @@
-"""Runs a recipe: stages, steps, checkpoints, exact resuming. Knows contracts, never names of methods or tasks."""
+"""Training by a recipe: stages, steps, checkpoints, exact resuming. Knows contracts, no method's or task's name."""
 
-from frugalmtl.engine.checkpoint import load_weights
+from frugalmtl.engine.checkpoints import load_weights
+from frugalmtl.engine.job import EpochLoader, TrainJob
 from frugalmtl.engine.launch import make_fabric
-from frugalmtl.engine.loader import EpochLoader
+from frugalmtl.engine.loop import TrainLoop, TrainResult, train
 from frugalmtl.engine.optimizers import OPTIMIZERS
-from frugalmtl.engine.run import TrainResult
 from frugalmtl.engine.schedules import SCHEDULES
 from frugalmtl.engine.settings import TrainSettings
-from frugalmtl.engine.trainer import train
 
 __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "EpochLoader",
+    "TrainJob",
+    "TrainLoop",
     "TrainResult",
     "TrainSettings",
     "load_weights",

@@ -13,8 +13,7 @@ from torch import nn
 from frugalmtl.balancing import Balancer
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import ParameterGroup, Stage
-from frugalmtl.engine.optimizer_set import OptimizerSet
-from frugalmtl.engine.optimizers import OPTIMIZERS, check_optimizer
+from frugalmtl.engine.optimizers import OPTIMIZERS, OptimizerSet, check_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
 from frugalmtl.engine.settings import TrainSettings
 

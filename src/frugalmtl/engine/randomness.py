@@ -1,4 +1,4 @@
-"""The state of every random number generator that a training step may draw from."""
+"""Random states: every generator that a training step may draw from."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def set_random_state(state: RandomState, device: torch.device) -> None:
 
 @contextlib.contextmanager
 def isolated(device: torch.device) -> Iterator[None]:
-    """What happens inside draws as it likes and leaves no trace in the generators.
+    """Let the code inside draw as it likes, and leave no trace in the generators.
 
     Loading and evaluating are wrapped in it, so that the weights depend on neither: not on when a loader was opened,
     not on how often the model was evaluated.

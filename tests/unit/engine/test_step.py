@@ -8,18 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.precision.amp import MixedPrecision
 from torch import Tensor
 
 from frugalmtl.balancing import BALANCERS as ALL
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Batch
-from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.step import StepSetup, require_finite, take_step
 from frugalmtl.model import MultiTaskModel
-from tests.support.tiny_training import TinyLoader, build_balancer, build_batch, build_model, run
+from tests.support.steps import setup_of
+from tests.support.tiny_training import TinyLoader, build_batch, build_model, run
 
 BALANCERS: list[Any] = ["fixed", "uncertainty", "pcgrad", {"name": "pcgrad", "gradients_at": "parameters"}]
 LINEAR = [
@@ -37,23 +34,6 @@ EVERY = [
 
 MOVED_BEFORE_THE_STEP = {"auto_lambda": {"lambdas", "adam.mean", "adam.square", "adam.steps"}}
 """What may move with a step that is skipped: Auto-lambda looks at losses without a scale, before the step."""
-
-
-def setup_of(
-    model: MultiTaskModel,
-    balancer: Any = "fixed",
-    *,
-    clip: float | None = None,
-    precision: Any = "32-true",
-    **stage: Any,
-) -> StepSetup:
-    weights = build_balancer(balancer)
-    optimizer = torch.optim.SGD([*model.parameters(), *weights.parameters()], lr=1.0)
-    # A plugin of its own, because Fabric itself does not scale losses on a CPU.
-    plugins: Any = [] if precision == "32-true" else [MixedPrecision(precision, "cpu")]
-    fabric = Fabric(accelerator="cpu", devices=1, plugins=plugins)
-    settings = TrainSettings(clip_norm=clip, channels_last=False)
-    return StepSetup(fabric, model, weights, Stage(**stage), settings, optimizer)
 
 
 def moved(

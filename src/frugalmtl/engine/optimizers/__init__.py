@@ -1,11 +1,14 @@
-"""How parameters follow their gradients: ``optimizer(groups, *, options)``, one a file (torch's own)."""
+"""Optimisers: ``optimizer(groups, *, options)``, looked up in ``torch.optim``, or one a file in this folder."""
 
 import torch
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.registry import Registry, SpecLike
+from frugalmtl.core.registry import SpecLike
+from frugalmtl.engine.optimizers._set import OptimizerSet
+from frugalmtl.engine.optimizers._table import TableRegistry
+from frugalmtl.engine.optimizers._torch import torch_optimizers
 
-OPTIMIZERS = Registry("frugalmtl.engine.optimizers", "optimizer")
+OPTIMIZERS = TableRegistry("frugalmtl.engine.optimizers", "optimizer", torch_optimizers())
 
 
 def check_optimizer(what: str, section: SpecLike) -> None:
@@ -24,4 +27,4 @@ def check_optimizer(what: str, section: SpecLike) -> None:
         raise UserError(f"{what}: {error}") from None
 
 
-__all__ = ["OPTIMIZERS", "check_optimizer"]
+__all__ = ["OPTIMIZERS", "OptimizerSet", "TableRegistry", "check_optimizer"]

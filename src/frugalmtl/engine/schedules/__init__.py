@@ -1,12 +1,16 @@
-"""Learning rate over a stage: ``schedule(progress, *, options) -> factor``, one a file.
+"""Schedules: ``schedule(progress, *, options) -> factor`` of the learning rate, of the curves here, or one a file.
 
 A schedule is a pure function of the position, so there is nothing to save and every parameter group is scaled from its
-own base rate.
+own base rate. Those of ``torch.optim`` depend on the steps before, which rounds differently after an interruption.
 """
 
-from frugalmtl.core.registry import Registry
-from frugalmtl.engine.schedules.base import Progress
+from frugalmtl.engine.optimizers import TableRegistry
+from frugalmtl.engine.schedules._curves import Progress, constant, cosine, poly, step
 
-SCHEDULES = Registry("frugalmtl.engine.schedules", "schedule")
+SCHEDULES = TableRegistry(
+    "frugalmtl.engine.schedules",
+    "schedule",
+    {"constant": constant, "cosine": cosine, "poly": poly, "step": step},
+)
 
 __all__ = ["SCHEDULES", "Progress"]

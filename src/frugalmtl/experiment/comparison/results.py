@@ -9,7 +9,7 @@ from typing import Any
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset
 from frugalmtl.deployment import DeployedModel
-from frugalmtl.engine.identity import flatten
+from frugalmtl.engine.checkpoints.identity import flatten
 from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.cost import CONVENTION
 from frugalmtl.evaluation.delta import delta_mtl, mean_rank

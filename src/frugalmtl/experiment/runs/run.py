@@ -9,7 +9,7 @@ from frugalmtl.backbones import Backbone
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.registry import SpecLike
 from frugalmtl.deployment import DeployedModel, deploy
-from frugalmtl.engine.checkpoint import load_weights
+from frugalmtl.engine.checkpoints import load_trained
 from frugalmtl.experiment.config.files import as_plain
 from frugalmtl.experiment.runs.build import Built, build, without_weights
 from frugalmtl.experiment.runs.folder import RunFolder
@@ -42,7 +42,7 @@ class Run(RunFolder):
         if not self.finished:
             raise UserError(f"{self.folder} is not trained to its end: run 'frugalmtl train' on it again to continue")
         built = self.build()
-        load_weights(built.model, self.weights)
+        load_trained(built.model, self.weights, self.config.train.epochs)
         built.model.eval()
         return built
 

@@ -12,17 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 
 from frugalmtl.core.checks import UserError, known
-from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.core.seeding import derive_seed
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset, Loader, Transform, augmentation
 from frugalmtl.deployment import plan_encoder, stopwatch
-from frugalmtl.engine import make_fabric, train
-from frugalmtl.engine.checkpoint import load_matching_weights
+from frugalmtl.engine import TrainJob, TrainLoop, make_fabric
+from frugalmtl.engine.checkpoints import load_matching_weights
 from frugalmtl.engine.dry_run import dry_run
-from frugalmtl.engine.logging import require_tensorboard
-from frugalmtl.engine.parameter_groups import check_groups
-from frugalmtl.engine.trainer import check_balancer
+from frugalmtl.engine.job import check_trainable
 from frugalmtl.evaluation.evaluator import evaluate
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain
@@ -74,8 +71,19 @@ def train_run(
     stream = partial(
         make_loader, built, dataset, "train", config, rank=fabric.global_rank, world_size=fabric.world_size
     )
-    loader = stream()
-    second = stream(seed=derive_seed(config.seed, "second stream")) if built.balancer.needs_validation_stream else None
+    streams = [stream()]
+    if built.balancer.needs_validation_stream:
+        streams.append(stream(seed=derive_seed(config.seed, "second stream")))
+    job = TrainJob(
+        built.model,
+        built.balancer,
+        settings,
+        streams,
+        folder,
+        evaluate=_evaluation(built, dataset, config, fabric.global_rank, fabric.world_size),
+        seed=config.seed,
+        identity={key: value for key, value in as_plain(config).items() if key not in (*FREE, "train")},
+    )
     run = Run.create(folder, config, built) if fabric.is_global_zero else Run(folder, config)
     console = Console(stderr=True)
     if title and fabric.is_global_zero:
@@ -87,19 +95,7 @@ def train_run(
     plan_encoder(
         built.model, built.image_size, stopwatch(built.model, built.image_size) if fabric.world_size == 1 else None
     )
-    train(
-        built.model,
-        built.balancer,
-        built.tasks,
-        settings,
-        loader,
-        folder,
-        fabric=fabric,
-        evaluate=_evaluation(built, dataset, config, fabric.global_rank, fabric.world_size),
-        seed=config.seed,
-        validation=second,
-        identity={key: value for key, value in as_plain(config).items() if key not in (*FREE, "train")},
-    )
+    TrainLoop(job, fabric).run()
     return run
 
 
@@ -112,18 +108,12 @@ def check_training(config: Experiment, built: Built, dataset: Dataset) -> None:
     """
     known("split as evaluate_split:", config.evaluate_split, dataset.splits)
     known("split as test_split:", config.test_split, dataset.splits)
-    recipe, encoder = built.model.recipe(), built.model.encoder
-    for stage, epochs in zip(recipe, stage_epochs(recipe, config.train.epochs), strict=True):
-        encoder.check_stage(stage.name, epochs)
-    check_groups(built.model, recipe, config.train)
-    check_balancer(built.balancer, config.train)
-    timed = encoder.target_latency_ms is not None
+    check_trainable(built.model, built.balancer, config.train)
+    timed = built.model.encoder.target_latency_ms is not None
     if timed and config.train.devices != 1:
         raise UserError(f"a budget in milliseconds needs one training process, but devices is {config.train.devices}")
     plan_encoder(built.model, built.image_size, stopwatch(built.model, built.image_size) if timed else None)
     dry_run(built.model, built.balancer, config.train, built.image_size)
-    if config.train.tensorboard:
-        require_tensorboard()
     make_loader(built, dataset, "train", config)
 
 

@@ -17,7 +17,7 @@ from frugalmtl.balancing.aggregation.adversarial import Adversarial
 from frugalmtl.core.checks import UserError
 from frugalmtl.decoders import DECODERS
 from frugalmtl.encoders import ENCODERS
-from frugalmtl.engine import TrainSettings, train
+from frugalmtl.engine import TrainJob, TrainSettings, train
 from frugalmtl.losses import task_losses
 from frugalmtl.model import MultiTaskModel
 from tests.support.tiny_training import DEFAULTS, TinyLoader, build_batch, build_model, tasks
@@ -331,7 +331,7 @@ def test_it_trains(tmp_path: Any) -> None:
     model = build_model()
     balancer = attached(model)
     before = [parameter.detach().clone() for parameter in balancer.parameters()]
-    train(model, balancer, tasks(), TrainSettings(**{**DEFAULTS, "epochs": 1}), TinyLoader(), tmp_path)
+    train(TrainJob(model, balancer, TrainSettings(**{**DEFAULTS, "epochs": 1}), [TinyLoader()], tmp_path))
     assert all(not torch.equal(old, new) for old, new in zip(before, balancer.parameters(), strict=True))
 
 

@@ -16,7 +16,7 @@ from frugalmtl.balancing.scalarization.task_sampling import TaskSampling
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.decoders import DECODERS
-from frugalmtl.engine import TrainSettings, train
+from frugalmtl.engine import TrainJob, TrainSettings, train
 from frugalmtl.model import MultiTaskModel
 from tests.support.scalar_losses import NAMES, assert_resumes_exactly, losses, step
 from tests.support.tiny_training import DEFAULTS, Shared, TinyLoader, build_balancer, run, tasks
@@ -156,7 +156,7 @@ def test_heads_of_other_tasks_are_not_run_and_do_not_move(tmp_path: Path) -> Non
 
     settings = TrainSettings(**{**DEFAULTS, "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9}})
     balancer = build_balancer({"name": "task_sampling", "by": "size", "sizes": SIZES})
-    train(model, balancer, tasks(), settings, TinyLoader(), tmp_path, on_step=look)
+    train(TrainJob(model, balancer, settings, [TinyLoader()], tmp_path), on_step=look)
     drawn = Counter(next(iter(record["weights"])) for record in steps_of(tmp_path))
     assert drawn.total() == 20
     assert calls == drawn

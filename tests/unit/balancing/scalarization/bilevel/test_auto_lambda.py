@@ -14,7 +14,7 @@ from torch.func import functional_call
 from frugalmtl.balancing import BALANCERS, StepContext
 from frugalmtl.balancing.scalarization.bilevel.auto_lambda import AutoLambda
 from frugalmtl.core.checks import UserError
-from frugalmtl.engine.optimizer_set import OptimizerSet
+from frugalmtl.engine.optimizers import OptimizerSet
 from tests.support.bilevel_steps import Small, backward, context, goes_on_exactly, inputs, take
 from tests.support.tiny_training import TinyLoader, run, tasks
 

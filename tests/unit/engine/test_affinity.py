@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.types import Batch
-from frugalmtl.engine.lookahead import affinities
+from frugalmtl.engine.affinity import affinities
 from frugalmtl.engine.randomness import random_state
 from frugalmtl.engine.step import StepSetup
+from tests.support.steps import setup_of
 from tests.support.tiny_training import TinyLoader, build_batch, build_model, run
-from tests.unit.engine.test_step import setup_of
 
 
 class Point(nn.Module):

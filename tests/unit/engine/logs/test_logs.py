@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.engine.logging import FILE, RunLog, require_tensorboard
-from frugalmtl.engine.progress import ProgressDisplay
+from frugalmtl.engine.logs import ProgressDisplay
+from frugalmtl.engine.logs.run_log import FILE, RunLog, require_tensorboard
 from tests.support.tiny_training import run
 
 Patch = pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""Is this the run that was interrupted?"""
+"""Identity of a run: the facts that must not differ when it is continued."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def require_same(old: Mapping[str, Any], new: Mapping[str, Any], run_dir: Path) -> None:
-    """Compare what a run was started with and what it shall be continued with.
+    """Compare the facts with which a run started and those with which it shall go on.
 
     Raises:
         UserError: names the first key that differs, and both values.

@@ -1,4 +1,4 @@
-"""What a run is refused for before anything is written."""
+"""Training jobs: mistakes are refused before anything is written."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Batch
 from frugalmtl.engine import TrainSettings
-from frugalmtl.engine.trainer import check_balancer
-from tests.support.tiny_training import DEFAULTS, TinyLoader, build_balancer, run
+from frugalmtl.engine.job import check_trainable
+from tests.support.tiny_training import DEFAULTS, TinyLoader, build_balancer, build_model, run
 
 
 def scores(_: Any) -> dict[str, dict[str, float]]:
@@ -31,7 +31,7 @@ class Empty:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"balancer": "auto_lambda"}, "the balancer AutoLambda needs a second stream of batches: give 'validation'"),
+        ({"balancer": "auto_lambda"}, "the balancer AutoLambda needs a second stream of batches: add one to 'streams'"),
         (
             {"balancer": "auto_lambda", "validation": TinyLoader(batches=4)},
             "as many batches in an epoch as the first, 5, but has 4",
@@ -57,7 +57,7 @@ def test_what_the_balancer_needs_must_be_there(options: dict[str, Any], message:
     [("dtp", {"evaluate_every": 1}), ("fixed", {}), ("fixed", {"evaluate_every": 3}), ("auto_lambda", {})],
 )
 def test_settings_that_fit_pass(balancer: str, options: dict[str, Any]) -> None:
-    check_balancer(build_balancer(balancer), TrainSettings(**{**DEFAULTS, **options}))
+    check_trainable(build_model(), build_balancer(balancer), TrainSettings(**{**DEFAULTS, **options}))
 
 
 def test_what_a_balancer_needs_is_used(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run that was interrupted anywhere ends with the same weights, bit for bit."""
+"""Interrupted runs end with the same weights, bit for bit."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.engine import load_weights
-from frugalmtl.engine.checkpoint import Checkpoints, read_state
-from tests.support.tiny_training import Gated, TinyLoader, build_model, run, weights_of
-from tests.unit.engine.test_checkpoint import replace_file
-
-
-class Interrupted(Exception):  # noqa: N818  # it is no error
-    """Stands for whatever ends a process."""
-
-
-def stop_after(step: int) -> Any:
-    def stop(done: int) -> None:
-        if done == step:
-            raise Interrupted
-
-    return stop
+from frugalmtl.core.recipe import Stage
+from frugalmtl.engine import TrainJob, TrainSettings, load_weights, train
+from frugalmtl.engine.checkpoints import Checkpoints, load_trained, read_state
+from frugalmtl.model import MultiTaskModel
+from tests.support.checkpoint_files import replace_file
+from tests.support.tiny_training import (
+    DEFAULTS,
+    Gated,
+    Heads,
+    Interrupted,
+    Shared,
+    TinyLoader,
+    block,
+    build_balancer,
+    build_model,
+    run,
+    stop_after,
+    tasks,
+    weights_of,
+)
 
 
 def noise(model: nn.Module) -> dict[str, dict[str, float]]:
@@ -249,3 +253,30 @@ def test_what_resume_means(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds a run already"):
         run(tmp_path / "some", resume=False)
     assert run(tmp_path / "some", checkpoint_every=1, resume=True)[2].steps == 20
+
+
+class Grown(Shared):
+    """Its trunk is wider in the second stage."""
+
+    def recipe(self) -> tuple[Stage, ...]:
+        return (Stage("narrow", 0.5), Stage("wide", 0.5))
+
+    def enter_stage(self, stage: str) -> None:
+        if stage == "wide":
+            self.trunk[-1] = nn.Sequential(block(4, 7), block(7, 4))
+
+
+def grown() -> MultiTaskModel:
+    return MultiTaskModel(Grown(tuple(task.name for task in tasks())), Heads(4, tasks()), tasks())
+
+
+def test_a_model_whose_shape_depends_on_its_stage_is_loaded_in_the_last_one(tmp_path: Path) -> None:
+    model = grown()
+    result = train(TrainJob(model, build_balancer(), TrainSettings(**DEFAULTS), [TinyLoader()], tmp_path))
+    again = grown()
+    with pytest.raises(UserError, match=r"check the config|another model"):
+        load_weights(again, result.checkpoint)
+    load_trained(again, result.checkpoint, DEFAULTS["epochs"])
+    assert again.encoder.trunk[-1][0][0].weight.shape == (7, 4, 3, 3)
+    expected = model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in again.state_dict().items())

@@ -1,4 +1,4 @@
-"""What a person sees while a run is under way."""
+"""Progress of a run on a terminal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ProgressDisplay:
             self._bar.update(self._id, completed=done, description=label)
 
     def epoch(self, label: str, losses: Mapping[str, float], seconds_left: float) -> None:
-        """Tell of a finished epoch."""
+        """Print a finished epoch."""
         if self._plain:
             values = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
             minutes, seconds = divmod(round(seconds_left), 60)

@@ -1,4 +1,4 @@
-"""Several optimisers that act as one."""
+"""Sets of optimisers that act as one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class OptimizerSet(torch.optim.Optimizer):
         return states[0] if len(states) == 1 else {"members": states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave.
+        """Take over a state of :meth:`state_dict`.
 
         Raises:
             UserError: it is the state of another number of optimisers.

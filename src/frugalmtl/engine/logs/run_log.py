@@ -1,4 +1,4 @@
-"""The record of a run: one JSON object per line, and TensorBoard events if wanted."""
+"""Run log: one JSON object per line, and TensorBoard events if wanted."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ FILE = "log.jsonl"
 
 
 class RunLog:
-    """Appends records to ``log.jsonl``; every record has ``event`` and ``step`` (optimiser steps done, of the whole
-    run).
+    """Appends records to ``log.jsonl``; each has ``event`` and ``step`` (optimiser steps done, of the whole run).
 
-    When a run goes on from a checkpoint, what was logged after that checkpoint (and a line that a killed run left
-    unfinished) is removed, so the log reads as if the run had never been interrupted.
+    When a run goes on from a checkpoint, the records after that checkpoint (and an unfinished line of a killed
+    run) are removed, so the log reads as if the run had never been interrupted.
 
     Args:
         folder: the run's folder; ``None`` logs nothing (all processes but the first).

@@ -1,10 +1,8 @@
-"""Checkpoints are whole or not there, and say in one line what is wrong with them."""
+"""Checkpoints: whole or not there, and refused in one line where they are damaged."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import pickle
 import resource
 import shutil
@@ -17,7 +15,8 @@ import torch
 from torch import nn
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.engine.checkpoint import Checkpoints, load_weights, read_state, restore, step_name
+from frugalmtl.engine.checkpoints import Checkpoints, load_weights, read_state, restore, step_name
+from tests.support.checkpoint_files import replace_file
 
 
 def module() -> nn.Module:
@@ -27,14 +26,6 @@ def module() -> nn.Module:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return Checkpoints(tmp_path / "checkpoints").write(step_name(7), module(), nn.Linear(2, 1), {"steps": 7})
-
-
-def replace_file(folder: Path, file: str, data: bytes) -> None:
-    """Overwrite a file as somebody would who also fixes the manifest."""
-    (folder / file).write_bytes(data)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"][file]["sha256"] = hashlib.sha256(data).hexdigest()
-    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def test_round_trip(folder: Path) -> None:
@@ -66,7 +57,9 @@ class Killed(BaseException):
     """Ends a writer as a signal would."""
 
 
-@pytest.mark.parametrize("where", ["pathlib.Path.rename", "os.replace", "frugalmtl.engine.checkpoint._flush_folder"])
+@pytest.mark.parametrize(
+    "where", ["pathlib.Path.rename", "os.replace", "frugalmtl.engine.checkpoints.folder._flush_folder"]
+)
 def test_a_writer_that_is_killed_leaves_a_whole_checkpoint(folder: Path, where: str, monkeypatch: Any) -> None:
     def kill(*_: Any) -> None:
         raise Killed

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.core.seeding import derive_seed, seed_everything
-from frugalmtl.engine import TrainSettings, train
-from frugalmtl.engine.optimizer_set import OptimizerSet
+from frugalmtl.engine import TrainJob, TrainSettings, train
+from frugalmtl.engine.optimizers import OptimizerSet
 from frugalmtl.engine.step import StepSetup, take_step
 from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel
@@ -74,9 +74,8 @@ def test_gates_at_a_constant_rate_are_trained_as_by_hand(tmp_path: Path, monkeyp
         channels_last=False,
         log_every=1,
     )
-    train(
-        found, build_balancer({"name": "fixed", "weights": "uniform"}), tasks(), settings, TinyLoader(BATCHES), tmp_path
-    )
+    balancer = build_balancer({"name": "fixed", "weights": "uniform"})
+    train(TrainJob(found, balancer, settings, [TinyLoader(BATCHES)], tmp_path))
     norms = by_hand(expected)
     for name, value in expected.state_dict().items():
         torch.testing.assert_close(found.state_dict()[name], value, msg=name, rtol=1e-7, atol=1e-9)

@@ -1,4 +1,4 @@
-"""What a step for one task does to the losses of the others."""
+"""Inter-task affinity: the effect of a step for one task on the losses of the others (Fifty et al., 2021)."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ class _Gradients:
 
     def __call__(self, losses: dict[str, Tensor]) -> None:
         for name, loss in losses.items():
-            found = torch.autograd.grad(loss * self.share, self.parameters, retain_graph=True, allow_unused=True)
-            old = self.rows.get(name, [None] * len(found))
+            new_row = torch.autograd.grad(loss * self.share, self.parameters, retain_graph=True, allow_unused=True)
+            old = self.rows.get(name, [None] * len(new_row))
             self.rows[name] = [
                 new if before is None else before if new is None else before + new
-                for before, new in zip(old, found, strict=True)
+                for before, new in zip(old, new_row, strict=True)
             ]

@@ -1,4 +1,4 @@
-"""Means over the steps of an epoch, of whatever each step had to tell."""
+"""Means over the steps of an epoch: losses, weights, and whatever else a step reports."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Means:
         return result
 
     def state(self) -> dict[str, Any]:
-        """What the constructor takes, for a checkpoint."""
+        """The arguments of the constructor, for a checkpoint."""
         return {"sums": {key: total.cpu() for key, total in self._sums.items()}, "counts": dict(self._counts)}
 
 
 def count_report(means: Means, report: StepReport) -> None:
-    """Count what one step told: losses, the balancer's weights, and gradients where they were compared.
+    """Count the report of one step: losses, the balancer's weights, and gradients where they were compared.
 
     ``conflicts`` is the share of the compared steps in which two tasks' gradients pointed against each other.
     """
@@ -64,3 +64,21 @@ def count_report(means: Means, report: StepReport) -> None:
     means.add("norms", balance.norms)
     means.add("cosines", balance.cosines)
     means.add("conflicts", {pair: float(cosine < 0) for pair, cosine in balance.cosines.items()})
+
+
+def step_record(report: StepReport) -> dict[str, Any]:
+    """The report of one step as plain values for the log; kinds without values are left out."""
+    values: dict[str, Mapping[str, Tensor | float]] = {
+        "losses": report.parts,
+        "penalties": report.penalties,
+        "statistics": report.statistics,
+        "weights": report.balance.weights,
+        "norms": report.balance.norms,
+        "cosines": report.balance.cosines,
+    }
+    record: dict[str, Any] = {
+        kind: {name: float(value) for name, value in by_name.items()} for kind, by_name in values.items() if by_name
+    }
+    if report.gradient_norm is not None:
+        record["gradient_norm"] = float(report.gradient_norm)
+    return record

@@ -1,0 +1,138 @@
+"""Saved runs: the state of a training beside its weights, from which it goes on exactly."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.engine.checkpoints.folder import FINAL, STATE, Checkpoints, verified
+from frugalmtl.engine.checkpoints.identity import require_same
+from frugalmtl.engine.logs.means import Means
+from frugalmtl.engine.randomness import set_random_state
+
+_COMMON = {"identity", "history", "seconds", "steps"}
+_RUNNING = _COMMON | {"stage", "epoch", "step", "optimizer", "scaler", "random", "sums", "counts"}
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """The state of an interrupted or finished run.
+
+    Attributes:
+        folder: of the checkpoint.
+        state: as it was written.
+        history: one record per finished epoch.
+        seconds: time spent training.
+        steps: optimiser steps of the whole run.
+    """
+
+    folder: Path
+    state: Mapping[str, Any]
+    history: list[dict[str, Any]]
+    seconds: float
+    steps: int
+
+    @staticmethod
+    def common(facts: Mapping[str, Any], history: list[dict[str, Any]], seconds: float, steps: int) -> dict[str, Any]:
+        """The part of a state that running and finished trainings share."""
+        return {"identity": json.dumps(facts), "history": json.dumps(history), "seconds": seconds, "steps": steps}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training is complete."""
+        return self.folder.name == FINAL
+
+    @property
+    def stage(self) -> int:
+        """Index of the stage that was under way."""
+        return int(self.state["stage"])
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of that stage (0-based)."""
+        return int(self.state["epoch"])
+
+    @property
+    def step(self) -> int:
+        """Finished steps of that epoch."""
+        return int(self.state["step"])
+
+    def restore_training(self, optimizer: torch.optim.Optimizer, fabric: Fabric) -> Means:
+        """Set optimiser, loss scale and random generators; the means of the epoch so far.
+
+        Raises:
+            UserError: the state does not fit.
+        """
+        try:
+            optimizer.load_state_dict(self.state["optimizer"])
+            fabric.strategy.precision.load_state_dict(self.state["scaler"])
+            means = Means(self.state["sums"], self.state["counts"])
+            set_random_state(self.state["random"][fabric.global_rank], fabric.device)
+        except (ValueError, KeyError, IndexError, TypeError, RuntimeError, AttributeError) as error:
+            raise UserError(f"the state in {self.folder} does not fit this training: {error}") from error
+        return means
+
+
+def find_saved_run(
+    checkpoints: Checkpoints, facts: Mapping[str, Any], epochs: Sequence[int], resume: bool | Literal["auto"]
+) -> SavedRun | None:
+    """The saved run in a folder that a training goes on from; None to begin anew.
+
+    Args:
+        checkpoints: of the run.
+        facts: see :meth:`~frugalmtl.engine.job.TrainJob.facts`.
+        epochs: of each stage.
+        resume: see :func:`~frugalmtl.engine.train`.
+
+    Raises:
+        UserError: there is one, or none, against ``resume``; it is damaged, or another training's.
+    """
+    folder, run_dir = checkpoints.latest(), checkpoints.folder.parent
+    if folder is None:
+        if resume is True:
+            raise UserError(f"there is no checkpoint in {run_dir} to continue from: check the folder")
+        return None
+    if resume is False:
+        raise UserError(f"{run_dir} holds a run already: continue it, or choose another folder")
+    state = read_state(folder, _COMMON if folder.name == FINAL else _RUNNING)
+    try:
+        history, seconds, steps = json.loads(state["history"]), float(state["seconds"]), int(state["steps"])
+        require_same(json.loads(state["identity"]), facts, run_dir)
+        if folder.name != FINAL and not 0 <= state["epoch"] < epochs[state["stage"]]:
+            raise IndexError(f"there is no epoch {state['epoch']} in stage {state['stage']}")
+    except UserError:
+        raise
+    except (ValueError, TypeError, IndexError, AttributeError) as error:
+        raise UserError(f"the state in {folder} does not belong to this training: {error}") from None
+    return SavedRun(folder, state, history, seconds, steps)
+
+
+def read_state(folder: Path, keys: set[str]) -> dict[str, Any]:
+    """The state of a checkpoint, on the CPU. Nothing in the file is executed.
+
+    Raises:
+        UserError: damaged, not made of plain values, or without one of ``keys``.
+    """
+    path = folder / STATE
+    data = verified(folder, STATE)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about foreign pickles, which are refused below
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        if isinstance(error, pickle.UnpicklingError):
+            raise UserError(f"{path} holds more than plain values, so it was not loaded: it is not ours") from None
+        raise UserError(f"{path} is damaged: {error}") from None
+    if not isinstance(state, dict) or not keys <= state.keys():
+        raise UserError(f"{path} is not the state of a training: it was not written by this program")
+    return state
