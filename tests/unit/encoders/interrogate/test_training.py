@@ -12,8 +12,8 @@ import torch
 from frugalmtl.balancing import BALANCERS
 from frugalmtl.core.types import Batch
 from frugalmtl.deployment import plan_encoder
-from frugalmtl.engine import TrainSettings, train
-from frugalmtl.engine.checkpoint import load_matching_weights
+from frugalmtl.engine import TrainJob, TrainSettings, train
+from frugalmtl.engine.checkpoints import load_matching_weights
 from frugalmtl.model import MultiTaskModel
 from tests.support.gated import (
     SIDE,
@@ -58,7 +58,7 @@ def fit(model: MultiTaskModel, folder: Path, *, epochs: int = 4, balancer: Any =
         checkpoint_every=more.pop("checkpoint_every", 0),
     )
     method = BALANCERS.build(balancer, toy_tasks())
-    train(model, method, toy_tasks(), settings, ToyLoader(), folder, **more)
+    train(TrainJob(model, method, settings, [ToyLoader()], folder), **more)
 
 
 @pytest.mark.parametrize("settings", [{}, {"multiple": 4}, {"pretrain_share": 0.5}], ids=str)
