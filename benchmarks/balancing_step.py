@@ -100,7 +100,7 @@ def weighted(balancer: GramianWeightedAggregator) -> Callable[[Tensor, Tensor], 
     return aggregate
 
 
-def made(options: argparse.Namespace, tasks: int, stride: int, head: str, balancer: dict[str, Any]) -> Built:
+def build_row(options: argparse.Namespace, tasks: int, stride: int, head: str, balancer: dict[str, Any]) -> Built:
     """One row."""
     dilated = {} if stride == 32 else {"output_stride": stride}
     return build(
@@ -144,7 +144,7 @@ def all_balancers(options: argparse.Namespace, tasks: int, stride: int, head: st
     left_out: list[str] = []
     for name, section in sections(options.balancers).items():
         try:
-            rows[name] = made(options, tasks, stride, head, section)
+            rows[name] = build_row(options, tasks, stride, head, section)
         except UserError as error:
             left_out.append(f"{name} ({error})")
     figures = measured(rows, options, channels_last=True)
@@ -169,23 +169,23 @@ def against_the_loop(options: argparse.Namespace, tasks: int, stride: int, head:
     distances: dict[str, float] = {}
     for name in [name for name in AT_PARAMETERS if name in options.balancers]:
         section = {"name": name, "gradients_at": "parameters"}
-        own, other = made(options, tasks, stride, head, section), made(options, tasks, stride, head, section)
-        aggregate = project if name == "pcgrad" else weighted(BALANCERS.build(section, own.tasks))
-        other.balancer = Loop(own.tasks, aggregate)
-        distances[name] = distance(own, other, options)
+        ours, other = build_row(options, tasks, stride, head, section), build_row(options, tasks, stride, head, section)
+        aggregate = project if name == "pcgrad" else weighted(BALANCERS.build(section, ours.tasks))
+        other.balancer = Loop(ours.tasks, aggregate)
+        distances[name] = distance(ours, other, options)
         if distances[name] > TOLERANCE:
             raise RuntimeError(f"{name} and its loop differ by {distances[name]:.1e} of the gradient's length")
-        rows |= {name: own, f"{name}, loop": other}
+        rows |= {name: ours, f"{name}, loop": other}
     figures = measured(rows, options, channels_last=False)
     lines = [
         "| balancer | loop ms | ours ms | ours / loop | loop MiB | ours MiB | ours / loop | gradients differ by |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, differing in distances.items():
-        own, loop = figures[name], figures[f"{name}, loop"]
+        ours, loop = figures[name], figures[f"{name}, loop"]
         lines.append(
-            f"| {name} | {loop.median_ms:.1f} | {own.median_ms:.1f} | {own.median_ms / loop.median_ms:.2f} "
-            f"| {loop.memory / 2**20:.1f} | {own.memory / 2**20:.1f} | {own.memory / loop.memory:.2f} "
+            f"| {name} | {loop.median_ms:.1f} | {ours.median_ms:.1f} | {ours.median_ms / loop.median_ms:.2f} "
+            f"| {loop.memory / 2**20:.1f} | {ours.memory / 2**20:.1f} | {ours.memory / loop.memory:.2f} "
             f"| {differing:.0e} |"
         )
     return lines

@@ -163,25 +163,25 @@ NEAR = 0.01
 
 def paths(steps: int, lr: float) -> dict[str, Tensor]:
     """Paths ``[steps + 1, S, 2]`` of every method on the valleys; of Pareto MTL one per preference, on the bowls."""
-    found = {}
+    paths = {}
     for name in METHODS:
         seed_everything(0)
-        found[name] = descend(VALLEYS, lambda name=name: balancer(name), steps, lr)  # type: ignore[misc]
+        paths[name] = descend(VALLEYS, lambda name=name: balancer(name), steps, lr)  # type: ignore[misc]
     numbers = iter(range(PREFERENCES))
     one_start = Problem(bowl_losses, ((0.4, 1.8),) * PREFERENCES, BOWLS.front)
-    found["pareto_mtl"] = descend(
+    paths["pareto_mtl"] = descend(
         one_start, lambda: balancer("pareto_mtl", preferences=PREFERENCES, preference=next(numbers)), BOWL_STEPS, lr
     )
-    return found
+    return paths
 
 
-def draw(found: dict[str, Tensor], file: Path) -> None:
+def draw(paths: dict[str, Tensor], file: Path) -> None:
     """One panel per method, and a legend below."""
     from matplotlib import pyplot as plt
     from matplotlib.cm import ScalarMappable
 
     figure, axes = plt.subplots(2, 5, figsize=(15, 7), layout="constrained")
-    for place, (name, path) in zip(axes.flat, found.items(), strict=True):
+    for place, (name, path) in zip(axes.flat, paths.items(), strict=True):
         problem = VALLEYS if name in METHODS else BOWLS
         box = (-10.5, 10.5, -11.5, 10.5) if name in METHODS else (-1.6, 1.6, -0.9, 2.45)
         _levels(place, problem, box, cones=name not in METHODS)

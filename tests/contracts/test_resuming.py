@@ -38,8 +38,8 @@ def resize(label: Tensor) -> Tensor:
 
 def build(encoder: str, decoder: str) -> MultiTaskModel:
     chosen = tasks()
-    made = ENCODERS.build(encoder, Timm(model="test_resnet"), tuple(task.name for task in chosen))
-    return MultiTaskModel(made, DECODERS.build(decoder, made.channels, made.strides, chosen), chosen)
+    shared = ENCODERS.build(encoder, Timm(model="test_resnet"), tuple(task.name for task in chosen))
+    return MultiTaskModel(shared, DECODERS.build(decoder, shared.channels, shared.strides, chosen), chosen)
 
 
 class Interrupted(Exception):  # noqa: N818  # it is no error

@@ -27,9 +27,9 @@ def test_one_run_per_preference_is_planned(tmp_path: Path) -> None:
     assert values is not None
     grid = RunGrid.checked(expand(config, values), tmp_path / "front")
     balancers = [experiment.balancer for experiment in grid.experiments[0].values()]
-    found = [section for section in balancers if section["name"] == "pareto_mtl"]
-    assert [section["preference"] for section in found] == [0, 1, 2, 3, 4]
-    assert all(type(section["preference"]) is int and section["preferences"] == 5 for section in found)
+    sections = [section for section in balancers if section["name"] == "pareto_mtl"]
+    assert [section["preference"] for section in sections] == [0, 1, 2, 3, 4]
+    assert all(type(section["preference"]) is int and section["preferences"] == 5 for section in sections)
     assert not (tmp_path / "front").exists()
 
 

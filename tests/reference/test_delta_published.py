@@ -173,15 +173,15 @@ def recomputed(name: str, row: str) -> tuple[float, float, float]:
     """Delta from the entries, Delta as printed, and how far rounding can part them."""
     table = TABLES[name]
     parsed = table.parsed()
-    own, single = parsed[row], next(iter(parsed.values()))
+    values, single = parsed[row], next(iter(parsed.values()))
     tasks = len(table.higher)
-    ours = delta_mtl(table.scores(own), table.scores(single), table.directions())
+    ours = delta_mtl(table.scores(values), table.scores(single), table.directions())
     # d(M / B) <= (dM + dB * M / B) / B
     moves = [
-        (half_unit(own[i]) + half_unit(single[i]) * float(own[i]) / float(single[i])) / float(single[i])
+        (half_unit(values[i]) + half_unit(single[i]) * float(values[i]) / float(single[i])) / float(single[i])
         for i in range(tasks)
     ]
-    return ours, float(own[tasks]), 100 / tasks * sum(moves) + 0.0051
+    return ours, float(values[tasks]), 100 / tasks * sum(moves) + 0.0051
 
 
 @pytest.mark.parametrize(("name", "row"), [pair for pair in ROWS if pair not in INCONSISTENT])

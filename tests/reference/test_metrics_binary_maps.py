@@ -109,17 +109,17 @@ def test_boundary_f(matching: str, thinning: str, share: float) -> None:
     distance = share * (40**2 + 48**2) ** 0.5
     scores = []
     for threshold in np.arange(1, 10) / 10:
-        near = predicted = found = actual = 0
+        near = predicted = covered = actual = 0
         for p, t, v in zip(maps[0][:, 0].numpy(), maps[1][:, 0].numpy() > 0.5, maps[2].numpy(), strict=True):
             ours, truth = lines((p >= np.float32(threshold)) & v), lines(t & v)
             if matching == "exact":
                 pairs = largest_assignment(ours, truth, distance)
-                near, found = near + pairs, found + pairs
+                near, covered = near + pairs, covered + pairs
             else:
                 near += int((distance_transform_edt(~truth)[ours] <= distance).sum()) if truth.any() else 0
-                found += int((distance_transform_edt(~ours)[truth] <= distance).sum()) if ours.any() else 0
+                covered += int((distance_transform_edt(~ours)[truth] <= distance).sum()) if ours.any() else 0
             predicted, actual = predicted + int(ours.sum()), actual + int(truth.sum())
-        precision, recall = near / max(predicted, 1), found / max(actual, 1)
+        precision, recall = near / max(predicted, 1), covered / max(actual, 1)
         scores.append(2 * precision * recall / (precision + recall) if precision + recall else 0.0)
     ((key, value),) = metric.compute().items()
     assert key == ("ods_f" if matching == "exact" else "ods_f_approx")

@@ -145,8 +145,8 @@ def test_gates_lie_between_the_printed_ends(name):
     per_node = node_macs(encoder.graph, encoder.shared, built.image_size)
 
     def trunk(open_gates: bool, projection: float) -> float:
-        own = [np.full((len(built.tasks), width), open_gates) for width in encoder.gates.places.widths]
-        return encoder.plan_of(own).macs(per_node, {int(site): projection for site in encoder.projections})
+        masks = [np.full((len(built.tasks), width), open_gates) for width in encoder.gates.places.widths]
+        return encoder.plan_of(masks).macs(per_node, {int(site): projection for site in encoder.projections})
 
     reference = name.removesuffix("interrogate")
     for open_gates, method in ((True, "single_task"), (False, "mtl")):

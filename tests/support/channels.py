@@ -167,8 +167,8 @@ def masked_networks(parts: Branches, private: Sequence[Mask], batch: Tensor) -> 
     values = [[batch] * len(parts.networks)]
     for index, node in enumerate(graph.nodes[1:], start=1):
         outputs = [
-            node.operation.run(own[index], *(values[source][number] for source in node.inputs))
-            for number, own in enumerate(modules)
+            node.operation.run(branch[index], *(values[source][number] for source in node.inputs))
+            for number, branch in enumerate(modules)
         ]
         if node.site is not None:
             shape = [-1 if dim == node.axis % 4 else 1 for dim in range(4)]

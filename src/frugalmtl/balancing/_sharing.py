@@ -1,4 +1,4 @@
-"""What the tasks share of the encoder: tensors of the cut, parameters, the last layer."""
+"""Shared parts of the encoder: tensors of the cut, parameters, the last layer."""
 
 from __future__ import annotations
 

@@ -82,10 +82,10 @@ class PADNet(Decoder):
     def forward(self, features: dict[str, Pyramid], size: tuple[int, int]) -> Predictions:
         """Features and the image's ``(H, W)`` -> predictions, and the initial ones as ``auxiliary["initial"]``."""
         common = once_per_pyramid(self.common, features, self.features)
-        own = {name: block(common[name]) for name, block in self.features.items()}
-        distilled = self.exchange(own)
+        by_task = {name: block(common[name]) for name, block in self.features.items()}
+        distilled = self.exchange(by_task)
         raw: dict[str, Tensor] = {name: resize(head(distilled[name]), size) for name, head in self.final.items()}
-        initial = {name: resize(head(own[name]), size) for name, head in self.initial.items()}
+        initial = {name: resize(head(by_task[name]), size) for name, head in self.initial.items()}
         for task in self.tasks:
             if not task.dense:
                 (initial if task.auxiliary else raw)[task.name] = self.pooled[task.name](features[task.name])
@@ -113,8 +113,8 @@ class DeployedPADNet(nn.Module):
     def forward(self, features: dict[str, Pyramid], size: tuple[int, int]) -> dict[str, Tensor]:
         """Features and the image's ``(H, W)`` -> raw predictions, the dense ones at that size."""
         common = once_per_pyramid(self.common, features, self.features)
-        own = {name: block(common[name]) for name, block in self.features.items()}
-        distilled = self.exchange(own) if own else own
+        by_task = {name: block(common[name]) for name, block in self.features.items()}
+        distilled = self.exchange(by_task) if by_task else by_task
         raw: dict[str, Tensor] = {name: resize(head(distilled[name]), size) for name, head in self.final.items()}
         for name, head in self.pooled.items():
             raw[name] = head(features[name])

@@ -77,11 +77,11 @@ class LevelwiseFusion(nn.Module):
     def forward(self, pyramid: Pyramid) -> Tensor:
         """Pyramid -> fused map ``[B, width, h_0, w_0]``."""
         finest = pyramid[0].shape[-2:]
-        own, *coarser = (
+        finest_map, *coarser = (
             conv(torch.cat([pyramid[level] for level in group], dim=1) if len(group) > 1 else pyramid[group[0]])
             for group, conv in zip(self.groups, self.convs, strict=True)
         )
-        total: Tensor = own
+        total: Tensor = finest_map
         for part in coarser:  # in place: the maps are large and the additions bound by memory
             total += F.interpolate(part, size=finest, mode="bilinear", align_corners=False)
         return F.relu(total, inplace=True)

@@ -17,8 +17,8 @@ from tests.support.tiny_training import build_model, tasks
 
 
 def row(balancer: str | dict[str, Any] | Balancer = "uniform") -> Built:
-    made = balancer if isinstance(balancer, Balancer) else BALANCERS.build(balancer, tasks())
-    return Built(tasks(), None, build_model("shared"), made, (12, 12))  # type: ignore[arg-type]
+    chosen = balancer if isinstance(balancer, Balancer) else BALANCERS.build(balancer, tasks())
+    return Built(tasks(), None, build_model("shared"), chosen, (12, 12))  # type: ignore[arg-type]
 
 
 class Recorder(Balancer):

@@ -1,3 +1,5 @@
+"""Vectors of unit length, against torch."""
+
 from __future__ import annotations
 
 import torch

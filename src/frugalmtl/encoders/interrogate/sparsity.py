@@ -1,4 +1,4 @@
-"""How much tasks keep for themselves: as a penalty, and for the log."""
+"""Sparsity: the share of channels that tasks keep for themselves, as a penalty and for the log."""
 
 from __future__ import annotations
 

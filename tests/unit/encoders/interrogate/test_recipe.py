@@ -105,16 +105,16 @@ def test_single_task_stage_is_single_task_networks() -> None:
 def test_pictures_show_the_gates() -> None:
     encoder = gated("vision_transformer", 3)
     draw_gates(encoder, 3)
-    own, heard = encoder.pictures()
+    kept, heard = encoder.pictures()
     sites = len(encoder.graph.sites)
-    for picture in (own, heard):
+    for picture in (kept, heard):
         assert list(picture.rows) == list(NAMES[:3])
         assert len(picture.columns) == len(set(picture.columns)) == sites
         assert np.array(picture.values).shape == (3, sites)
     masks = encoder.gates.private()
     for row in range(3):
         for column in range(sites):
-            assert own.values[row][column] == pytest.approx(masks[column][row].mean())
+            assert kept.values[row][column] == pytest.approx(masks[column][row].mean())
     start = 0
     for column, width in enumerate(encoder.gates.places.widths):
         shares = encoder.gates.beta.detach()[:, start : start + width].softmax(0).mean(1)
