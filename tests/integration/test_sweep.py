@@ -104,7 +104,7 @@ def test_a_range_is_searched(tmp_path: Path, config: Config) -> None:
     ("changes", "message"),
     [
         ({"sweep": {"key": "encoder.onw"}}, "Did you mean 'own'"),
-        ({"sweep": {"values": ["most"]}}, "own must be float"),
+        ({"sweep": {"values": ["most"]}}, "own must be a number"),
         ({"sweep": {"trails": 3}}, "Did you mean 'trials'"),
         ({"base": {"train": {"devices": 2}}}, "take several workers"),
         ({"sweap": 1}, "Did you mean 'sweep'"),

@@ -242,5 +242,5 @@ def test_a_new_format_is_one_file(module, tmp_path):
     assert exported.shape == ("1", "3", "32", "64")
     with pytest.raises(UserError, match=r"must end with \.txt"):
         EXPORTERS.build("plain_text")(module, tmp_path / "model.onnx", SIZE)
-    with pytest.raises(UserError, match="lines must be int"):
+    with pytest.raises(UserError, match="lines must be a whole number"):
         EXPORTERS.build({"name": "plain_text", "lines": "two"})

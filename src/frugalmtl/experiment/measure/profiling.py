@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,15 +29,16 @@ def single_task_sibling(config: Experiment) -> Experiment:
     A decoder in which tasks interact has no single-task form: its sibling takes the first separable decoder, with its
     defaults.
     """
-    encoder = _first(ENCODERS, lambda member: not member.shares)
-    separable = DECODERS.get(config.decoder["name"]).separable  # type: ignore[attr-defined]  # a class of decoders
-    decoder = config.decoder if separable else {"name": _first(DECODERS, lambda member: member.separable)}
+    encoder = next(name for name in ENCODERS.names() if not _fact(ENCODERS, name, "shares", default=True))
+    decoder = config.decoder
+    if not _fact(DECODERS, decoder["name"], "separable", default=False):
+        decoder = {"name": next(name for name in DECODERS.names() if _fact(DECODERS, name, "separable", default=False))}
     return replace(config, encoder={"name": encoder}, decoder=decoder, balancer=Experiment().balancer)
 
 
-def _first(registry: Registry, fact: Callable[[Any], bool]) -> str:
-    """The first member with a fact."""
-    return next(name for name in registry.names() if fact(registry.get(name)))
+def _fact(registry: Registry, name: str, fact: str, *, default: bool) -> bool:
+    """A class attribute of a member; a member that is a function states none."""
+    return bool(getattr(registry.get(name), fact, default))
 
 
 def measure(
