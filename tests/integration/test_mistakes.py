@@ -60,7 +60,7 @@ CONFIG_MISTAKES: dict[str, tuple[Change, str]] = {
     "unknown task": (put("tasks", ["segmentation", "dept"]), "Did you mean 'depth'"),
     "task given twice": (put("tasks", ["depth", "depth"]), "once"),
     "image size that does not fit": (put("image_size", [60, 64]), "multiples of 32"),
-    "unknown optimiser": (put("train.optimizer", {"name": "adma"}), "Did you mean 'adam'"),
+    "unknown optimiser": (put("train.optimizer", {"name": "addam"}), "Did you mean 'adam'"),
     "unknown schedule": (put("train.schedule", {"name": "polly"}), "Did you mean 'poly'"),
     "unknown model": (put("backbone.model", "resnet1818"), "resnet18"),
     "weights that are not there": (put("backbone.weights", "nowhere.safetensors"), "nowhere.safetensors"),

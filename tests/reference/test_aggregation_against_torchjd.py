@@ -12,7 +12,7 @@ import torchjd.aggregation as torchjd
 from torch import Tensor
 from torchjd.linalg import QuadprogProjector
 
-from tests.support.jacobians import DEGENERATE, REGULAR, Array, build, direction, lengths
+from tests.support.balancing.jacobians import DEGENERATE, REGULAR, Array, build, direction, lengths
 
 
 @dataclass

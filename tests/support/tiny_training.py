@@ -159,8 +159,8 @@ def build_model(encoder: str = "shared", *, norm: bool = True, dropout: float = 
     """A model with fixed initial weights."""
     seed_everything(derive_seed(7, "weights"))
     chosen = tasks()
-    made = ENCODERS[encoder](tuple(task.name for task in chosen), norm=norm, dropout=dropout)
-    return MultiTaskModel(made, Heads(4, chosen), chosen)
+    encoder_module = ENCODERS[encoder](tuple(task.name for task in chosen), norm=norm, dropout=dropout)
+    return MultiTaskModel(encoder_module, Heads(4, chosen), chosen)
 
 
 def build_batch(seed: int, size: int = 2, *, holes: bool = True) -> Batch:

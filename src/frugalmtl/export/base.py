@@ -71,8 +71,8 @@ class Outputs(nn.Module):
 
 
 @dataclass(frozen=True)
-class Source:
-    """What a file is written from.
+class ExportInput:
+    """Module, names, example images and config that a file is written from.
 
     Attributes:
         plain: the module.
@@ -136,13 +136,13 @@ class Exporter:
         with torch.inference_mode():
             names = tuple(plain(images[0]))
         with atomic_write(target) as temporary:
-            forward = self.write(Source(plain, names, images, config or {}), temporary)
+            forward = self.write(ExportInput(plain, names, images, config or {}), temporary)
             difference = check_outputs(plain, forward, images, self.tolerance, self.product)
         lengths = zip("NCHW", (1, 3, *image_size), strict=True)
         shape = tuple(axis if axis in self.dynamic else str(length) for axis, length in lengths)
         return Exported(str(target), target.stat().st_size, difference, names, shape)
 
-    def write(self, source: Source, path: Path) -> Forward:
+    def write(self, source: ExportInput, path: Path) -> Forward:
         """Write the file, and return a function that runs what was written.
 
         Raises:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.evaluation.cost import storage
-from frugalmtl.export.base import Exporter, Forward, Outputs, Source, noise_images, one_line
+from frugalmtl.export.base import Exporter, ExportInput, Forward, Outputs, noise_images, one_line
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 SIZE_DEPENDENT = (AvgPool2dSame, Conv2dSame, MaxPool2dSame)
@@ -73,7 +73,7 @@ class Onnx(Exporter):
         other = [(height + self.size_divisor, width + 2 * self.size_divisor)] if "H" in self.dynamic else []
         return noise_images(image_size, any_batch="N" in self.dynamic, other_sizes=other)
 
-    def write(self, source: Source, path: Path) -> Forward:
+    def write(self, source: ExportInput, path: Path) -> Forward:
         """Trace and save; the file runs in onnxruntime."""
         # A batch of one would be taken for fixed.
         sample = torch.zeros(2 if "N" in self.dynamic else 1, *source.images[0].shape[1:])

@@ -13,7 +13,7 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.export.base import Exporter, Forward, Plain, Source
+from frugalmtl.export.base import Exporter, ExportInput, Forward, Plain
 
 CONFIG_KEY = "frugalmtl.config"
 
@@ -38,7 +38,7 @@ class Safetensors(Exporter):
                 "safetensors holds dense weights only, but this model has sparse ones: use the format torch_export"
             )
 
-    def write(self, source: Source, path: Path) -> Forward:
+    def write(self, source: ExportInput, path: Path) -> Forward:
         """Save, and load into a copy whose weights are zero."""
         try:
             metadata = {"format": "pt", CONFIG_KEY: json.dumps(dict(source.config), sort_keys=True)}

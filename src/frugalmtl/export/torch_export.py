@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.export.base import Exporter, Forward, Source, noise_images, one_line
+from frugalmtl.export.base import Exporter, ExportInput, Forward, noise_images, one_line
 
 
 class TorchExport(Exporter):
@@ -34,7 +34,7 @@ class TorchExport(Exporter):
         """Noise; of several batch sizes if the batch is dynamic."""
         return noise_images(image_size, any_batch=bool(self.dynamic))
 
-    def write(self, source: Source, path: Path) -> Forward:
+    def write(self, source: ExportInput, path: Path) -> Forward:
         """Trace, save, and load again."""
         batch = torch.export.Dim.AUTO if self.dynamic else torch.export.Dim.STATIC
         try:

@@ -15,7 +15,7 @@ from frugalmtl.balancing.gradients import AtLayer
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Batch
 from frugalmtl.losses import task_losses
-from tests.support.task_gradients import (
+from tests.support.balancing.task_gradients import (
     LEVELS,
     MODELS,
     Recording,

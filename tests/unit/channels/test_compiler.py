@@ -34,7 +34,7 @@ from tests.support.channels import (
 )
 from tests.support.needs import Needs
 
-HEAVY = ("hrnet", "regnet")
+HEAVY = ("high_resolution_net", "regnet")
 Levels = Sequence[Sequence[int]] | None
 
 
@@ -63,7 +63,7 @@ def check(parts: Branches, private: Sequence[Mask], levels: Levels = None) -> No
 
 
 def test_most_families_are_covered() -> None:
-    assert {"resnet", "efficientnet", "mobilenetv3", "hrnet", "regnet", VIT} <= set(KINDS)
+    assert {"resnet", "efficientnet", "mobilenetv3", "high_resolution_net", "regnet", VIT} <= set(KINDS)
 
 
 CASES = [

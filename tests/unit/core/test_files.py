@@ -1,3 +1,5 @@
+"""Atomic files: a whole file or none."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""Recipes: stages, their epochs, and the parameters that they train."""
+
 from __future__ import annotations
 
 import pytest

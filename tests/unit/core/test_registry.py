@@ -1,3 +1,5 @@
+"""Registries: members by file name, sections checked by signature."""
+
 from __future__ import annotations
 
 import pytest

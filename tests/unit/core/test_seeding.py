@@ -1,3 +1,5 @@
+"""Seeds derived from one number."""
+
 from __future__ import annotations
 
 import subprocess

@@ -122,7 +122,7 @@ def test_recipe() -> None:
         ({"lr_factor": 0.0}, "lr_factor must be above 0"),
         ({"pretrain_share": 1.0}, "pretrain_share must be below 1"),
         ({"pretrain_share": -0.1}, "pretrain_share must lie in"),
-        ({"own": "much"}, "own must be float"),
+        ({"own": "much"}, "own must be a number"),
     ],
 )
 def test_refusals(config: dict[str, object], message: str) -> None:

@@ -36,7 +36,7 @@ def test_by_hand() -> None:
     model = Point()
     batch = build_batch(0)
     batch.image = torch.full_like(batch.image, -1.0)
-    found = affinities(model, model.losses, [batch, batch])
+    actual = affinities(model, model.losses, [batch, batch])
     step = math.sqrt(5) / 1000
     along, across = step, step / math.sqrt(2)
     expected = {
@@ -47,7 +47,7 @@ def test_by_hand() -> None:
         "c>a": 0.0,
         "c>b": 0.0,
     }
-    assert found == pytest.approx(expected)
+    assert actual == pytest.approx(expected)
     assert model.encoder.shared.tolist() == [1.0, 2.0]
     assert model.encoder.shared.grad is None
 
@@ -70,9 +70,9 @@ def test_leaves_no_trace(encoder: str) -> None:
         {name: value.clone() for name, value in model.state_dict().items()},
         random_state(torch.device("cpu")),
     )
-    found = measured(setup, [build_batch(0), build_batch(1)])
-    assert {key.split(">")[0] for key in found} == {"segmentation", "depth", "edges"}
-    assert all(found[f"{name}>{name}"] > 0 for name in ("segmentation", "depth", "edges"))
+    actual = measured(setup, [build_batch(0), build_batch(1)])
+    assert {key.split(">")[0] for key in actual} == {"segmentation", "depth", "edges"}
+    assert all(actual[f"{name}>{name}"] > 0 for name in ("segmentation", "depth", "edges"))
     assert [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])] == []
     assert str(random_state(torch.device("cpu"))) == str(drawn)
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -84,9 +84,9 @@ def test_measuring_changes_nothing_that_is_learned(settings: dict[str, Any], tmp
     measured, _, result = run(tmp_path / "measured", encoder="shared", balancer="uniform", **settings)
     for name, value in plain.state_dict().items():
         torch.testing.assert_close(measured.state_dict()[name], value, rtol=1e-5, atol=1e-6, msg=name)
-    told = {"affinity_every": {"affinity"}, "interference_every": {"norms", "cosines", "conflicts"}}
+    recorded = {"affinity_every": {"affinity"}, "interference_every": {"norms", "cosines", "conflicts"}}
     (setting,) = settings
-    assert all(told[setting] <= record.keys() for record in result.history)
+    assert all(recorded[setting] <= record.keys() for record in result.history)
 
 
 def test_interrupted_measurements_go_on(tmp_path: Any) -> None:

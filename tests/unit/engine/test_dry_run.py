@@ -61,7 +61,7 @@ def test_a_dry_run_leaves_no_trace(encoder: str, balancer: Any) -> None:
     drawn = torch.get_rng_state()
     dry_run(model, weights, SETTINGS, (6, 6))
     assert torch.equal(torch.get_rng_state(), drawn)
-    found = weights_of(model, weights)
-    assert [name for name, value in expected.items() if not torch.equal(value, found[name])] == []
+    actual = weights_of(model, weights)
+    assert [name for name, value in expected.items() if not torch.equal(value, actual[name])] == []
     parameters = [*model.parameters(), *weights.parameters()]
     assert all(parameter.grad is None and parameter.requires_grad for parameter in parameters)

@@ -62,8 +62,8 @@ def test_groups_take_the_first_match_and_keep_their_factor() -> None:
     optimizer = build_optimizer(model, balancer, stage, settings)
     assert [group["base_lr"] for group in optimizer.param_groups] == pytest.approx([0.1, 0.2, 10.0, 0.1])
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.01, 0.0, 0.01, 0.0]
-    found = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
-    assert sorted(found) == sorted(id(p) for p in (*model.parameters(), *balancer.parameters()))
+    actual = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
+    assert sorted(actual) == sorted(id(p) for p in (*model.parameters(), *balancer.parameters()))
     biases = {id(p) for name, p in model.named_parameters() if name.endswith("bias")}
     assert {id(p) for p in optimizer.param_groups[1]["params"]} == biases
     rates = Rates(settings)
@@ -92,11 +92,11 @@ def test_groups_with_an_optimiser_of_their_own() -> None:
     optimizer = build_optimizer(model, balancer, stage, settings)
     assert [type(member).__name__ for member in optimizer.members] == ["Adam", "SGD", "SGD"]
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    found = [{names.get(id(p), "balancer") for p in group["params"]} for group in optimizer.param_groups]
+    actual = [{names.get(id(p), "balancer") for p in group["params"]} for group in optimizer.param_groups]
     biases = {name for name in names.values() if name.endswith("bias")} - {"encoder.trunk.0.0.bias"}
     gates = {"encoder.trunk.0.0.weight", "encoder.trunk.0.0.bias"}
     weights = {name for name in names.values() if name.startswith("encoder") and name.endswith("weight")} - gates
-    assert found == [set(names.values()) - biases - gates - weights, biases, {"balancer"}, gates, weights]
+    assert actual == [set(names.values()) - biases - gates - weights, biases, {"balancer"}, gates, weights]
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.03, 0.0, 0.0, 0.02, 0.5]
     assert [group["base_lr"] for group in optimizer.param_groups] == pytest.approx([0.01, 0.03, 0.01, 0.2, 0.2])
     factor = Rates(settings).apply(optimizer, Progress(0, 10, 0, 1))
@@ -130,7 +130,7 @@ def test_factors_of_the_settings_come_after_the_groups_of_the_stage() -> None:
     optimizer = build_optimizer(model, balancer, stage, settings)
     assert [type(member).__name__ for member in optimizer.members] == ["Adam", "SGD"]
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    found = [{names.get(id(p), "balancer") for p in group["params"]} for group in optimizer.param_groups]
+    actual = [{names.get(id(p), "balancer") for p in group["params"]} for group in optimizer.param_groups]
     gates = {"encoder.trunk.0.0.weight", "encoder.trunk.0.0.bias"}
     biases = {name for name in names.values() if name.endswith("bias")} - gates
     depth = {"decoder.heads.depth.weight"}
@@ -138,7 +138,7 @@ def test_factors_of_the_settings_come_after_the_groups_of_the_stage() -> None:
     trunk = set(names.values()) - gates - biases - depth - heads
     assert heads
     assert trunk
-    assert found == [trunk, biases, depth, heads, {"balancer"}, gates]
+    assert actual == [trunk, biases, depth, heads, {"balancer"}, gates]
     rates = [0.01, 0.03, 0.05, 0.1, 0.01, 0.1]
     assert [group["base_lr"] for group in optimizer.param_groups] == pytest.approx(rates)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.03, 0.0, 0.03, 0.03, 0.0, 0.02]
@@ -237,8 +237,8 @@ def test_a_recipe_that_asks_for_no_such_optimiser_is_refused_at_once(
 def test_schedules_by_hand(section: dict[str, Any], expected: list[float]) -> None:
     """Four epochs of two steps, looked at in steps 0, 3 and 7."""
     spec = SCHEDULES.check(section)
-    found = [SCHEDULES.get(spec.name)(Progress(step, 8, step // 2, 4), **spec.args) for step in (0, 3, 7)]
-    assert found == pytest.approx(expected)
+    actual = [SCHEDULES.get(spec.name)(Progress(step, 8, step // 2, 4), **spec.args) for step in (0, 3, 7)]
+    assert actual == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_schedules_by_hand(section: dict[str, Any], expected: list[float]) -> No
         ({"optimizer": {"name": "adm"}}, "Did you mean 'adam"),
         ({"optimizer": {"name": "adam", "momentum": 0.9}}, "argument of optimizer 'adam'"),
         ({"optimizer": {"name": "sgd", "lr": -0.1}}, "lr must be above 0"),
-        ({"optimizer": {"name": "sgd", "lr": "fast"}}, "lr must be float"),
+        ({"optimizer": {"name": "sgd", "lr": "fast"}}, "lr must be a number"),
         ({"optimizer": {"name": "sgd", "momentum": 1.5}}, "momentum"),
         ({"optimizer": {"name": "sgd", "momentum": 0.0, "nesterov": True}}, "optimizer: Nesterov"),
         ({"optimizer": {"name": "adam", "weight_decay": -1.0}}, "weight_decay"),

@@ -59,15 +59,15 @@ def test_accumulated_halves_are_the_whole_batch(balancer: Any) -> None:
     """Without batch statistics, and with as many labels in each half."""
     batch = build_batch(3, 4, holes=False)
     batch.image = batch.image.double()
-    found = []
+    actual = []
     for batches in ([batch], halves(batch)):
         model = build_model(norm=False, dropout=0.0).double()
         setup = setup_of(model, balancer)
         setup.balancer.double()
         setup.balancer.enter_epoch(0, 2)
         torch.manual_seed(3)
-        found.append(moved(model, setup, batches, validation=batches))
-    whole, parts = found
+        actual.append(moved(model, setup, batches, validation=batches))
+    whole, parts = actual
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, msg=name, rtol=1e-6, atol=1e-9)
 
@@ -106,8 +106,8 @@ def test_mixed_precision_takes_nearly_the_same_step(balancer: Any, precision: st
     full, mixed = build_model(dropout=0.0), build_model(dropout=0.0)
     batches = [build_batch(1)]
     expected = moved(full, begun(full, balancer, "32-true"), batches, validation=batches)
-    found = moved(mixed, begun(mixed, balancer, precision), batches, validation=batches)
-    flat = [torch.cat([value.reshape(-1) for value in values.values()]) for values in (expected, found)]
+    actual = moved(mixed, begun(mixed, balancer, precision), batches, validation=batches)
+    flat = [torch.cat([value.reshape(-1) for value in values.values()]) for values in (expected, actual)]
     assert (flat[0] - flat[1]).norm() < tolerance * flat[0].norm()
     assert all(parameter.dtype == torch.float32 for parameter in mixed.parameters())
 

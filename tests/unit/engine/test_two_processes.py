@@ -40,8 +40,8 @@ def start(
     arguments.append(json.dumps(settings))
     command = [sys.executable, *(launcher if processes > 1 else []), *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
-    told = [line for line in done.stderr.splitlines() if "Error" in line or "File" in line]
-    assert done.returncode == 0, "\n".join(told[:40])
+    lines = [line for line in done.stderr.splitlines() if "Error" in line or "File" in line]
+    assert done.returncode == 0, "\n".join(lines[:40])
     if stop:
         return []
     places = [folder / str(index) for index in range(len(balancers))]

@@ -1,3 +1,5 @@
+"""Configs: typed keys, merged rows, texts kept as written."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -30,10 +32,10 @@ def test_texts_are_not_read_as_yaml_again(tmp_path: Path) -> None:
     )
     parser = ConfigParser("train", Experiment)
     assert parser.parse_args(["--config", str(path)]).settings.published == Published("A survey: Table V")
-    made = parser.parse_args(["--config", str(path), "--encoder.own", "0.7", "--train.epochs", "2"]).settings
-    assert made.encoder == {"name": "cross_stitch", "own": 0.7}
-    assert made.train.epochs == 2
-    assert made.published == Published("A survey: Table V")
+    config = parser.parse_args(["--config", str(path), "--encoder.own", "0.7", "--train.epochs", "2"]).settings
+    assert config.encoder == {"name": "cross_stitch", "own": 0.7}
+    assert config.train.epochs == 2
+    assert config.published == Published("A survey: Table V")
 
 
 def test_sections_merge_unless_the_name_changes() -> None:

@@ -200,7 +200,7 @@ TOY = '''
 from pathlib import Path
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.export.base import Exporter, Forward, Source
+from frugalmtl.export.base import Exporter, Forward, ExportInput
 
 
 class PlainText(Exporter):
@@ -217,7 +217,7 @@ class PlainText(Exporter):
     def __init__(self, *, lines: int = 1) -> None:
         self.lines = lines
 
-    def write(self, source: Source, path: Path) -> Forward:
+    def write(self, source: ExportInput, path: Path) -> Forward:
         path.write_text(f"{len(source.config)}\\n" * self.lines)
         return source.plain
 '''

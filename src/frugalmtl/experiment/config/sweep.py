@@ -49,9 +49,11 @@ class Axis:
         if isinstance(self.row.get("title", ""), bool | list | dict | None):
             raise UserError(f"'title' in the row of 'sweep' must be a text, but got {self.row['title']!r}")
         if self.values is not None:
-            given = [name for name in ("low", "high", "trials") if getattr(self, name) is not None]
-            if given or self.log:
-                raise UserError(f"'sweep' takes either 'values' or a range, but got both: drop {(given or ['log'])[0]}")
+            limits = [name for name in ("low", "high", "trials") if getattr(self, name) is not None]
+            if limits or self.log:
+                raise UserError(
+                    f"'sweep' takes either 'values' or a range, but got both: drop {(limits or ['log'])[0]}"
+                )
             self._check_values(self.values)
         else:
             self._check_range()
@@ -69,7 +71,7 @@ class Axis:
     def limits(self) -> tuple[float, float]:
         """Least and greatest value of a range, both whole numbers if whole numbers are searched."""
         if self.low is None or self.high is None:
-            raise TypeError("an axis of given values has no limits")
+            raise TypeError("an axis of values has no limits")
         return self.low, self.high
 
     def text(self, value: Value) -> str:

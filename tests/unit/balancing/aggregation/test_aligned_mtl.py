@@ -9,7 +9,7 @@ import torch
 from frugalmtl.balancing._gramian import gramian
 from frugalmtl.balancing.aggregation.aligned_mtl import AlignedMTL
 from frugalmtl.core.checks import UserError
-from tests.support.jacobians import DEGENERATE, REGULAR, Array, build, direction, weights_of
+from tests.support.balancing.jacobians import DEGENERATE, REGULAR, Array, build, direction, weights_of
 from tests.support.tiny_training import tasks
 
 SCALES = {

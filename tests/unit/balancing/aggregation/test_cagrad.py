@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 from frugalmtl.balancing.aggregation.cagrad import CAGrad
 from frugalmtl.core.checks import UserError
-from tests.support.jacobians import DEGENERATE, REGULAR, Array, build, direction, lengths, weights_of
+from tests.support.balancing.jacobians import DEGENERATE, REGULAR, Array, build, direction, lengths, weights_of
 from tests.support.tiny_training import tasks
 
 

@@ -16,8 +16,8 @@ from frugalmtl.balancing.aggregation import grad_drop
 from frugalmtl.balancing.aggregation.grad_drop import GradDrop
 from frugalmtl.balancing.gradients import AtRepresentation, RepresentationCut
 from frugalmtl.core.checks import UserError
-from tests.support.jacobians import DEGENERATE, many_tasks
-from tests.support.task_gradients import LEVELS, Recording, backward, take
+from tests.support.balancing.jacobians import DEGENERATE, many_tasks
+from tests.support.balancing.task_gradients import LEVELS, Recording, backward, take
 from tests.support.tiny_training import build_batch, build_model, tasks
 
 Array = npt.NDArray[np.float64]
@@ -154,10 +154,12 @@ def test_one_task_alone_keeps_its_gradient(level: Any) -> None:
 @pytest.mark.parametrize("scale", [1.0, 1024.0])
 def test_the_trunk_gets_torchjds_direction_at_the_parameters(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "rand", lambda *shape, **kinds: torch.full(*shape, 0.4, **kinds))
-    monkeypatch.setattr("tests.support.task_gradients.image_of", lambda model: torch.ones(2, 3, 6, 6).double())
+    monkeypatch.setattr(
+        "tests.support.balancing.task_gradients.image_of", lambda model: torch.ones(2, 3, 6, 6).double()
+    )
     model = build_model("shared", dropout=0.0).double().eval()
     recording = Recording("parameters")
-    monkeypatch.setattr("tests.support.task_gradients.build_batch", lambda seed: BATCH)
+    monkeypatch.setattr("tests.support.balancing.task_gradients.build_batch", lambda seed: BATCH)
     backward(model, recording)
     plain = take(model)
     backward(model, GradDrop(tasks(), gradients_at="parameters"), scale=scale)

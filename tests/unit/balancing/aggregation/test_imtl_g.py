@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.support.jacobians import DEGENERATE, REGULAR, Array, build, direction, lengths, weights_of
+from tests.support.balancing.jacobians import DEGENERATE, REGULAR, Array, build, direction, lengths, weights_of
 
 SECTION: dict[str, object] = {"name": "imtl_g"}
 

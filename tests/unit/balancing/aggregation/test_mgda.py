@@ -8,7 +8,7 @@ import torch
 
 from frugalmtl.balancing.aggregation.mgda import MGDA
 from frugalmtl.core.checks import UserError
-from tests.support.jacobians import (
+from tests.support.balancing.jacobians import (
     DEGENERATE,
     REGULAR,
     build,
@@ -17,7 +17,7 @@ from tests.support.jacobians import (
     shortest_in_hull,
     weights_of,
 )
-from tests.support.task_gradients import backward, take
+from tests.support.balancing.task_gradients import backward, take
 from tests.support.tiny_training import build_model, tasks
 
 PLAIN: dict[str, object] = {"name": "mgda"}

@@ -8,8 +8,8 @@ import torch
 
 from frugalmtl.balancing.aggregation.nash_mtl import NashMTL, bargain
 from frugalmtl.core.checks import UserError
-from tests.support.jacobians import DEGENERATE, REGULAR, build, direction, lengths, many_tasks, weights_of
-from tests.support.task_gradients import backward, plain, take
+from tests.support.balancing.jacobians import DEGENERATE, REGULAR, build, direction, lengths, many_tasks, weights_of
+from tests.support.balancing.task_gradients import backward, plain, take
 from tests.support.tiny_training import build_model, tasks
 
 FREE: dict[str, object] = {"name": "nash_mtl", "max_norm": None}

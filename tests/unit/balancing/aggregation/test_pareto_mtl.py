@@ -13,8 +13,8 @@ from torch import Tensor
 from frugalmtl.balancing.aggregation.mgda import MGDA
 from frugalmtl.balancing.aggregation.pareto_mtl import ParetoMTL, preference_vectors
 from frugalmtl.core.checks import UserError
-from tests.support.jacobians import DEGENERATE, Array
-from tests.support.task_gradients import backward, take
+from tests.support.balancing.jacobians import DEGENERATE, Array
+from tests.support.balancing.task_gradients import backward, take
 from tests.support.tiny_training import build_model, tasks
 
 TWO = tasks()[:2]

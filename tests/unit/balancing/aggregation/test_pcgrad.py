@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from frugalmtl.balancing.aggregation.pcgrad import PCGrad
-from tests.support.jacobians import DEGENERATE, build, direction, lengths
-from tests.support.task_gradients import Recording, backward, take
+from tests.support.balancing.jacobians import DEGENERATE, build, direction, lengths
+from tests.support.balancing.task_gradients import Recording, backward, take
 from tests.support.tiny_training import build_model, tasks
 
 Array = npt.NDArray[np.float64]

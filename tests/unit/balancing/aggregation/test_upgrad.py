@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from tests.support.jacobians import DEGENERATE, REGULAR, Array, build, direction, lengths
+from tests.support.balancing.jacobians import DEGENERATE, REGULAR, Array, build, direction, lengths
 
 SECTION: dict[str, object] = {"name": "upgrad"}
 

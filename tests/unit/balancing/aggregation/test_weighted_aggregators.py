@@ -12,7 +12,7 @@ from frugalmtl.balancing import BALANCERS
 from frugalmtl.balancing.aggregation.pcgrad import PCGrad
 from frugalmtl.balancing.gradients import Level
 from frugalmtl.core.checks import UserError
-from tests.support.jacobians import DEGENERATE, REGULAR, build, direction, lengths, regular, weights_of
+from tests.support.balancing.jacobians import DEGENERATE, REGULAR, build, direction, lengths, regular, weights_of
 from tests.support.tiny_training import tasks
 
 SECTIONS: dict[str, dict[str, object]] = {

@@ -13,7 +13,7 @@ from torch import nn
 from frugalmtl.balancing.scalarization.dtp import DTP
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Scores
-from tests.support.scalar_losses import NAMES, assert_resumes_exactly, step
+from tests.support.balancing.scalar_losses import NAMES, assert_resumes_exactly, step
 from tests.support.tiny_training import tasks
 
 LOSSES = (2.0, 0.5, 0.1)

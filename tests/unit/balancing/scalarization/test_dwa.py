@@ -13,7 +13,7 @@ from torchjd.scalarization import DWA as Reference  # noqa: N811
 
 from frugalmtl.balancing.scalarization.dwa import DWA
 from frugalmtl.core.checks import UserError
-from tests.support.scalar_losses import NAMES, assert_resumes_exactly, step
+from tests.support.balancing.scalar_losses import NAMES, assert_resumes_exactly, step
 from tests.support.tiny_training import tasks
 
 LOSSES = (2.0, 0.5, 0.1)

@@ -10,7 +10,7 @@ from torchjd.scalarization import GeometricMean as Reference
 
 from frugalmtl.balancing.scalarization import geometric_mean
 from frugalmtl.balancing.scalarization.geometric_mean import GeometricMean
-from tests.support.scalar_losses import step
+from tests.support.balancing.scalar_losses import step
 from tests.support.tiny_training import tasks
 
 LOSSES = (2.0, 0.5, 0.125)

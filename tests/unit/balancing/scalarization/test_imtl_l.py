@@ -11,7 +11,7 @@ from torchjd.scalarization import IMTLL as Reference  # noqa: N811
 
 from frugalmtl.balancing import BALANCERS, ForwardPass
 from frugalmtl.balancing.scalarization.imtl_l import IMTLL
-from tests.support.scalar_losses import NAMES, losses, step
+from tests.support.balancing.scalar_losses import NAMES, losses, step
 from tests.support.tiny_training import tasks
 
 LOSSES = (2.0, 0.5, 0.1)

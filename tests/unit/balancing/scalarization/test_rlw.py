@@ -12,7 +12,7 @@ from torchjd.scalarization import Random
 from frugalmtl.balancing.scalarization import rlw
 from frugalmtl.balancing.scalarization.rlw import RLW
 from frugalmtl.core.checks import UserError
-from tests.support.scalar_losses import assert_resumes_exactly, step
+from tests.support.balancing.scalar_losses import assert_resumes_exactly, step
 from tests.support.tiny_training import tasks
 
 LOSSES = (2.0, 0.5, 0.1)

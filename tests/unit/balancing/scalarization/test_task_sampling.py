@@ -18,7 +18,7 @@ from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.decoders import DECODERS
 from frugalmtl.engine import TrainJob, TrainSettings, train
 from frugalmtl.model import MultiTaskModel
-from tests.support.scalar_losses import NAMES, assert_resumes_exactly, losses, step
+from tests.support.balancing.scalar_losses import NAMES, assert_resumes_exactly, losses, step
 from tests.support.tiny_training import DEFAULTS, Shared, TinyLoader, build_balancer, run, tasks
 
 SIZES = {"segmentation": 900.0, "depth": 100.0, "edges": 400.0}

@@ -1,3 +1,5 @@
+"""Reading by signatures: what is accepted, what is refused, and the line that says so."""
+
 from __future__ import annotations
 
 import math

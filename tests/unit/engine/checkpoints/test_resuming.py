@@ -107,9 +107,9 @@ def test_interrupted_runs_end_bit_identical(
     torch.rand(17)  # whatever else the next process draws
     model, balancer, result = run(tmp_path, **METHODS[method], checkpoint_every=checkpoint_every)
     expected = uninterrupted(method)
-    found = weights_of(model, balancer)
-    assert found.keys() == expected.keys()
-    different = [name for name, value in expected.items() if not torch.equal(found[name], value)]
+    actual = weights_of(model, balancer)
+    assert actual.keys() == expected.keys()
+    different = [name for name, value in expected.items() if not torch.equal(actual[name], value)]
     assert not different
     assert [record["epoch"] for record in result.history] == [0, 1, 2, 3]
 

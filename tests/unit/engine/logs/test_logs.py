@@ -23,9 +23,9 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 def test_a_run_logs_steps_and_epochs(tmp_path: Path) -> None:
     run(tmp_path, "stitched", "uncertainty", log_every=2, evaluate_every=2, evaluate=lambda _: {"depth": {"rmse": 2.5}})
-    found = records(tmp_path)
-    steps = [record for record in found if record["event"] == "step"]
-    epochs = [record for record in found if record["event"] == "epoch"]
+    actual = records(tmp_path)
+    steps = [record for record in actual if record["event"] == "step"]
+    epochs = [record for record in actual if record["event"] == "epoch"]
     assert [record["step"] for record in steps] == list(range(2, 21, 2))
     assert steps[-1].keys() >= {
         "stage",
@@ -79,8 +79,8 @@ def test_tensorboard_has_the_same_figures(tmp_path: Path) -> None:
     _, _, result = run(tmp_path, tensorboard=True)
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
-    found = [event.value for event in events.Scalars("epoch/losses/depth")]
-    assert found == pytest.approx([record["losses"]["depth"] for record in result.history])
+    actual = [event.value for event in events.Scalars("epoch/losses/depth")]
+    assert actual == pytest.approx([record["losses"]["depth"] for record in result.history])
 
 
 def test_missing_tensorboard_is_said_before_anything_is_written(

@@ -60,9 +60,9 @@ def by_hand(model: MultiTaskModel) -> list[float]:
 
 
 def test_gates_at_a_constant_rate_are_trained_as_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected, found = build_model("stitched").double(), build_model("stitched").double()
-    before = found.encoder.units.detach().clone()
-    monkeypatch.setattr(found.encoder, "recipe", lambda: (Stage("together", groups=(GATES,)),))
+    expected, actual = build_model("stitched").double(), build_model("stitched").double()
+    before = actual.encoder.units.detach().clone()
+    monkeypatch.setattr(actual.encoder, "recipe", lambda: (Stage("together", groups=(GATES,)),))
     monkeypatch.setattr(TinyLoader, "epoch", in_double(TinyLoader.epoch))
     settings = TrainSettings(
         epochs=EPOCHS,
@@ -75,11 +75,11 @@ def test_gates_at_a_constant_rate_are_trained_as_by_hand(tmp_path: Path, monkeyp
         log_every=1,
     )
     balancer = build_balancer({"name": "fixed", "weights": "uniform"})
-    train(TrainJob(found, balancer, settings, [TinyLoader(BATCHES)], tmp_path))
+    train(TrainJob(actual, balancer, settings, [TinyLoader(BATCHES)], tmp_path))
     norms = by_hand(expected)
     for name, value in expected.state_dict().items():
-        torch.testing.assert_close(found.state_dict()[name], value, msg=name, rtol=1e-7, atol=1e-9)
-    assert not torch.allclose(found.encoder.units, before, atol=1e-2)
+        torch.testing.assert_close(actual.state_dict()[name], value, msg=name, rtol=1e-7, atol=1e-9)
+    assert not torch.allclose(actual.encoder.units, before, atol=1e-2)
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [record["gradient_norm"] for record in records if "gradient_norm" in record] == pytest.approx(norms)
     assert max(norms) > CLIP
@@ -119,12 +119,12 @@ def moves(model: MultiTaskModel, setup: StepSetup) -> dict[str, Tensor]:
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed"])
 def test_clipping_limits_the_norm_over_all_members(precision: str) -> None:
     model = build_model(dropout=0.0)
-    found = moves(model, setup_of(model, precision, clip=0.5))
-    total = torch.stack([value.norm() for value in found.values()]).norm()
+    actual = moves(model, setup_of(model, precision, clip=0.5))
+    total = torch.stack([value.norm() for value in actual.values()]).norm()
     assert total.item() == pytest.approx(0.5, rel=1e-2)
     free = build_model(dropout=0.0)
     whole = moves(free, setup_of(free, precision))
-    factors = [float(found[name].norm() / value.norm()) for name, value in whole.items() if value.norm() > 1e-3]
+    factors = [float(actual[name].norm() / value.norm()) for name, value in whole.items() if value.norm() > 1e-3]
     assert len(factors) > 8
     assert factors == pytest.approx([factors[0]] * len(factors), rel=1e-2)
 

@@ -32,14 +32,14 @@ def parameters() -> list[torch.nn.Parameter]:
 @pytest.mark.parametrize("name", OPTIMIZERS.names())
 def test_every_member_takes_steps_as_the_class_of_torch(name: str) -> None:
     kind = next(kind for kind in CLASSES.values() if kind.__name__.lower() == name)
-    found, expected = parameters(), parameters()
-    one: torch.optim.Optimizer = OPTIMIZERS.build(name, [{"params": found}])
+    actual, expected = parameters(), parameters()
+    one: torch.optim.Optimizer = OPTIMIZERS.build(name, [{"params": actual}])
     other = kind(expected, **DEFAULTS.get(name, {}))
     for _ in range(3):
         one.step()
         other.step()
-    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-    assert not torch.equal(found[0], parameters()[0])
+    assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
+    assert not torch.equal(actual[0], parameters()[0])
 
 
 def test_classes_are_absent_for_a_reason() -> None:

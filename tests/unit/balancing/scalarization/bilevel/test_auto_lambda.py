@@ -15,7 +15,7 @@ from frugalmtl.balancing import BALANCERS, StepContext
 from frugalmtl.balancing.scalarization.bilevel.auto_lambda import AutoLambda
 from frugalmtl.core.checks import UserError
 from frugalmtl.engine.optimizers import OptimizerSet
-from tests.support.bilevel_steps import Small, backward, context, goes_on_exactly, inputs, take
+from tests.support.balancing.bilevel_steps import Small, backward, context, goes_on_exactly, inputs, take
 from tests.support.tiny_training import TinyLoader, run, tasks
 
 NAMES = tuple(task.name for task in tasks())

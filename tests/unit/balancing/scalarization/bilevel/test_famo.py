@@ -14,7 +14,7 @@ from torchjd.scalarization import FAMO as Reference  # noqa: N811  # one name fo
 from frugalmtl.balancing import BALANCERS, StepContext
 from frugalmtl.balancing.scalarization.bilevel.famo import FAMO
 from frugalmtl.core.checks import UserError
-from tests.support.bilevel_steps import Inputs, Small, backward, context, goes_on_exactly, inputs, take
+from tests.support.balancing.bilevel_steps import Inputs, Small, backward, context, goes_on_exactly, inputs, take
 from tests.support.tiny_training import run, tasks
 
 NAMES = tuple(task.name for task in tasks())

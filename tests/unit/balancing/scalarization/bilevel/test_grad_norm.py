@@ -14,7 +14,7 @@ from frugalmtl.balancing._sharing import last_shared_layer
 from frugalmtl.balancing.scalarization.bilevel.grad_norm import GradNorm
 from frugalmtl.core.checks import UserError
 from frugalmtl.losses import task_losses
-from tests.support.bilevel_steps import Small, backward, goes_on_exactly, inputs, take
+from tests.support.balancing.bilevel_steps import Small, backward, goes_on_exactly, inputs, take
 from tests.support.tiny_training import build_batch, build_model, tasks
 
 

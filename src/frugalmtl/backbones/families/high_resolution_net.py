@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from timm.models.hrnet import HighResolutionNet
+from timm.models import hrnet
 from torch import Tensor, nn
 
 from frugalmtl.backbones.families.base import Chain, Family
 
 
-class HRNet(Family):
+class HighResolutionNet(Family):
     """The four branches of the last stage as they are (``hrnet_w18``: 18, 36, 72 and 144 channels).
 
     The state is a list of tensors, one per resolution. The modules that widen branches for classification are left out.
@@ -23,7 +23,7 @@ class HRNet(Family):
 
     def chain(self, network: nn.Module, options: Mapping[str, Any]) -> Chain:
         """The stem with the first layer, then three transitions, each with the high-resolution modules behind it."""
-        if not isinstance(network, HighResolutionNet):
+        if not isinstance(network, hrnet.HighResolutionNet):
             raise TypeError(f"{type(network).__name__} is no HRNet")
         stem = nn.Sequential(network.conv1, network.bn1, network.act1, network.conv2, network.bn2, network.act2)
         stages: list[list[nn.Module]] = [[stem, *network.layer1]]
