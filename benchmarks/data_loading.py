@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -34,13 +35,13 @@ SETTINGS: dict[str, Augmentation | None] = {
 READING = "reading"
 
 
-def rate(loader: Loader, epochs: int) -> float:
+def rate(loader: Loader, epochs: int, clock: Callable[[], float]) -> float:
     """Median images per second over epochs, without the first, which starts workers and fills the page cache."""
     rates = []
     for epoch in range(epochs + 1):
-        begin = time.perf_counter()
+        begin = clock()
         images = sum(len(batch.names) for batch in loader.epoch(epoch))
-        rates.append(images / (time.perf_counter() - begin))
+        rates.append(images / (clock() - begin))
     return statistics.median(rates[1:])
 
 
@@ -67,7 +68,7 @@ def measure(images: int, epochs: int, workers: list[int]) -> dict[str, float]:
         for count in workers:
             evaluation = augmentation is None
             loader = Loader(dataset.split("train"), transform, batch_size=16, workers=count, evaluation=evaluation)
-            rates[f"{name} {count}"] = rate(loader, epochs)
+            rates[f"{name} {count}"] = rate(loader, epochs, time.perf_counter if count else time.process_time)
     return rates
 
 
@@ -76,12 +77,12 @@ def in_turns(sources: list[Path], turns: int, options: list[str]) -> list[list[d
     results = []
     for turn in range(turns):
         row = []
-        for source in sources:
+        for source in sources if turn % 2 == 0 else sources[::-1]:  # neither is always the first
             environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
             command = [sys.executable, __file__, "--measure", *options]
             done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
             row.append(json.loads(done.stdout.splitlines()[-1]))
-        results.append(row)
+        results.append(row if turn % 2 == 0 else row[::-1])
         print(f"turn {turn + 1} of {turns} done", file=sys.stderr)
     return results
 
@@ -101,7 +102,8 @@ def table(results: list[list[dict[str, float]]], images: int, epochs: int, worke
         "",
         f"Pictures of rooms, `small` (128 x 128, seven tasks), {images} images, batches of 16, warm cache, medians of "
         f"{len(results)} turns of {epochs} epochs, images/s. {compared}{os.cpu_count()} cores ({platform.machine()}), "
-        f"one thread per process, torch {torch.__version__}. Made by `benchmarks/data_loading.py`.",
+        f"one thread per process, without workers by processor time, torch {torch.__version__}. "
+        "Made by `benchmarks/data_loading.py`.",
         "",
         f"Reading samples from the cache alone, one process, per second of processor time: {cell(READING)}.",
         "",
