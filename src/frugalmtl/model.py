@@ -1,4 +1,4 @@
-"""The only place where an encoder and a decoder meet."""
+"""Multi-task model: an encoder and a decoder, composed here alone."""
 
 from __future__ import annotations
 
