@@ -2,7 +2,7 @@
 
 The names below are what most users need; they are loaded on first use, so that ``import frugalmtl`` is quick.
 Everything else is
-imported from its room: ``from frugalmtl.encoders import ENCODERS``.
+imported from its package: ``from frugalmtl.encoders import ENCODERS``.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from frugalmtl.experiment import ROOMS
+from frugalmtl.experiment import REGISTRIES
 
 ROOT = Path(__file__).parents[2]
 METHODS = ROOT / "docs" / "methods.md"
@@ -18,17 +18,17 @@ PAGES = sorted(
 CONFIG = re.compile(r"\bconfigs/[\w./*-]*[\w/*]")
 LINK = re.compile(r"\]\(([^)#\s]+)")
 PATH = re.compile(r"`((?:[\w.-]+/)+[\w.*-]*)`")
-MEMBERS = [(room, name) for room, registry in ROOMS.items() for name in registry.names()]
+MEMBERS = [(package, name) for package, registry in REGISTRIES.items() for name in registry.names()]
 
 
-@pytest.mark.parametrize(("room", "name"), MEMBERS, ids=lambda value: str(value))
-def test_member_has_a_row(room: str, name: str) -> None:
+@pytest.mark.parametrize(("package", "name"), MEMBERS, ids=lambda value: str(value))
+def test_member_has_a_row(package: str, name: str) -> None:
     rows = [line for line in METHODS.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-    assert any(f"`{name}`" in line and f"| {room} |" in line for line in rows), (
-        f"docs/methods.md has no row for {room}/{name}"
+    assert any(f"`{name}`" in line and f"| {package} |" in line for line in rows), (
+        f"docs/methods.md has no row for {package}/{name}"
     )
     assert any(f"/{name}.py`" in line or f"/{name}/`" in line for line in rows), (
-        f"no row names the file of {room}/{name}"
+        f"no row names the file of {package}/{name}"
     )
 
 
@@ -53,11 +53,11 @@ def test_every_path_exists(page: str) -> None:
     assert sorted(missing) == []
 
 
-@pytest.mark.parametrize(("room", "name"), MEMBERS, ids=lambda value: str(value))
-def test_member_introduces_itself(room: str, name: str) -> None:
-    line = ROOMS[room].describe(name)
+@pytest.mark.parametrize(("package", "name"), MEMBERS, ids=lambda value: str(value))
+def test_member_introduces_itself(package: str, name: str) -> None:
+    line = REGISTRIES[package].describe(name)
     assert 10 < len(line) <= 140
-    assert line.endswith((".", ":")), f"{room}/{name}: {line!r}"
+    assert line.endswith((".", ":")), f"{package}/{name}: {line!r}"
 
 
 def test_what_is_there_is_not_listed_as_missing() -> None:
@@ -66,5 +66,5 @@ def test_what_is_there_is_not_listed_as_missing() -> None:
     listed = re.split(r"[,.:]|\band\b", text)
     missing = {re.sub(r"[^a-z0-9]", "", name.lower()) for name in listed} - {""}
     assert missing, "docs/methods.md has no list of what is missing"
-    there = {name.replace("_", ""): f"{room}/{name}" for room, name in MEMBERS}
+    there = {name.replace("_", ""): f"{package}/{name}" for package, name in MEMBERS}
     assert [there[name] for name in sorted(missing & there.keys())] == []

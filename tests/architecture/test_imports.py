@@ -1,5 +1,4 @@
-"""Imports follow the order of the rooms and never turn back; no room but tasks (and dataset declarations) names a
-task."""
+"""Order of the imports between packages, and names of task kinds outside tasks and dataset declarations."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ import frugalmtl
 from frugalmtl.tasks import TASKS
 
 SOURCE = Path(frugalmtl.__file__).parent
-ROOMS = (
+PACKAGES = (
     "core layers tasks data backbones channels encoders decoders model losses balancing engine evaluation deployment "
     "export report experiment cli"
 ).split()
@@ -22,7 +21,7 @@ EXPERIMENT = "config runs measure comparison predict".split()
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
@@ -37,22 +36,22 @@ def imported_modules(path: Path) -> Iterator[tuple[str, int]]:
         yield from ((name, node.lineno) for name in names if name.startswith("frugalmtl."))
 
 
-def imported_rooms(path: Path) -> Iterator[tuple[str, int]]:
+def imported_packages(path: Path) -> Iterator[tuple[str, int]]:
     yield from ((name.split(".")[1], line) for name, line in imported_modules(path))
 
 
 def test_every_file_is_in_a_known_room() -> None:
-    assert {room_of(path) for path in FILES} <= {*ROOMS, "__init__", "__main__"}
+    assert {package_of(path) for path in FILES} <= {*PACKAGES, "__init__", "__main__"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_go_down_the_list_only(path: Path) -> None:
-    room = room_of(path)
-    if room not in ROOMS:
+    package = package_of(path)
+    if package not in PACKAGES:
         return
-    for other, line in imported_rooms(path):
-        if other in ROOMS:
-            assert ROOMS.index(other) <= ROOMS.index(room), f"{path}:{line}: {room} may not import {other}"
+    for other, line in imported_packages(path):
+        if other in PACKAGES:
+            assert PACKAGES.index(other) <= PACKAGES.index(package), f"{path}:{line}: {package} may not import {other}"
 
 
 @pytest.mark.parametrize("path", sorted((SOURCE / "experiment").glob("*/*.py")), ids=lambda path: path.stem)
@@ -70,7 +69,7 @@ def test_experiment_has_no_other_folder() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_only_tasks_and_datasets_name_tasks(path: Path) -> None:
-    if room_of(path) in {"tasks", "data"}:
+    if package_of(path) in {"tasks", "data"}:
         return
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docstrings = {

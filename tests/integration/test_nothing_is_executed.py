@@ -18,7 +18,7 @@ from frugalmtl.cli.main import main
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.schema import parameters
 from frugalmtl.data import DATASETS
-from frugalmtl.experiment import ROOMS
+from frugalmtl.experiment import REGISTRIES
 from frugalmtl.experiment.config.comparison import Comparison
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.published import Published
@@ -131,13 +131,16 @@ def test_comparison_and_sweep(
 
 
 OPTIONS = [
-    (room, name, key) for room, registry in ROOMS.items() for name in registry.names() for key in registry.schema(name)
+    (package, name, key)
+    for package, registry in REGISTRIES.items()
+    for name in registry.names()
+    for key in registry.schema(name)
 ]
 
 
-@pytest.mark.parametrize(("room", "name", "key"), OPTIONS)
-def test_every_option_of_every_member(room: str, name: str, key: str, marker: Path) -> None:
-    registry, value = ROOMS[room], payload(marker)
+@pytest.mark.parametrize(("package", "name", "key"), OPTIONS)
+def test_every_option_of_every_member(package: str, name: str, key: str, marker: Path) -> None:
+    registry, value = REGISTRIES[package], payload(marker)
     needed = {one: "x" for one, item in registry.schema(name).items() if item.default is item.empty}
     with contextlib.suppress(UserError):
         spec = registry.check({"name": name, **needed, key: value})

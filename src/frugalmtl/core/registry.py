@@ -24,7 +24,7 @@ SpecLike = str | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Spec:
-    """The choice of one member of a room: its name and its keyword arguments."""
+    """The choice of one member of a registry: its name and its keyword arguments."""
 
     name: str
     args: dict[str, Any] = field(default_factory=dict)
@@ -50,11 +50,11 @@ class Spec:
 
 
 class Registry:
-    """The members of one room.
+    """The members of one package.
 
     Args:
-        package: dotted name of the room's package, e.g. ``"frugalmtl.encoders"``.
-        what: the room's word for one member, used in messages (``"encoder"``).
+        package: dotted name of the package, e.g. ``"frugalmtl.encoders"``.
+        what: the word for one member, used in messages (``"encoder"``).
         apart: folders of the package that are rooms of their own, not members.
     """
 

@@ -1,5 +1,5 @@
-"""One typed config -> objects, runs, comparisons: the one place where rooms are wired."""
+"""One typed config -> objects, runs, comparisons: the one place where packages are wired."""
 
-from frugalmtl.experiment.config.registries import ROOMS
+from frugalmtl.experiment.config.registries import REGISTRIES
 
-__all__ = ["ROOMS"]
+__all__ = ["REGISTRIES"]

@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 
 from frugalmtl import report
-from frugalmtl.experiment import ROOMS
+from frugalmtl.experiment import REGISTRIES
 
 FOLDER = Path(report.__file__).parent
 FILES = sorted(path for path in FOLDER.rglob("*") if path.suffix in (".py", ".html", ".js"))
 WORDS = ("fixed", "uniform", "independent", "uncertainty")
 """Members whose names are words of plain English."""
-NAMES = [name for room in ("encoders", "decoders", "balancing") for name in ROOMS[room].names() if name not in WORDS]
+NAMES = [
+    name
+    for package in ("encoders", "decoders", "balancing")
+    for name in REGISTRIES[package].names()
+    if name not in WORDS
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FOLDER)))

@@ -21,7 +21,7 @@ from frugalmtl.export import EXPORTERS
 from frugalmtl.losses import LOSSES
 from frugalmtl.tasks import TASKS
 
-ROOMS: dict[str, Registry] = {
+REGISTRIES: dict[str, Registry] = {
     "tasks": TASKS,
     "data": DATASETS,
     "backbones": BACKBONES,
@@ -36,7 +36,7 @@ ROOMS: dict[str, Registry] = {
 """Registries of methods, by the names of their packages."""
 
 LISTED: dict[str, Registry] = {
-    **ROOMS,
+    **REGISTRIES,
     "optimizers": OPTIMIZERS,
     "schedules": SCHEDULES,
     "encodings": Collection("encoding", ENCODINGS),
