@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 from frugalmtl.core.recipe import stage_epochs
-from frugalmtl.deployment import plan_encoder, stopwatch
 from frugalmtl.engine.randomness import isolated
-from frugalmtl.engine.step_timing import TOTAL, StepTimer, noise_batch
+from frugalmtl.engine.step_timing import TOTAL, noise_batch
 from frugalmtl.evaluation.modes import device_of
 from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.measure.training_cost import step_timer
 from frugalmtl.experiment.runs.build import Built
 
 MINUTE = 60.0
@@ -36,11 +35,7 @@ def expected_seconds(config: Experiment, built: Built, training_images: int, eva
     with isolated(device_of(built.model)):
         batch = noise_batch(built.tasks, built.image_size, settings.batch_size)
         for stage, epochs in enumerate(lengths):
-            model, balancer = copy.deepcopy((built.model, built.balancer))
-            plan_encoder(model, built.image_size, stopwatch(model, built.image_size))
-            timer = StepTimer.at_stage(
-                model, balancer, replace(settings, accumulate=1), batch, stage=stage, update=True
-            )
+            timer = step_timer(built, settings, batch, stage=stage, update=True)
             timer.take()
             parts = timer.time(parts=True)
             seconds += epochs * steps * parts[TOTAL] / 1000.0

@@ -67,13 +67,9 @@ def step_figures(
     with isolated(device):
         timers: dict[str, StepTimer] = {}
         for name, built in rows.items():
-            model, balancer = copy.deepcopy((built.model, built.balancer))
-            if model.encoder.budget is not None:
-                timed = model.encoder.target_latency_ms is not None
-                plan_encoder(model, built.image_size, stopwatch(model, built.image_size) if timed else None)
             sample = batch or noise_batch(built.tasks, built.image_size, batch_size)
             chosen = (settings or {}).get(name, TrainSettings())
-            timers[name] = StepTimer.at_stage(model, balancer, chosen, sample, update=update)
+            timers[name] = step_timer(built, chosen, sample, update=update)
         times = time_steps(timers, rounds)
         memory: dict[str, int] = {}
         for name, timer in timers.items():
@@ -83,3 +79,22 @@ def step_figures(
             timer.clear()
             memory[name] = peak.bytes
     return {name: StepFigures(times[name][TOTAL], memory[name]) for name in rows}
+
+
+def step_timer(
+    built: Built, settings: TrainSettings, batch: Batch, *, stage: int = -1, update: bool = False
+) -> StepTimer:
+    """A timer of steps on copies of an experiment's model and balancer; an encoder with a budget is planned first.
+
+    Args:
+        built: stays as it is.
+        settings: see :meth:`StepTimer.at_stage`, as are the others.
+        batch: on any device.
+        stage: number of the stage, -1 for the last.
+        update: count the optimiser's update as well.
+    """
+    model, balancer = copy.deepcopy((built.model, built.balancer))
+    if model.encoder.budget is not None:
+        timed = model.encoder.target_latency_ms is not None
+        plan_encoder(model, built.image_size, stopwatch(model, built.image_size) if timed else None)
+    return StepTimer.at_stage(model, balancer, settings, batch, stage=stage, update=update)
