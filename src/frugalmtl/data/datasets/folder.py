@@ -17,9 +17,9 @@ from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.files import read_text
 from frugalmtl.data.attribute_table import AttributeTable
 from frugalmtl.data.base import Dataset, Sample
-from frugalmtl.data.check import sample_problems
 from frugalmtl.data.encodings import Encoding, encoding, orientation, read_image, read_label
 from frugalmtl.data.problems import BadFileError, Problem
+from frugalmtl.data.sample_problems import sample_problems
 from frugalmtl.tasks import TASKS, Task
 
 _KEYS = ("root", "images", "tasks", "splits")
