@@ -10,6 +10,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from frugalmtl.core.terminal import without_markup
+
 NETWORKS = ("training", "deployed", "single_task", "single_task_deployed")
 WIDE = 160
 """Columns of a table that is not printed to a terminal."""
@@ -39,9 +41,9 @@ def print_experiment(result: Figures) -> None:
     words = ", ".join(f"{key.replace('_', ' ')} {value:.3f} x" for key, value in shares.items())
     console.print(f"deployed, relative to deployed single-task networks: {words}")
     decoder = ", ".join(f"{key} {value}" for key, value in result["single_task_decoder"].items())
-    console.print(f"decoder of the single-task networks: {decoder}", highlight=False)
+    console.print(without_markup(f"decoder of the single-task networks: {decoder}"), highlight=False)
     for row in result["published"]:
-        console.print(f"published: {row}", highlight=False)
+        console.print(without_markup(f"published: {row}"), highlight=False)
 
 
 def print_comparison(result: Figures) -> None:
@@ -53,16 +55,16 @@ def print_comparison(result: Figures) -> None:
     table = _table(result)
     for head in columns:
         # Two columns may bear one head: the dots that tell them apart here are not printed.
-        table.add_column(head.strip("."), justify="right" if head else "left", no_wrap=not head)
+        table.add_column(without_markup(head.strip(".")), justify="right" if head else "left", no_wrap=not head)
     for index, cells in enumerate(zip(*columns.values(), strict=True)):
         if index == len(counted):
             table.add_section()
-        table.add_row(*cells, style="italic" if index >= len(counted) else None)
+        table.add_row(*map(without_markup, cells), style="italic" if index >= len(counted) else None)
     console.print(table)
     if any(row["learns_cost"] for row, _ in counted):
         console.print("* decides its cost while it trains: counted is the whole network, before")
     for remark in _remarks([record for _, record in [*counted, *lines] if record]):
-        console.print(remark, highlight=False, soft_wrap=True)
+        console.print(without_markup(remark), highlight=False, soft_wrap=True)
 
 
 def _console() -> Console:
@@ -71,8 +73,14 @@ def _console() -> Console:
 
 def _table(result: Figures) -> Table:
     height, width = result["image_size"]
-    title = f"{result['name']} at {height} x {width}, batch 1"
-    return Table(title=title, title_justify="left", caption=result["convention"], caption_justify="left", box=SIMPLE)
+    title = f"{without_markup(result['name'])} at {height} x {width}, batch 1"
+    return Table(
+        title=title,
+        title_justify="left",
+        caption=without_markup(result["convention"]),
+        caption_justify="left",
+        box=SIMPLE,
+    )
 
 
 def _columns(pairs: Sequence[tuple[Figures, Figures]]) -> dict[str, list[str]]:

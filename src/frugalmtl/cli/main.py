@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from frugalmtl import __version__
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.terminal import tolerant_output, visible
 
 COMMANDS = {
     "train": "train one experiment",
@@ -44,6 +45,7 @@ def usage() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 2 the user's mistake (one line on stderr), 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    tolerant_output()
     if not arguments or arguments[0] in {"-h", "--help"}:
         print(usage())
         return 0 if arguments else MISTAKE
@@ -59,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser = command.parser()
         command.run(parser.parse_args(arguments[1:]))
     except (UserError, ArgumentError) as error:
-        print(f"frugalmtl: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"frugalmtl: error: {visible(' '.join(str(error).split()))}", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
         print("frugalmtl: interrupted; run the same command again to continue", file=sys.stderr)

@@ -6,6 +6,11 @@ import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from frugalmtl.core.terminal import visible
+
+LONGEST_LINE = 1000
+"""Characters of a message; what a user gave is shortened before (:func:`shown`), so that few are cut."""
+
 
 class UserError(ValueError):
     """A mistake in what the user gave: one line that says what was given, what was expected and what to do.
@@ -15,7 +20,30 @@ class UserError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        line = visible(" ".join(message.split()))
+        if len(line) > LONGEST_LINE:
+            line = f"{line[: LONGEST_LINE * 2 // 3]} ... {line[-LONGEST_LINE // 3 :]}"
+        super().__init__(line)
+
+
+def shown(value: object, room: int = 60) -> str:
+    """What a user gave as a message quotes it: Python's way of writing it, cut to ``room`` characters.
+
+    >>> shown("x" * 1000, room=12)
+    "'xxxxxxx...'"
+    """
+    if isinstance(value, str | bytes):
+        value = value[: room + 1]
+    elif isinstance(value, int) and value.bit_length() > 512:
+        return "a number of more than 150 digits"  # Python refuses to write numbers beyond some thousand digits
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):
+        text = f"a {type(value).__name__}"
+    if len(text) <= room:
+        return text
+    end = "..." + text[-1] * isinstance(value, str | bytes | list | dict)
+    return text[: room - len(end)] + end
 
 
 def known(what: str, name: str, names: Iterable[str]) -> str:
@@ -27,9 +55,9 @@ def known(what: str, name: str, names: Iterable[str]) -> str:
     known_names = sorted(names)
     if name in known_names:
         return name
-    close = get_close_matches(str(name), known_names, n=1)
+    close = get_close_matches(str(name)[:LONGEST_LINE], known_names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise UserError(f"unknown {what} {name!r}: expected one of {', '.join(known_names) or '(none)'}.{hint}")
+    raise UserError(f"unknown {what} {shown(name)}: expected one of {', '.join(known_names) or '(none)'}.{hint}")
 
 
 def positive(what: str, value: float) -> float:
@@ -39,7 +67,7 @@ def positive(what: str, value: float) -> float:
         UserError: ``value`` is zero, negative, infinite or not a number.
     """
     if not value > 0:
-        raise UserError(f"{what} must be above 0, but got {value!r}")
+        raise UserError(f"{what} must be above 0, but got {shown(value)}")
     return finite(what, value)
 
 
@@ -50,7 +78,7 @@ def not_negative(what: str, value: float) -> float:
         UserError: ``value`` is negative, infinite or not a number.
     """
     if not value >= 0:
-        raise UserError(f"{what} must be 0 or more, but got {value!r}")
+        raise UserError(f"{what} must be 0 or more, but got {shown(value)}")
     return finite(what, value)
 
 
@@ -61,7 +89,7 @@ def finite(what: str, value: float) -> float:
         UserError: ``value`` is infinite or not a number.
     """
     if not math.isfinite(value):
-        raise UserError(f"{what} must be finite, but got {value!r}")
+        raise UserError(f"{what} must be finite, but got {shown(value)}")
     return value
 
 
@@ -72,5 +100,5 @@ def fraction(what: str, value: float) -> float:
         UserError: ``value`` lies outside [0, 1].
     """
     if not 0.0 <= value <= 1.0:
-        raise UserError(f"{what} must lie in [0, 1], but got {value!r}")
+        raise UserError(f"{what} must lie in [0, 1], but got {shown(value)}")
     return value

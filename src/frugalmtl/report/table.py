@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from frugalmtl.core.terminal import visible, without_markup
 from frugalmtl.report.columns import Column, answer, columns
 from frugalmtl.report.results import Results, Row
 
@@ -26,7 +27,9 @@ def results_tables(results: Results, width: int) -> list[Table]:
     seeds = f"{count} seed{'' if count == 1 else 's'}"
     groups = _groups(columns(results), width - _NAME_WIDTH - 4)
     tables = [_table(results, group) for group in groups]
-    tables[0].title = escape(f"{results.name}: {protocol.dataset} {protocol.split}, {seeds}, {protocol.hardware}")
+    tables[0].title = without_markup(
+        f"{results.name}: {protocol.dataset} {protocol.split}, {seeds}, {protocol.hardware}"
+    )
     budgets = any(row.budget for row in results.rows)
     tables[-1].caption = f"{_CAPTION}; {_BUDGET_CAPTION}" if budgets else _CAPTION
     return tables
@@ -37,7 +40,7 @@ def print_table(results: Results, console: Console | None = None) -> None:
     console = console or Console()
     for table in results_tables(results, console.width):
         console.print(table)
-    console.print(escape(answer(results)), highlight=False)
+    console.print(without_markup(answer(results)), highlight=False)
 
 
 def _groups(measured: list[Column], room: int) -> list[list[Column]]:
@@ -55,7 +58,7 @@ def _groups(measured: list[Column], room: int) -> list[list[Column]]:
 
 
 def _heading(column: Column) -> str:
-    name, _, metric = column.title.rpartition(" ")
+    name, _, metric = visible(column.title).rpartition(" ")
     lower = " ".join(part for part in (metric, column.unit and f"[{column.unit}]", column.arrow) if part)
     return f"{name}\n{lower}" if name else lower
 
@@ -77,15 +80,17 @@ def _table(results: Results, group: list[Column]) -> Table:
         for published in results.published:
             values = [published.values.get(column.key) for column in group]
             texts = ["" if value is None else column.text(value) for column, value in zip(group, values, strict=True)]
-            table.add_row(escape(f"published: {published.title} ({published.source})"), *texts, style="italic dim")
+            table.add_row(
+                without_markup(f"published: {published.title} ({published.source})"), *texts, style="italic dim"
+            )
     return table
 
 
 def _cells(results: Results, row: Row, group: list[Column]) -> list[str]:
-    cells = [escape(row.label) + (" *" if row.name == results.reference else "")]
+    cells = [without_markup(row.label) + (" *" if row.name == results.reference else "")]
     for column in group:
         entry = column.entries[row.name]
-        text = escape(entry.text)
+        text = without_markup(entry.text)
         words = f"[bold]{text}[/bold]" if entry.best else text
-        cells.append(f"{words} [dim]{entry.spread}[/dim]" if entry.spread else words)
+        cells.append(f"{words} [dim]{without_markup(entry.spread)}[/dim]" if entry.spread else words)
     return cells

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from frugalmtl.cli._arguments import CommandParser, command_parser, interactive
 from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.terminal import visible
 
 ACTIONS = {
     "check": "report every broken or mis-sized file, before training",
@@ -37,14 +38,14 @@ def run(arguments: argparse.Namespace) -> None:
     dataset = open_dataset(arguments.file)
     splits = list(dataset.splits) if arguments.split is None else [known("split:", arguments.split, dataset.splits)]
     if arguments.action == "show":
-        print(contact_sheet(dataset, splits[0], arguments.count, Path(arguments.out)))
+        print(visible(contact_sheet(dataset, splits[0], arguments.count, Path(arguments.out))))
         return
     if arguments.action == "prepare":
         dataset.prepare(splits)
         return
     problems = check(dataset, splits, progress=interactive())
     for problem in problems:
-        Console().print(str(problem), style="red", highlight=False, markup=False, soft_wrap=True)
+        Console().print(visible(problem), style="red", highlight=False, markup=False, soft_wrap=True)
     if problems:
         raise UserError(f"{len(problems)} problems in {arguments.file}: see the lines above")
-    print(f"{arguments.file}: no problems in {', '.join(splits)}")
+    print(visible(f"{arguments.file}: no problems in {', '.join(splits)}"))

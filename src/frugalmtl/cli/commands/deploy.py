@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from frugalmtl.cli._arguments import ConfigParser
+from frugalmtl.core.terminal import visible
 from frugalmtl.export import EXPORTERS
 
 
@@ -40,4 +41,4 @@ def run(arguments: argparse.Namespace) -> None:
     opened = Run.open(arguments.run)
     written = opened.export(section, Path(arguments.out) if arguments.out else None)
     size, difference = written.bytes / 1e6, written.max_abs_difference
-    print(f"{written.path}: {size:.2f} MB, largest difference to the deployed module {difference:.1e}")
+    print(f"{visible(written.path)}: {size:.2f} MB, largest difference to the deployed module {difference:.1e}")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from frugalmtl.cli._arguments import CommandParser, command_parser
+from frugalmtl.core.terminal import visible
 
 
 def parser() -> CommandParser:
@@ -29,4 +30,4 @@ def run(arguments: argparse.Namespace) -> None:
 
     folder = Path(arguments.out) if arguments.out else None
     for path in predict_photos(arguments.run, arguments.photos, folder, arguments.longest):
-        print(path)
+        print(visible(path))

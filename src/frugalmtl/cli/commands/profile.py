@@ -11,6 +11,7 @@ from typing import Any
 from frugalmtl.cli._arguments import ConfigParser
 from frugalmtl.cli._cost_tables import print_comparison, print_experiment
 from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.terminal import visible
 from frugalmtl.experiment.config.comparison import Comparison, row_experiments
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse
@@ -83,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
         opened = Run.open(arguments.run)
         result = profile(opened.config, opened.load(), arguments.rounds, trained=True)
     elif isinstance(arguments.settings, Comparison):
-        result = count_rows(arguments.settings, lambda line: print(line, file=sys.stderr))
+        result = count_rows(arguments.settings, lambda line: print(visible(line), file=sys.stderr))
         show = print_comparison
     else:
         config = arguments.settings

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from frugalmtl.cli._arguments import ConfigParser, interactive
+from frugalmtl.core.terminal import visible
 from frugalmtl.experiment.config.experiment import Experiment
 
 
@@ -26,4 +27,4 @@ def run(arguments: argparse.Namespace) -> None:
     finished = train_run(config, folder, progress=interactive())
     evaluate_run(finished, config.test_split, progress=interactive())
     if processes.first():
-        print(f"run: {folder}")
+        print(f"run: {visible(folder)}")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.files import read_text
+from frugalmtl.core.names import path_part, task_name
 from frugalmtl.data.attribute_table import AttributeTable
 from frugalmtl.data.base import Dataset, Sample
 from frugalmtl.data.encodings import Encoding, encoding, orientation, read_image, read_label
@@ -104,6 +105,7 @@ class Folder(Dataset):
         return FolderSplit(self.root, self.images, self.sources, ids)
 
     def _source(self, name: str, section: Mapping[str, Any]) -> Source:
+        task_name(name)
         arguments = {key: value for key, value in section.items() if key not in _TASK_KEYS}
         if "kind" not in section:
             raise UserError(f"task {name!r} lacks 'kind': expected one of {', '.join(TASKS.names())}")
@@ -125,6 +127,8 @@ class Folder(Dataset):
     def _read_splits(self, section: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
         if not section:
             raise UserError("'splits' is empty: state lists ({train: train.txt}) or shares ({train: 0.8, val: 0.2})")
+        for name in section:
+            path_part("split", name)
         shares = [value for value in section.values() if isinstance(value, int | float) and not isinstance(value, bool)]
         if len(shares) == len(section):
             return self._by_share({name: float(value) for name, value in section.items()})

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.terminal import visible
 from frugalmtl.data.shards.cache import Cache
 
 FEW = 256
@@ -41,8 +42,8 @@ def prepare(caches: Sequence[tuple[Cache, int]], workers: int | None = None, pro
     if older:
         listed = ", ".join(folder.name for folder in older)
         Console(stderr=True).print(
-            f"{older[0].parent} holds records of another version ({listed}): they are made anew beside them, "
-            "and those folders may be deleted",
+            visible(f"{older[0].parent} holds records of another version ({listed}): they are made anew beside them, ")
+            + "and those folders may be deleted",
             soft_wrap=True,
             markup=False,
             highlight=False,

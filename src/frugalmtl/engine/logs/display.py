@@ -9,6 +9,8 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from frugalmtl.core.terminal import visible
+
 
 class ProgressDisplay:
     """A bar with the time left on a terminal; a line per epoch if asked for; else nothing.
@@ -25,7 +27,7 @@ class ProgressDisplay:
         self._bar: Progress | None = None
         if mode == "auto" and sys.stderr.isatty():
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
@@ -38,14 +40,14 @@ class ProgressDisplay:
     def step(self, done: int, label: str) -> None:
         """Move to ``done`` steps."""
         if self._bar is not None:
-            self._bar.update(self._id, completed=done, description=label)
+            self._bar.update(self._id, completed=done, description=visible(label))
 
     def epoch(self, label: str, losses: Mapping[str, float], seconds_left: float) -> None:
         """Print a finished epoch."""
         if self._plain:
             values = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
             minutes, seconds = divmod(round(seconds_left), 60)
-            print(f"{label}  {values}  {minutes}:{seconds:02d} left", file=sys.stderr, flush=True)
+            print(visible(f"{label}  {values}  {minutes}:{seconds:02d} left"), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

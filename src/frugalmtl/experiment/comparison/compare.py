@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from frugalmtl.core.terminal import without_markup
 from frugalmtl.data import Dataset
 from frugalmtl.deployment import DeployedModel
 from frugalmtl.evaluation.cost import count
@@ -67,8 +68,8 @@ def compare(
     print_table(results, console)
     best = results.row(rank_rows(results)[0])
     if math.isfinite(best.delta_mtl_mean):
-        console.print(f"best Delta_MTL: {best.label} ({best.delta_mtl_mean:+.2f} %)")
-    console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+        console.print(f"best Delta_MTL: {without_markup(best.label)} ({best.delta_mtl_mean:+.2f} %)")
+    console.print(f"report: {without_markup(folder / 'report.html')}", soft_wrap=True)
     return results
 
 

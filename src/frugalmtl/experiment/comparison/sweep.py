@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 
 from frugalmtl.core.checks import UserError, positive
+from frugalmtl.core.terminal import without_markup
 from frugalmtl.core.types import Scores
 from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.cost import count
@@ -135,7 +136,9 @@ class Worker:
             if _stamp(self.folder) != before:
                 results = load_results(self.folder / "results.json")
                 if [row.name for row in results.rows] == list(comparison.rows):
-                    console.print(f"report: {self.folder / 'report.html'}, made by another worker", soft_wrap=True)
+                    console.print(
+                        f"report: {without_markup(self.folder / 'report.html')}, made by another worker", soft_wrap=True
+                    )
                     return results
             return compare(comparison, self.folder, progress=progress, console=console)
 

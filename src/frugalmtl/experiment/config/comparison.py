@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.names import path_part
 from frugalmtl.core.schema.json_schema import Keys
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import parse
@@ -51,6 +52,14 @@ class Comparison:
     latency_rounds: int = 20
     step_rounds: int = 0
 
+    def __post_init__(self) -> None:
+        path_part("name", self.name)
+        for row in self.rows:
+            if not re.fullmatch(r"[\w-]+", path_part("row", row)):
+                raise UserError(
+                    f"row {row!r} becomes a folder: take letters, digits, '_' and '-' (any text can be its 'title')"
+                )
+
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """``base`` with ``changes``: mappings merge, except that a section with another ``name`` replaces the old one."""
@@ -91,10 +100,6 @@ def row_experiments(comparison: Comparison, seed: int) -> dict[str, Experiment]:
     known("row as reference:", comparison.reference, comparison.rows)
     experiments: dict[str, Experiment] = {}
     for name, changes in comparison.rows.items():
-        if not re.fullmatch(r"[\w-]+", name):
-            raise UserError(
-                f"row {name!r} becomes a folder: take letters, digits, '_' and '-' (any text can be its 'title')"
-            )
         for key in ROW_TEXTS:
             row_text(comparison, name, key, "")
         content = merge(comparison.base, {key: value for key, value in (changes or {}).items() if key not in ROW_TEXTS})

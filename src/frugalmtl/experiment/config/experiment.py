@@ -9,6 +9,7 @@ import msgspec
 
 from frugalmtl.backbones import BACKBONES
 from frugalmtl.balancing import BALANCERS
+from frugalmtl.core.names import path_part
 from frugalmtl.core.schema.json_schema import Keys, Members
 from frugalmtl.data import DATASETS, PRESETS, Augmentation
 from frugalmtl.decoders import DECODERS
@@ -95,6 +96,9 @@ class Experiment:
     test_split: str = "test"
     evaluate_split: str = "val"
     published: list[Published] | Published | None = None
+
+    def __post_init__(self) -> None:
+        path_part("name", self.name)
 
     def published_rows(self) -> list[Published]:
         """The published figures as a list."""

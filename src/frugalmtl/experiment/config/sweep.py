@@ -18,6 +18,9 @@ Value = str | int | float | bool | None
 FIXED = ("name", "seed", "published", "data", "image_size", "fit", "test_split")
 """Keys of an experiment that all rows of a comparison share, or that it sets itself."""
 
+_NAME = 60
+"""Characters of a row's name that are taken from its title."""
+
 
 @dataclass
 class Axis:
@@ -189,6 +192,6 @@ def _changed(key: str, common: Mapping[str, Any], value: Value) -> dict[str, Any
 
 def _unique(title: str, taken: Sequence[str]) -> str:
     """A row's name made from its title."""
-    base = re.sub(r"\W+", "_", title.lower()).strip("_") or "point"
+    base = re.sub(r"\W+", "_", title.lower()).strip("_")[:_NAME] or "point"
     names = [base, *(f"{base}_{number}" for number in range(2, len(taken) + 3))]
     return next(name for name in names if name not in taken)

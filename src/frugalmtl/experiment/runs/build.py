@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import nn
-
 from frugalmtl.backbones import BACKBONES, Backbone
 from frugalmtl.balancing import BALANCERS, Balancer
 from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.names import task_name
 from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.data import DATASETS, Dataset
 from frugalmtl.decoders import DECODERS
@@ -83,11 +81,7 @@ def build_tasks(config: Experiment, dataset: Dataset | None) -> tuple[Task, ...]
 
 def _check_task(task: Task) -> None:
     """A name that modules and files can carry, a weight that can be minimised, a score that exists."""
-    if not re.fullmatch(r"[A-Za-z0-9][\w-]*", task.name) or hasattr(nn.ModuleDict(), task.name):
-        raise UserError(
-            f"{task.name!r} cannot be the name of a task: take letters, digits, '_' and '-', and no name that modules "
-            "of torch use themselves"
-        )
+    task_name(task.name)
     if not (isinstance(task.weight, int | float) and task.weight >= 0):
         raise UserError(f"the weight of task {task.name!r} must be 0 or more, but got {task.weight!r}")
     if not (isinstance(task.auxiliary, bool) and isinstance(task.higher_is_better, bool)):

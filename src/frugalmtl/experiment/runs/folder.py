@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.files import read_text, write_text
+from frugalmtl.core.names import path_part
 from frugalmtl.core.types import Scores
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse, read_yaml, to_yaml
@@ -132,7 +133,7 @@ class RunFolder:
         return scores
 
     def _scores(self, split: str) -> Path:
-        return self.folder / f"scores-{split}.json"
+        return self.folder / f"scores-{path_part('split', split)}.json"
 
     @property
     def history(self) -> Path:

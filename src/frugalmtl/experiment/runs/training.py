@@ -13,6 +13,7 @@ from torch import nn
 
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.seeding import derive_seed
+from frugalmtl.core.terminal import without_markup
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset, Loader, Transform, augmentation
 from frugalmtl.deployment import plan_encoder, stopwatch
@@ -87,11 +88,11 @@ def train_run(
     run = Run.create(folder, config, built) if fabric.is_global_zero else Run(folder, config)
     console = Console(stderr=True)
     if title and fabric.is_global_zero:
-        console.print(f"[bold]{title}[/bold] (seed {config.seed})")
+        console.print(f"[bold]{without_markup(title)}[/bold] (seed {config.seed})")
     if weights is not None:
         loaded = load_matching_weights(built.model, weights)
         if fabric.is_global_zero:
-            console.print(f"start from {weights.parent.parent}: {loaded}")
+            console.print(without_markup(f"start from {weights.parent.parent}: {loaded}"))
     plan_encoder(
         built.model, built.image_size, stopwatch(built.model, built.image_size) if fabric.world_size == 1 else None
     )
@@ -235,6 +236,7 @@ def _with_progress(network: nn.Module, loader: Loader, built: Built, images: int
 
 def _print(scores: Scores, run: Run, split: str) -> None:
     console = Console()
-    console.print(f"{run.folder}, split {split}", highlight=False)
+    console.print(without_markup(f"{run.folder}, split {split}"), highlight=False)
     for task, values in scores.items():
-        console.print(f"  {task}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items()), highlight=False)
+        line = f"  {task}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items())
+        console.print(without_markup(line), highlight=False)
