@@ -1,7 +1,8 @@
-"""Atomic files: whole, or not there."""
+"""Files: written whole or not at all, read as text whichever editor saved them."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import tempfile
@@ -9,6 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frugalmtl.core.checks import UserError
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark begins it
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+"""Byte order marks, and the encoding that each of them stands for."""
+_EVIDENT = 0.6
+"""Share of zero bytes at even (or odd) places from which a text without a mark is read as UTF-16; in UTF-8 there are
+none at all."""
 
 
 @contextlib.contextmanager
@@ -52,14 +65,59 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def read_text(path: str | os.PathLike[str], what: str) -> str:
-    """Read a UTF-8 text file.
+    """Read a text file: UTF-8, or UTF-16 and UTF-32 where a mark or the zero bytes show it.
+
+    A byte order mark is left out, and lines end with ``\\n``.
+
+    Args:
+        path: the file.
+        what: what it is, in messages.
 
     Raises:
-        UserError: the file is missing, unreadable or not UTF-8.
+        UserError: the file is missing, unreadable, or neither of these.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return decode_text(Path(path).read_bytes(), f"{what} {path}")
     except FileNotFoundError:
         raise UserError(f"{what} {path} does not exist: check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {what} {path}: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {what} {path}: {error.strerror or error}") from error
+
+
+def decode_text(data: bytes, name: str) -> str:
+    """The text of the bytes of a file, which messages call ``name``.
+
+    Raises:
+        UserError: the bytes are no text in UTF-8, UTF-16 or UTF-32.
+    """
+    mark, encoding = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), (b"", ""))
+    content = data[len(mark) :]
+    encoding = encoding or _unmarked(content)
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UserError(_complaint(content, error, name)) from None
+    if "\0" in text:
+        raise UserError(f"{name} holds zero bytes, as no text does: expected a text file, saved as UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _unmarked(content: bytes) -> str:
+    """The encoding of a text without a mark."""
+    start = content[:4096]
+    pairs = max(1, len(start) // 2)
+    if start[1::2].count(0) / pairs >= _EVIDENT and not start[::2].count(0):
+        return "utf-16-le"
+    if start[::2].count(0) / pairs >= _EVIDENT and not start[1::2].count(0):
+        return "utf-16-be"
+    return "utf-8"
+
+
+def _complaint(content: bytes, error: UnicodeDecodeError, name: str) -> str:
+    if error.encoding != "utf-8":
+        return f"{name} begins as {error.encoding.upper()} and is not whole: save it as UTF-8"
+    line = content[: error.start].replace(b"\r\n", b"\n").replace(b"\r", b"\n").count(b"\n") + 1
+    return (
+        f"{name} is not UTF-8: line {line} holds the byte 0x{content[error.start]:02x}; save it as UTF-8 "
+        "(editors and spreadsheets offer it under 'save as')"
+    )

@@ -35,7 +35,7 @@ class AttributeTable:
     def __init__(self, file: Path, task: Task) -> None:
         self.file, self.task = file, task
         self.exclusive = task.label_type == "classes"
-        reader = csv.DictReader(io.StringIO(read_text(file, f"table of task {task.name!r}").removeprefix("\ufeff")))
+        reader = csv.DictReader(io.StringIO(read_text(file, f"table of task {task.name!r}")))
         columns = reader.fieldnames or []
         missing = [name for name in ("id", *(("class",) if self.exclusive else task.classes)) if name not in columns]
         if missing:

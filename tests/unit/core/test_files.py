@@ -1,4 +1,4 @@
-"""Atomic files: a whole file or none."""
+"""Files: written whole or not at all, read as text whichever editor saved them."""
 
 from __future__ import annotations
 
@@ -49,3 +49,45 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         read_text(tmp_path / "none.yaml", "config")
+
+
+TEXT = "id,wet\r\nStraße,1\r\n\r\n图,0"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_a_text_is_the_same_whichever_editor_saved_it(tmp_path: Path, encoding: str, ends: str) -> None:
+    file = tmp_path / "table.csv"
+    file.write_bytes(TEXT.replace("\r\n", ends).encode(encoding))
+    assert read_text(file, "table") == TEXT.replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff"])
+def test_a_mark_says_how_the_bytes_of_utf16_lie(tmp_path: Path, mark: bytes) -> None:
+    file = tmp_path / "list.txt"
+    file.write_bytes(mark + "im00\nim01".encode("utf-16-le" if mark == b"\xff\xfe" else "utf-16-be"))
+    assert read_text(file, "list") == "im00\nim01"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"one\r\ncaf\xe9\n", "line 2 holds the byte 0xe9; save it as UTF-8"),
+        (b"\xff\xfei\0m\x000", "not whole: save it as UTF-8"),
+        (b"one\ntw\0\0\0\0o", "zero bytes"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "not UTF-8"),
+    ],
+    ids=["latin-1", "cut UTF-16", "zero bytes", "no text"],
+)
+def test_bytes_that_are_no_text_are_one_line_with_the_remedy(tmp_path: Path, data: bytes, message: str) -> None:
+    file = tmp_path / "list.txt"
+    file.write_bytes(data)
+    with pytest.raises(UserError, match=message) as caught:
+        read_text(file, "list of split 'train'")
+    assert str(caught.value).startswith(f"list of split 'train' {file}")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_text_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbf")
+    assert read_text(tmp_path / "list.txt", "list") == ""
