@@ -5,11 +5,12 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.disk.flushing import flush_file
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -37,16 +38,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-        os.close(handle)
-        temporary = Path(name)
-        # mkstemp makes private files; what we publish follows the user's umask like any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary = temporary_beside(target)
+        temporary.open("xb").close()
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        flush_file(temporary)
         temporary.replace(target)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -56,6 +51,14 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(target: Path) -> Path:
+    """A name for what will be renamed to ``target``; nothing is made.
+
+    Whoever makes the file or folder gets the permissions that the user's umask leaves, as for any other.
+    """
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

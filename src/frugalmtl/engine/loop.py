@@ -14,6 +14,7 @@ from frugalmtl.core.distributed import broadcast, gather
 from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.engine.affinity import affinities
 from frugalmtl.engine.checkpoints import FINAL, Checkpoints, SavedRun, find_saved_run, restore, step_name
+from frugalmtl.engine.checkpoints.exclusive import exclusive
 from frugalmtl.engine.job import TrainJob, check_trainable, grouped_batches
 from frugalmtl.engine.launch import kernels, make_fabric
 from frugalmtl.engine.logs import Means, ProgressDisplay, RunLog, count_report, step_record
@@ -65,11 +66,13 @@ def train(
         on_step: called with the number of steps done after each step and its checkpoint.
 
     Raises:
-        UserError: see :func:`~frugalmtl.engine.job.check_trainable`; the run cannot be continued as asked; a loss is
-            not finite; the disk is full.
+        UserError: see :func:`~frugalmtl.engine.job.check_trainable`; the run cannot be continued as asked; another
+            process trains in the folder; a loss is not finite; the disk is full.
     """
     check_trainable(job.model, job.balancer, job.settings)
-    return TrainLoop(job, fabric or make_fabric(job.settings), resume=resume, on_step=on_step).run()
+    fabric = fabric or make_fabric(job.settings)
+    with exclusive(job.folder, fabric):
+        return TrainLoop(job, fabric, resume=resume, on_step=on_step).run()
 
 
 class TrainLoop:

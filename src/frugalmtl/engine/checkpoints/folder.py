@@ -18,7 +18,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,8 @@ import torch
 from torch import nn
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.files import read_text, write_text
+from frugalmtl.core.disk.flushing import flush_file, flush_folder
+from frugalmtl.core.files import read_text, temporary_beside, write_text
 from frugalmtl.engine.checkpoints.tensors import tensor_bytes
 
 MODEL, BALANCER, STATE, MANIFEST, LAST, FINAL = (
@@ -98,15 +98,16 @@ class Checkpoints:
         temporary: Path | None = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=self.folder))
-            temporary.chmod(0o777 & ~_umask())
+            temporary = temporary_beside(self.folder / name)
+            temporary.mkdir()
             for file, data in contents.items():
-                _write_flushed(temporary / file, data)
-            _flush_folder(temporary)
+                (temporary / file).write_bytes(data)
+                flush_file(temporary / file)
+            flush_folder(temporary)
             shutil.rmtree(self.folder / name, ignore_errors=True)  # left by a killed writer; `last` names another
             temporary.rename(self.folder / name)
             write_text(self.folder / LAST, f"{name}\n")
-            _flush_folder(self.folder)
+            flush_folder(self.folder)
         except OSError as error:
             raise UserError(
                 f"cannot write checkpoint {self.folder / name}: {error.strerror or error}. The previous checkpoint "
@@ -145,24 +146,3 @@ def _state_bytes(state: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
-
-
-def _write_flushed(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

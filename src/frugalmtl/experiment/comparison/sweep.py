@@ -15,13 +15,13 @@ import torch
 from rich.console import Console
 
 from frugalmtl.core.checks import UserError, positive
+from frugalmtl.core.disk.locks import Locks
 from frugalmtl.core.terminal import without_markup
 from frugalmtl.core.types import Scores
 from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.cost import count
 from frugalmtl.evaluation.delta import delta_mtl
 from frugalmtl.experiment.comparison.compare import compare
-from frugalmtl.experiment.comparison.locks import Locks
 from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.comparison.trials import Trials
 from frugalmtl.experiment.config.comparison import row_experiments
@@ -64,14 +64,13 @@ def sweep(
 
 
 def require_sweep() -> None:
-    """Check that the libraries of a sweep are there.
+    """Check that the library of a sweep is there.
 
     Raises:
-        UserError: one of them is not installed.
+        UserError: it is not installed.
     """
-    missing = [name for name in ("optuna", "filelock") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(f"a sweep needs {' and '.join(missing)}, which is not installed: {INSTALL}")
+    if importlib.util.find_spec("optuna") is None:
+        raise UserError(f"a sweep needs optuna, which is not installed: {INSTALL}")
 
 
 class Worker:

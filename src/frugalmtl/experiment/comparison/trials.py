@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.disk.locks import Locks
 from frugalmtl.core.seeding import derive_seed
-from frugalmtl.experiment.comparison.locks import Locks
 from frugalmtl.experiment.config.sweep import Axis, Value
 
 if TYPE_CHECKING:

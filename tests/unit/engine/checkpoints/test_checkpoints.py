@@ -58,7 +58,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(
-    "where", ["pathlib.Path.rename", "os.replace", "frugalmtl.engine.checkpoints.folder._flush_folder"]
+    "where", ["pathlib.Path.rename", "os.replace", "frugalmtl.engine.checkpoints.folder.flush_folder"]
 )
 def test_a_writer_that_is_killed_leaves_a_whole_checkpoint(folder: Path, where: str, monkeypatch: Any) -> None:
     def kill(*_: Any) -> None:

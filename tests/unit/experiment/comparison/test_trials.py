@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from frugalmtl.experiment.comparison.locks import Locks
+from frugalmtl.core.disk.locks import Locks
 from frugalmtl.experiment.comparison.trials import JOURNAL, Trials
 from frugalmtl.experiment.config.sweep import Axis, Value
 

@@ -1,0 +1,1 @@
+"""The disk: flushing what was written, and locks between processes."""
