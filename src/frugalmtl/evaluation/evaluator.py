@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +16,38 @@ from frugalmtl.evaluation.metrics import METRICS, Score
 from frugalmtl.evaluation.modes import device_of, evaluating
 from frugalmtl.tasks import Task
 
+Value = TypeVar("Value")
 OnBatch = Callable[[int], object]
 """Called after every batch with the number of its images."""
+
+Remarks = dict[str, dict[str, str]]
+"""``{task: {metric key: line}}``: why a value is missing, or the rule behind it."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a set, and what a reader must know of them.
+
+    Attributes:
+        scores: ``{task: {metric key: value}}``; NaN where the set holds nothing to score.
+        remarks: tasks and keys with a remark alone.
+    """
+
+    scores: Scores
+    remarks: Remarks
+
+    def lines(self) -> list[str]:
+        """A line per task with its scores, a dash where there is none, and a line per remark below it.
+
+        >>> Evaluation({"depth": {"rmse": math.nan}}, {"depth": {"rmse": "no valid label"}}).lines()
+        ['depth: rmse –', '  rmse: no valid label']
+        """
+        lines = []
+        for task, values in self.scores.items():
+            numbers = (f"{key} {'–' if math.isnan(value) else format(value, '.4f')}" for key, value in values.items())
+            lines.append(f"{task}: {', '.join(numbers)}")
+            lines += [f"  {key}: {remark}" for key, remark in self.remarks.get(task, {}).items()]
+        return lines
 
 
 def evaluate(
@@ -25,6 +58,18 @@ def evaluate(
     device: torch.device | str | None = None,
     progress: OnBatch | None = None,
 ) -> Scores:
+    """The scores of :func:`evaluate_with_remarks` alone."""
+    return evaluate_with_remarks(model, batches, tasks, device=device, progress=progress).scores
+
+
+def evaluate_with_remarks(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    tasks: Sequence[Task],
+    *,
+    device: torch.device | str | None = None,
+    progress: OnBatch | None = None,
+) -> Evaluation:
     """Score a training model or a deployed one, with the same code, at image resolution.
 
     Each task's raw prediction is decoded (:attr:`Task.decode`) and given to the metrics that the task names, wherever
@@ -39,11 +84,9 @@ def evaluate(
         device: where the batches are moved; the model's device if not given.
         progress: told about every batch.
 
-    Returns:
-        ``{task: {metric key: value}}``; NaN where the set holds no label at all.
-
     Raises:
-        UserError: no task to score, a task that the model does not predict or the batches do not hold, no images.
+        UserError: no task to score, a task that the model does not predict or the batches do not hold, no images, or
+            predictions that are not finite.
     """
     scored = [task for task in tasks if not task.auxiliary]
     if not scored:
@@ -62,7 +105,12 @@ def evaluate(
                 progress(len(moved.image))
     if images == 0 and not torch.distributed.is_initialized():
         raise UserError("there are no images to evaluate: the split is empty")
-    return {task: _compute(scores) for task, scores in metrics.items()}
+    scores = {task: _merged([metric.compute() for metric in kinds]) for task, kinds in metrics.items()}
+    remarks = {task: _merged([metric.remarks() for metric in kinds]) for task, kinds in metrics.items()}
+    return Evaluation(
+        {task: {key: float(value) for key, value in values.items()} for task, values in scores.items()},
+        {task: lines for task, lines in remarks.items() if lines},
+    )
 
 
 def build_metrics(task: Task, device: torch.device | str = "cpu") -> list[Score]:
@@ -82,16 +130,34 @@ def _update(metrics: list[Score], task: Task, raw: Mapping[str, Tensor], batch: 
         raise UserError(
             f"the data set has labels for {sorted(batch.targets)}, but task {task.name!r} is to be evaluated"
         )
+    require_finite(task, raw[task.name], batch.names)
     prediction = task.decode(raw[task.name].float())
     for metric in metrics:
         metric.update(prediction, batch.targets[task.name], batch.valid[task.name])
 
 
-def _compute(metrics: list[Score]) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for metric in metrics:
-        for key, value in metric.compute().items():
-            if key in values:
+def require_finite(task: Task, raw: Tensor, names: Sequence[str] = ()) -> None:
+    """Check a raw prediction ``[B, ...]``: decoding would make a class, or a score, of NaN.
+
+    Raises:
+        UserError: it holds NaN or infinities; names the task, and the images if there are names.
+    """
+    finite = raw.isfinite().flatten(1).all(1)
+    if not bool(finite.all()):
+        bad = [name for name, good in zip(names, finite.tolist(), strict=False) if not good]
+        images = f" for {', '.join(bad[:4])}{', ...' if len(bad) > 4 else ''}" if bad else ""
+        raise UserError(
+            f"task {task.name!r}: the network predicts values that are not finite{images}: its weights have diverged; "
+            "train it again with a lower lr, or with clip_norm"
+        )
+
+
+def _merged(parts: Sequence[Mapping[str, Value]]) -> dict[str, Value]:
+    """Results of a task's metrics in one mapping."""
+    merged: dict[str, Value] = {}
+    for part in parts:
+        for key, value in part.items():
+            if key in merged:
                 raise TypeError(f"two metrics of one task both give {key!r}: rename one")
-            values[key] = float(value)
-    return values
+            merged[key] = value
+    return merged

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frugalmtl.core.checks import UserError, positive
-from frugalmtl.evaluation.evaluator import raw_predictions
+from frugalmtl.evaluation.evaluator import raw_predictions, require_finite
 from frugalmtl.evaluation.modes import device_of, dtype_of, evaluating
 from frugalmtl.tasks import Task
 from frugalmtl.tasks.base import Image
@@ -42,7 +42,7 @@ def infer(
         ``{task: decoded prediction}`` without the batch axis, on the CPU.
 
     Raises:
-        UserError: not an RGB uint8 image, or a task that the model does not predict.
+        UserError: not an RGB uint8 image, a task that the model does not predict, or predictions that are not finite.
     """
     positive("divisor", divisor)
     if image.ndim != 3 or image.shape[2] != 3 or str(image.dtype) != "uint8" or image.size == 0:
@@ -57,6 +57,7 @@ def infer(
     decoded: dict[str, Tensor] = {}
     for task in tasks:
         if task.name in raw:
+            require_finite(task, raw[task.name])
             prediction = raw[task.name].float()
             prediction = prediction[..., :height, :width] if task.dense else prediction
             decoded[task.name] = task.decode(prediction)[0].cpu()

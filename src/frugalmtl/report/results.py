@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.files import read_text, write_text
+from frugalmtl.core.schema import read
+from frugalmtl.core.text.json_values import json_text, number_of
 from frugalmtl.core.types import Heatmap, Scores
 from frugalmtl.evaluation.aggregate import spread
-from frugalmtl.report._reading import read_value, write_value
 from frugalmtl.report.costs import RowCost
 
 Mark = Literal["", "right", "wrong", "missed", "unknown"]
@@ -245,7 +246,7 @@ class Results:
 
     def to_json(self) -> str:
         """The text of ``results.json``."""
-        return json.dumps(write_value(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json_text(self, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: str = "results") -> Results:
@@ -260,7 +261,7 @@ class Results:
             raise UserError(f"{where} is not JSON ({error}); was the file cut off? Write it again") from None
         except RecursionError:
             raise UserError(f"{where} is nested too deeply to be a results file") from None
-        results: Results = read_value(cls, content, where)
+        results: Results = read(cls, content, where, readers={float: number_of})
         results.check(where)
         return results
 

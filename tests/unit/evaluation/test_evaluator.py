@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Batch, Predictions
-from frugalmtl.evaluation.evaluator import evaluate
+from frugalmtl.evaluation.evaluator import evaluate, evaluate_with_remarks
 from frugalmtl.tasks import TASKS
 
 SEGMENTATION = TASKS.build({"name": "segmentation", "classes": ["a", "b", "c"]})
@@ -104,6 +104,39 @@ def test_set_without_labels_scores_nan():
     assert math.isnan(evaluate(FromImage(True), [batch], [DEPTH])["depth"][DEPTH.primary])
 
 
+def test_a_missing_value_is_a_dash_with_its_reason():
+    [batch] = batches((2,))
+    batch.valid["depth"].zero_()
+    result = evaluate_with_remarks(FromImage(True), [batch], [SEGMENTATION, DEPTH])
+    assert result.remarks == {"depth": dict.fromkeys(result.scores["depth"], "no valid label")}
+    assert "depth: rmse –" in result.lines()[1]
+    assert result.lines()[2] == "  rmse: no valid label"
+
+
+def test_the_rule_for_absent_classes_stands_with_the_score():
+    [batch] = batches((2,))
+    batch.image[:, 0] += 10
+    batch.targets["segmentation"].zero_()
+    result = evaluate_with_remarks(FromImage(True), [batch], [SEGMENTATION])
+    assert result.scores["segmentation"]["miou"] == pytest.approx(1 / 3)
+    rule = "2 of 3 classes are in neither labels nor predictions and count as 0 (absent: zero)"
+    assert result.remarks["segmentation"] == {"miou": rule}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_predictions_that_are_not_finite_are_refused_with_task_and_image(value):
+    class Diverged(FromImage):
+        def forward(self, image):
+            depth = image[:, :1].clone()
+            depth[1, 0, 0, 0] = value
+            return {"segmentation": image, "depth": depth}
+
+    [batch] = batches((3,))
+    batch.names = ["one", "two", "three"]
+    with pytest.raises(UserError, match=r"task 'depth': .* not finite for two:"):
+        evaluate(Diverged(True), [batch], [SEGMENTATION, DEPTH])
+
+
 def test_refusals():
     with pytest.raises(UserError, match="no images"):
         evaluate(FromImage(True), [], [DEPTH])
@@ -117,8 +150,12 @@ def test_refusals():
 
 def _process(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    scores = evaluate(FromImage(True), batches((1, 2, 2))[rank::2], [SEGMENTATION, DEPTH])
-    torch.save(scores, f"{folder}/{rank}.pt")
+    mine = batches((1, 2, 2))[rank::2]
+    scores = evaluate(FromImage(True), mine, [SEGMENTATION, DEPTH])
+    for batch in mine:
+        batch.valid["depth"].zero_()
+    remarks = evaluate_with_remarks(FromImage(True), mine, [SEGMENTATION, DEPTH]).remarks
+    torch.save((scores, remarks), f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -126,6 +163,7 @@ def test_two_processes_score_the_whole_set(tmp_path):
     mp.spawn(_process, (str(tmp_path),), nprocs=2)
     alone = evaluate(FromImage(True), batches((5,)), [SEGMENTATION, DEPTH])
     for rank in range(2):
-        scores = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        scores, remarks = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert remarks["depth"]["rmse"] == "no valid label"
         for task, values in alone.items():
             assert scores[task] == pytest.approx(values, rel=1e-12)

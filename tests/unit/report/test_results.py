@@ -90,7 +90,7 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         load_results(tmp_path / "results.json")
     (tmp_path / "results.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match="UTF-16"):
         load_results(tmp_path / "results.json")
 
 

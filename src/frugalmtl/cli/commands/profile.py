@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from frugalmtl.cli._arguments import ConfigParser
 from frugalmtl.cli._cost_tables import print_comparison, print_experiment
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.terminal import visible
+from frugalmtl.core.text.json_values import json_text
 from frugalmtl.experiment.config.comparison import Comparison, row_experiments
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse
@@ -91,6 +91,6 @@ def run(arguments: argparse.Namespace) -> None:
         dataset = build_dataset(config) if config.data is not None else None
         result = profile(config, build(config, dataset), arguments.rounds)
     if arguments.json:
-        print(json.dumps(result, indent=1))
+        print(json_text(result))
     else:
         show(result)

@@ -10,6 +10,7 @@ from typing import Any
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.files import write_text
+from frugalmtl.core.text.json_values import json_text
 
 FILE = "log.jsonl"
 
@@ -55,7 +56,7 @@ class RunLog:
             return
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"event": event, "step": step, **values}) + "\n")
+                file.write(json_text({"event": event, "step": step, **values}, indent=None) + "\n")
         except OSError as error:
             raise UserError(
                 f"cannot write {self._path}: {error.strerror or error}: free the space, run again"

@@ -23,6 +23,7 @@ class Score(Metric):
     Attributes:
         directions: for every key of ``compute()``: is higher better?
         units: for every key of ``compute()``: its unit, ``""`` for shares and plain numbers.
+        nothing: what the set lacks where values are NaN.
     """
 
     full_state_update: bool | None = False
@@ -30,6 +31,7 @@ class Score(Metric):
 
     directions: Mapping[str, bool]
     units: Mapping[str, str]
+    nothing = "no valid label"
 
     @abstractmethod
     def update(self, prediction: Tensor, target: Tensor, valid: Tensor) -> None:
@@ -37,7 +39,20 @@ class Score(Metric):
 
     @abstractmethod
     def compute(self) -> dict[str, Tensor]:
-        """Score everything added so far: 0-d tensors, NaN where nothing valid was seen."""
+        """Score everything added so far: 0-d tensors, NaN where there is nothing to score."""
+
+    def remarks(self) -> dict[str, str]:
+        """``{key: line}``: why a value is missing, or the rule behind it; of the joint set of all processes.
+
+        In a process group every process must call it.
+        """
+        values: dict[str, Tensor] = self.compute()
+        with self.sync_context():
+            return self.explain(values)
+
+    def explain(self, values: Mapping[str, Tensor]) -> dict[str, str]:
+        """:meth:`remarks` on values of :meth:`compute`, from the sums; here, of those that are missing."""
+        return {key: self.nothing for key, value in values.items() if value.isnan()}
 
 
 def check_shapes(name: str, prediction: Tensor, target: Tensor, valid: Tensor, *, channels: int = 0) -> None:

@@ -40,6 +40,7 @@ class BoundaryF(Score):
     """
 
     counts: Tensor
+    nothing = "no label holds a boundary"
 
     def __init__(
         self,

@@ -18,7 +18,8 @@ class ForegroundIoU(Score):
     alone, per image, 1 where label and prediction are both empty, averaged over images; thresholds .20, .25 ... .90, p
     > t. ``"atrc"``: the same index from counts pooled over the set, with the thresholds (.05, .10 ... .95) and
     comparison (p >= t) that ATRC and InvPT use for maximal F; those papers report maximal F only, so this pairing is
-    our own. Images without a valid pixel do not count. NaN where no valid pixel was seen.
+    our own. Images without a valid pixel do not count. NaN where no valid pixel of the whole
+    set is foreground: a network that predicts none would score 1 there.
 
     Prediction (probabilities) and target ``[B, 1, H, W]`` float, foreground above 0.5; valid ``[B, H, W]`` bool.
 
@@ -31,9 +32,11 @@ class ForegroundIoU(Score):
 
     directions = MappingProxyType({"iou": True})
     units = MappingProxyType({"iou": ""})
+    nothing = "no label holds any foreground"
 
     sums: Tensor
     images: Tensor
+    foreground: Tensor
 
     def __init__(self, *, definition: Definition = "survey") -> None:
         super().__init__()
@@ -42,6 +45,7 @@ class ForegroundIoU(Score):
         shape = (2 if self.protocol.pooled else 1, len(self.protocol.thresholds))
         self.add_state("sums", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("foreground", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: Tensor, valid: Tensor) -> None:
         """Add one batch."""
@@ -52,6 +56,7 @@ class ForegroundIoU(Score):
         union = predicted + actual - hits
         seen = valid.flatten(1).any(1)
         self.images += seen.sum()
+        self.foreground += actual[:, 0].sum()
         if self.protocol.pooled:
             self.sums += torch.stack([hits, union]).sum(1)
         else:
@@ -59,7 +64,7 @@ class ForegroundIoU(Score):
 
     def compute(self) -> dict[str, Tensor]:
         """Score everything added so far."""
-        if self.images == 0:
+        if self.foreground == 0:
             return {"iou": self.sums.new_tensor(float("nan"))}
         scores = ratio(*self.sums, empty=1.0) if self.protocol.pooled else self.sums / self.images
         return {"iou": scores.max()}

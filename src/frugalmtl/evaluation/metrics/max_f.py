@@ -26,7 +26,7 @@ class MaxF(Score):
     | ``"atrc"`` (Bruggemann et al. 2021, InvPT) | .05, .10 ... .95 | p >= t | .3 | from counts pooled over the set |
 
     A precision or recall of no pixels is 0 (both protocols). Images without a valid pixel do not count. NaN where no
-    valid pixel was seen. The two definitions differ by many points and must not share a column.
+    valid pixel of the whole set is foreground. The two definitions differ by many points and must not share a column.
 
     Prediction (probabilities) and target ``[B, 1, H, W]`` float, foreground above 0.5; valid ``[B, H, W]`` bool.
 
@@ -39,9 +39,11 @@ class MaxF(Score):
 
     directions = MappingProxyType({"maxf": True})
     units = MappingProxyType({"maxf": ""})
+    nothing = "no label holds any foreground"
 
     sums: Tensor
     images: Tensor
+    foreground: Tensor
 
     def __init__(self, *, definition: Definition = "survey") -> None:
         super().__init__()
@@ -50,6 +52,7 @@ class MaxF(Score):
         shape = (3 if self.protocol.pooled else 2, len(self.protocol.thresholds))
         self.add_state("sums", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("foreground", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: Tensor, valid: Tensor) -> None:
         """Add one batch."""
@@ -57,16 +60,17 @@ class MaxF(Score):
         counts = threshold_counts(
             prediction, target, valid, self.protocol.thresholds, inclusive=self.protocol.inclusive
         )
+        hits, predicted, actual = counts
         self.images += valid.flatten(1).any(1).sum()
+        self.foreground += actual[:, 0].sum()
         if self.protocol.pooled:
             self.sums += torch.stack(counts).sum(1)
         else:
-            hits, predicted, actual = counts
             self.sums += torch.stack([ratio(hits, predicted, empty=0.0), ratio(hits, actual, empty=0.0)]).sum(1)
 
     def compute(self) -> dict[str, Tensor]:
         """Score everything added so far."""
-        if self.images == 0:
+        if self.foreground == 0:
             return {"maxf": self.sums.new_tensor(float("nan"))}
         if self.protocol.pooled:
             hits, predicted, actual = self.sums

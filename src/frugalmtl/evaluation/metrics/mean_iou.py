@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
@@ -91,6 +92,15 @@ class MeanIoU(Score):
     def per_class(self) -> Tensor:
         """IoU of every class ``[C]``; NaN for a class that neither labels nor predictions hold."""
         return class_iou(self.confusion)
+
+    def explain(self, values: Mapping[str, Tensor]) -> dict[str, str]:
+        """Why there is no value, or how absent classes count."""
+        if self.confusion.sum() == 0:
+            return super().explain(values)
+        absent = int(self.per_class().isnan().sum())
+        rule = "count as 0" if self.absent == "zero" else "are left out of the mean"
+        line = f"{absent} of {self.num_classes} classes are in neither labels nor predictions and {rule}"
+        return {"miou": f"{line} (absent: {self.absent})"} if absent else {}
 
     def compute(self) -> dict[str, Tensor]:
         """Score everything counted so far."""

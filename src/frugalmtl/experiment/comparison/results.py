@@ -13,7 +13,7 @@ from frugalmtl.engine.checkpoints.identity import flatten
 from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.cost import CONVENTION
 from frugalmtl.evaluation.delta import delta_mtl, mean_rank
-from frugalmtl.evaluation.evaluator import build_metrics
+from frugalmtl.evaluation.evaluator import Remarks, build_metrics
 from frugalmtl.experiment.config.comparison import Comparison, row_text
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain
@@ -133,9 +133,10 @@ def collect(
             hardware=hardware(facts),
             versions=facts["versions"],
             flop_convention=CONVENTION,
-            notes=_notes(
-                comparison, {name: row_runs[0].config for name, row_runs in runs.items()}, undefined, unscored
-            ),
+            notes=[
+                *_notes(comparison, {name: row_runs[0].config for name, row_runs in runs.items()}, undefined, unscored),
+                *remark_notes({name: [run.remarks(first.test_split) for run in each] for name, each in runs.items()}),
+            ],
         ),
         tasks=[_task_info(task) for task in tasks],
         reference=comparison.reference,
@@ -162,6 +163,25 @@ def mean_affinity(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, dic
         if means:
             result.setdefault(stepping, {})[feeling] = spread(means).mean
     return result
+
+
+def remark_notes(remarks: Mapping[str, Sequence[Remarks]]) -> list[str]:
+    """Remarks on scores, one line each, with the rows that they hold for where it is not all of them.
+
+    Args:
+        remarks: ``{row: remarks of each seed}``.
+
+    >>> remark_notes({"a": [{"depth": {"rmse": "no valid label"}}], "b": [{}]})
+    ['depth, rmse: no valid label (a).']
+    """
+    rows: dict[str, list[str]] = {}
+    for name, seeds in remarks.items():
+        lines = [f"{task}, {key}: {line}" for one in seeds for task, each in one.items() for key, line in each.items()]
+        for line in dict.fromkeys(lines):
+            rows.setdefault(line, []).append(name)
+    return [
+        f"{line}." if len(names) == len(remarks) else f"{line} ({', '.join(names)})." for line, names in rows.items()
+    ]
 
 
 def rank_rows(results: Results) -> list[str]:
@@ -195,7 +215,7 @@ def _notes(
     if undefined:
         notes.append(f"There is no Delta_MTL: the reference scores 0 in {', '.join(undefined)}.")
     if unscored:
-        notes.append(f"There is no mean rank: a row has no score for {', '.join(unscored)} (no label in the split?).")
+        notes.append(f"There is no mean rank: a row has no score for {', '.join(unscored)}.")
     started = [name for name, changes in comparison.rows.items() if (changes or {}).get("init_from")]
     if started:
         notes.append(

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.files import read_text, write_text
 from frugalmtl.core.names import path_part
+from frugalmtl.core.schema import read
+from frugalmtl.core.text.json_values import json_text, number_of, with_nan
 from frugalmtl.core.types import Scores
+from frugalmtl.evaluation.evaluator import Evaluation, Remarks
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse, read_yaml, to_yaml
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.environment import environment
 from frugalmtl.experiment.runs.network import NetworkFacts
 
+Kind = TypeVar("Kind")
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
 NETWORK = "network.json"
@@ -56,7 +60,7 @@ class RunFolder:
         cls.check(folder, config)
         begun = (folder / CONFIG).exists()
         if not begun:
-            write_text(folder / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
+            write_text(folder / ENVIRONMENT, json_text(environment()) + "\n")
             if built is not None:
                 write_text(folder / NETWORK, NetworkFacts.of(built).to_json())
         if not begun or as_plain(cls.open(folder).config) != as_plain(config):
@@ -113,9 +117,10 @@ class RunFolder:
         """
         return NetworkFacts.read(self.folder / NETWORK)
 
-    def write_scores(self, split: str, scores: Scores) -> None:
-        """Keep the scores of a split."""
-        write_text(self._scores(split), json.dumps(scores, indent=1) + "\n")
+    def write_scores(self, split: str, result: Evaluation) -> None:
+        """Keep the scores of a split, and beside them the remarks on them."""
+        write_text(self._kept("remarks", split), json_text(result.remarks) + "\n")
+        write_text(self._kept("scores", split), json_text(result.scores) + "\n")
 
     def scores(self, split: str, *, missing_ok: bool = False) -> Scores:
         """The kept scores of a split; with ``missing_ok`` an empty mapping where there are none.
@@ -123,17 +128,20 @@ class RunFolder:
         Raises:
             UserError: the split was not evaluated, or the file is damaged.
         """
-        path = self._scores(split)
-        if missing_ok and not path.exists():
-            return {}
-        try:
-            scores: Scores = json.loads(read_text(path, "scores"))
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path} is damaged ({error}): delete it and evaluate again") from None
-        return scores
+        path = self._kept("scores", split)
+        return {} if missing_ok and not path.exists() else _read_kept(Scores, path)
 
-    def _scores(self, split: str) -> Path:
-        return self.folder / f"scores-{path_part('split', split)}.json"
+    def remarks(self, split: str) -> Remarks:
+        """The remarks on the kept scores of a split; none in a run of an earlier version.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        path = self._kept("remarks", split)
+        return _read_kept(Remarks, path) if path.exists() else {}
+
+    def _kept(self, what: str, split: str) -> Path:
+        return self.folder / f"{what}-{path_part('split', split)}.json"
 
     @property
     def history(self) -> Path:
@@ -142,7 +150,7 @@ class RunFolder:
 
     def epochs(self) -> list[dict[str, Any]]:
         """One record per epoch: ``epoch``, ``stage``, ``losses``, ``seconds``, and ``scores`` where evaluated."""
-        records = [json.loads(line) for line in read_text(self.history, "log").splitlines()]
+        records = [with_nan(json.loads(line)) for line in read_text(self.history, "log").splitlines()]
         return [record for record in records if record["event"] == "epoch"]
 
     def train_seconds(self) -> float:
@@ -153,6 +161,14 @@ class RunFolder:
         """Versions and hardware of the training."""
         facts: dict[str, Any] = json.loads((self.folder / ENVIRONMENT).read_text(encoding="utf-8"))
         return facts
+
+
+def _read_kept(kind: type[Kind], path: Path) -> Kind:
+    """The content of a file of scores, or of remarks on them."""
+    try:
+        return read(kind, json.loads(read_text(path, "scores")), str(path), readers={float: number_of})
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is damaged ({error}): delete it and evaluate again") from None
 
 
 def _begun(path: Path) -> bool:

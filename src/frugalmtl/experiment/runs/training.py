@@ -13,7 +13,7 @@ from torch import nn
 
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.seeding import derive_seed
-from frugalmtl.core.terminal import without_markup
+from frugalmtl.core.terminal import visible, without_markup
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset, Loader, Transform, augmentation
 from frugalmtl.deployment import plan_encoder, stopwatch
@@ -21,7 +21,7 @@ from frugalmtl.engine import TrainJob, TrainLoop, make_fabric
 from frugalmtl.engine.checkpoints import load_matching_weights
 from frugalmtl.engine.dry_run import dry_run
 from frugalmtl.engine.job import check_trainable
-from frugalmtl.evaluation.evaluator import evaluate
+from frugalmtl.evaluation.evaluator import Evaluation, evaluate, evaluate_with_remarks
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain
 from frugalmtl.experiment.runs import processes
@@ -178,8 +178,10 @@ def evaluate_run(
         UserError: no such split, or the run is not finished.
     """
     kind = "" if deployed else "-training_model"
-    scores = run.scores(f"{split}{kind}", missing_ok=True) if reuse else {}
-    if not scores:
+    name = f"{split}{kind}"
+    kept = run.scores(name, missing_ok=True) if reuse else {}
+    result = Evaluation(kept, run.remarks(name)) if kept else None
+    if result is None:
         dataset = dataset or build_dataset(run.config)
         known("split:", split, dataset.splits)
         built, network = run.deployed() if deployed else (run.load(), None)
@@ -189,13 +191,13 @@ def evaluate_run(
         processes.wait()
         loader = make_loader(built, dataset, split, run.config, rank=rank, world_size=count, training=False)
         scored = (network or built.model).to(processes.device(run.config.train))
-        scores = _with_progress(scored, loader, built, -(-len(dataset.split(split)) // count), progress and rank == 0)
+        result = _with_progress(scored, loader, built, -(-len(dataset.split(split)) // count), progress and rank == 0)
         if rank == 0:
-            run.write_scores(f"{split}{kind}", scores)
+            run.write_scores(name, result)
         processes.wait()
     if not quiet and processes.first():
-        _print(scores, run, split)
-    return scores
+        print(visible(f"{run.folder}, split {split}"), *map(visible, result.lines()), sep="\n  ")
+    return result.scores
 
 
 def start_weights(config: Experiment, start: Path | None = None) -> Path | None:
@@ -227,16 +229,9 @@ def _evaluation(
     return score
 
 
-def _with_progress(network: nn.Module, loader: Loader, built: Built, images: int, visible: bool) -> Scores:
+def _with_progress(network: nn.Module, loader: Loader, built: Built, images: int, visible: bool) -> Evaluation:
     columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not visible, console=Console(stderr=True), transient=True) as bar:
         job = bar.add_task("", total=images)
-        return evaluate(network, loader.epoch(), built.tasks, progress=lambda count: bar.advance(job, count))
-
-
-def _print(scores: Scores, run: Run, split: str) -> None:
-    console = Console()
-    console.print(without_markup(f"{run.folder}, split {split}"), highlight=False)
-    for task, values in scores.items():
-        line = f"  {task}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items())
-        console.print(without_markup(line), highlight=False)
+        advance = partial(bar.advance, job)
+        return evaluate_with_remarks(network, loader.epoch(), built.tasks, progress=advance)

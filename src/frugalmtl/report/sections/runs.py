@@ -7,7 +7,7 @@ import math
 import yaml
 from markupsafe import Markup
 
-from frugalmtl.report._reading import write_value
+from frugalmtl.core.text.json_values import json_value
 from frugalmtl.report.page import Page
 from frugalmtl.report.results import Row
 from frugalmtl.report.sections.base import Section
@@ -31,6 +31,4 @@ def _blocks(row: Row) -> list[tuple[str, str]]:
 
 
 def _plain(content: object) -> str:
-    return yaml.safe_dump(
-        write_value(content), sort_keys=False, allow_unicode=True, default_flow_style=False, width=110
-    )
+    return yaml.safe_dump(json_value(content), sort_keys=False, allow_unicode=True, default_flow_style=False, width=110)

@@ -145,6 +145,15 @@ def test_nothing_valid_gives_nan(case: str) -> None:
     metric, (prediction, target, valid) = build(case)
     metric.update(prediction, target, torch.zeros_like(valid))
     assert all(math.isnan(value) for value in values(metric).values())
+    assert set(metric.remarks()) == set(values(metric))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith(("foreground", "max_f", "boundary"))])
+def test_a_set_without_foreground_has_no_score(case: str) -> None:
+    metric, _ = build(case)
+    metric.update(torch.zeros(2, 1, H, W), torch.zeros(2, 1, H, W), torch.ones(2, H, W).bool())
+    assert all(math.isnan(value) for value in values(metric).values())
+    assert all(line.startswith("no label holds") for line in metric.remarks().values())
 
 
 @each_case
