@@ -38,7 +38,7 @@ def folder(folder: Path) -> dict[str, Any]:
         },
         "splits": {"train": "train.txt", "val": "val.txt"},
     }
-    (folder / "facts.csv").write_text("id,wet\ntwo,1\n")
+    (folder / "facts.csv").write_text("id,wet\ntwo,1\nthree,0\n")
     (folder / "train.txt").write_text("one\ntwo\n")
     (folder / "val.txt").write_text("three\n")
     (folder / "dataset.yaml").write_text(yaml.safe_dump(content))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from torch import Tensor
 
+from frugalmtl.core.checks import UserError
+from frugalmtl.data.problems import BadFileError, Problem
+from frugalmtl.data.sample_problems import sample_problems
 from frugalmtl.tasks import Task
 
 
@@ -26,14 +28,56 @@ class Sample:
     name: str = ""
 
 
-class Split(Protocol):
-    """Indexable samples of one split. ``load`` is called in worker processes."""
+class Split:
+    """The samples of one split, indexable; ``load`` and ``problems`` are called in worker processes and threads.
 
-    def __len__(self) -> int: ...
+    A split that knows its samples without loading them says so by the other members; the defaults stand for one whose
+    samples all have a label of every task.
+    """
+
+    def __len__(self) -> int:
+        raise NotImplementedError
 
     def load(self, index: int) -> Sample:
-        """The sample at ``index`` (0-based)."""
-        ...
+        """The sample at ``index`` (0-based).
+
+        Raises:
+            UserError: it cannot be used.
+        """
+        raise NotImplementedError
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Names of the samples, in the order of the indices; empty if they are known by loading alone."""
+        return ()
+
+    @property
+    def skipped(self) -> Sequence[Problem]:
+        """Files that seem to belong to the split and take no part in it, with the reason."""
+        return ()
+
+    def labelled(self, task: str) -> int:  # noqa: ARG002 (of any task)
+        """Number of samples that have a label of a task, judged by its existence: nothing is opened."""
+        return len(self)
+
+    def absence(self, task: str) -> Problem:
+        """The reason why no sample has a label of a task."""
+        what = f"0 of {len(self)} samples have a label of task {task!r}"
+        return Problem("split", what, "at least one", "take another split, or leave the task out")
+
+    def listed_problems(self, tasks: Sequence[str]) -> list[Problem]:  # noqa: ARG002 (of any)
+        """What is wrong with samples that can be seen without opening a file, for tasks by name."""
+        return []
+
+    def problems(self, index: int, tasks: Sequence[Task]) -> list[Problem]:
+        """Everything else that is wrong with the sample at ``index``, found by reading all its files."""
+        try:
+            sample = self.load(index)
+        except BadFileError as error:
+            return [error.problem]
+        except (UserError, OSError) as error:
+            return [Problem(f"sample {index}", str(error), "a sample that can be loaded", "correct its files")]
+        return sample_problems(sample.image, sample.labels, tasks, dict.fromkeys(sample.labels, sample.name))
 
 
 class Dataset:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.data.base import Dataset, Split
-from frugalmtl.data.problems import BadFileError, Problem
-from frugalmtl.data.sample_problems import sample_problems
+from frugalmtl.data.coverage import coverage
+from frugalmtl.data.problems import Problem
 from frugalmtl.tasks import Task
 
 
@@ -42,6 +42,7 @@ def check(
             problems.append(Problem(name, str(error), "a split with samples", "correct its list or share"))
             continue
         problems += _repeated(split, name, seen)
+        problems += [*split.skipped, *coverage(split, name, [task.name for task in dataset.tasks]).problems]
         jobs += [(split, index) for index in range(len(split))]
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, disable=not progress) as bar, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
@@ -55,7 +56,7 @@ def check(
 def _repeated(split: Split, name: str, seen: dict[str, str]) -> list[Problem]:
     """Ids that another split has too: results on it would not be honest."""
     problems = []
-    for item in getattr(split, "ids", ()):
+    for item in split.ids:
         if item in seen:
             problems.append(
                 Problem(item, f"is in the splits {seen[item]!r} and {name!r}", "one split", "remove it from one list")
@@ -65,13 +66,10 @@ def _repeated(split: Split, name: str, seen: dict[str, str]) -> list[Problem]:
 
 
 def _problems(split: Split, index: int, tasks: Sequence[Task]) -> list[Problem]:
-    thorough: Callable[[int], list[Problem]] | None = getattr(split, "problems", None)
-    if thorough is not None:
-        return thorough(index)
+    """The problems of one sample; whatever happens while it is read is one of them, and the others are read on."""
     try:
-        sample = split.load(index)
-    except BadFileError as error:
-        return [error.problem]
-    except (UserError, OSError) as error:
-        return [Problem(f"sample {index}", str(error), "a sample that can be loaded", "correct its files")]
-    return sample_problems(sample.image, sample.labels, tasks, dict.fromkeys(sample.labels, sample.name))
+        return split.problems(index, tasks)
+    except Exception as error:  # a decoder may raise anything on a damaged file
+        name = split.ids[index] if split.ids else f"sample {index}"
+        what = f"cannot be read ({type(error).__name__}: {error})"
+        return [Problem(name, what, "files that can be read", "look at its image and labels, and write them again")]

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.data import Dataset, Sample
+from frugalmtl.data import Dataset, Sample, Split
 from frugalmtl.data.check import check
 from frugalmtl.data.datasets.folder import Folder
 from frugalmtl.tasks import TASKS
@@ -168,7 +168,9 @@ def dataset(tmp_path: Path) -> Callable[[], Folder]:
         (root / kind).mkdir(parents=True)
     for name in (*DAMAGE, "good", "other"):
         write(root, name)
-    rows = "".join(f"{name},{'perhaps' if name == 'badcell' else 1}\n" for name in DAMAGE if name != "unlabelled")
+    rows = "".join(
+        f"{name},{'perhaps' if name == 'badcell' else 1}\n" for name in (*DAMAGE, "other") if name != "unlabelled"
+    )
     (root / "flags.csv").write_text("id,wet\n" + rows)
     (root / "train.txt").write_text("\n".join((*DAMAGE, "good")))
     (root / "val.txt").write_text("other")
@@ -196,7 +198,7 @@ def test_every_damage_is_found_exactly_once(dataset: Callable[[], Folder], tmp_p
 
 
 def test_what_is_fine_is_not_reported(dataset: Callable[[], Folder], tmp_path: Path) -> None:
-    (tmp_path / "data/flags.csv").write_text("id,wet\ngood,1\nother,\n")
+    (tmp_path / "data/flags.csv").write_text("id,wet\ngood,1\nother,0\n")
     assert check(dataset(), progress=False) == []
 
 
@@ -218,7 +220,7 @@ def test_an_empty_split_is_a_problem_and_an_unknown_one_an_error(dataset: Callab
         check(dataset(), ["vla"], progress=False)
 
 
-class Plain(Dataset):
+class Plain(Dataset, Split):
     """A dataset that says nothing about its files."""
 
     splits = ("train",)

@@ -16,7 +16,7 @@ import torch
 
 import frugalmtl_rooms as rooms
 from frugalmtl.core.checks import UserError, known
-from frugalmtl.data.base import Dataset, Sample
+from frugalmtl.data.base import Dataset, Sample, Split
 from frugalmtl.data.shards import Cache, default_folder, prepare
 from frugalmtl.tasks.classification import classification
 from frugalmtl.tasks.depth import depth
@@ -122,7 +122,7 @@ class Rooms(Dataset):
         return (_sample(_pack(shot), f"clip-{seed}-{frame:04d}") for frame, shot in enumerate(shots))
 
 
-class RoomSplit:
+class RoomSplit(Split):
     """One split of :class:`Rooms`."""
 
     def __init__(self, cache: Cache, count: int, first_seed: int) -> None:
@@ -131,11 +131,19 @@ class RoomSplit:
     def __len__(self) -> int:
         return self.count
 
+    @property
+    def ids(self) -> Sequence[str]:
+        """Names of the rooms, by their seeds."""
+        return [self._id(index) for index in range(self.count)]
+
     def load(self, index: int) -> Sample:
         """The sample at ``index``."""
         if not 0 <= index < self.count:
             raise IndexError(index)
-        return _sample(self.cache.read(index), f"room-{self.first_seed + index:08d}")
+        return _sample(self.cache.read(index), self._id(index))
+
+    def _id(self, index: int) -> str:
+        return f"room-{self.first_seed + index:08d}"
 
 
 @cache_once

@@ -214,7 +214,7 @@ def test_a_table_saved_by_a_spreadsheet_is_read(root: Path) -> None:
 
 def test_an_id_stands_once_in_a_table(root: Path) -> None:
     (root / "flags.csv").write_text("id,wet,dark\none,1,0\none,0,0\n")
-    with pytest.raises(UserError, match=r"'one' twice \(line 3\)"):
+    with pytest.raises(UserError, match=r"line 3: the id 'one' stands there twice"):
         Folder(file=declare(root))
 
 

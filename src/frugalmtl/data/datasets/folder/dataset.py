@@ -1,0 +1,118 @@
+"""Folder dataset: the declaration of a user's images and labels, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.files import read_text
+from frugalmtl.core.names import task_name
+from frugalmtl.data.attribute_table import AttributeTable
+from frugalmtl.data.base import Dataset
+from frugalmtl.data.datasets.folder.listing import Listing
+from frugalmtl.data.datasets.folder.members import members_of_splits
+from frugalmtl.data.datasets.folder.nearest import nearest_file
+from frugalmtl.data.datasets.folder.patterns import Pattern, relative_path
+from frugalmtl.data.datasets.folder.sources import FileSource, Source, TableSource
+from frugalmtl.data.datasets.folder.split import FolderSplit
+from frugalmtl.data.encodings import encoding
+from frugalmtl.tasks import TASKS, Task
+
+_KEYS = ("root", "images", "tasks", "splits")
+_TASK_KEYS = ("kind", "files", "encoding", "table")
+
+
+class Folder(Dataset):
+    """Your own images with any subset of labels per image, declared in a YAML file.
+
+    ::
+
+        root: photos                    # relative to this file; nothing outside it is read
+        images: images/{id}.jpg         # or images/{id}.{jpg,png,JPG}, or images/{id}.* for any ending
+        tasks:
+          segmentation: {kind: segmentation, classes: [floor, wall, other], files: "classes/{id}.png"}
+          depth: {kind: depth, files: "depth/{id}.png", encoding: {name: scaled, scale: 0.001}}    # from millimetres
+          normals: {kind: normals, files: "normals/{id}.png", encoding: vectors}
+          weather: {kind: classification, classes: [sunny, wet], table: weather.csv}
+        splits: {train: 0.8, val: 0.1, test: 0.1}      # by a hash of the id; or {train: ids.txt, ...}: an id per line
+
+    A label file that does not exist is a missing label. ``frugalmtl data check`` reports every file that is of no use.
+
+    Args:
+        file: path of the YAML file.
+
+    Raises:
+        UserError: a key, path or value that does not fit; no image is opened.
+    """
+
+    def __init__(self, *, file: str) -> None:
+        path = Path(file)
+        try:
+            content = yaml.safe_load(read_text(path, "dataset file"))
+        except yaml.YAMLError as error:
+            raise UserError(f"dataset file {path} is not valid YAML: {error}") from None
+        section = _mapping(content, f"dataset file {path}")
+        for key in section:
+            known(f"key in {path}:", key, _KEYS)
+        missing = [key for key in _KEYS if key not in section]
+        if missing:
+            raise UserError(f"dataset file {path} lacks {', '.join(missing)}: add it")
+        self.root = (path.parent / str(section["root"])).resolve()
+        if not self.root.is_dir():
+            raise UserError(f"root {self.root} of {path} is not a folder: correct 'root' (relative to the file)")
+        self._listing = Listing(self.root)
+        self.images = Pattern.of(section["images"], "images")
+        tasks = _mapping(section["tasks"], "'tasks'")
+        if not tasks:
+            raise UserError(f"dataset file {path} declares no task: add one under 'tasks'")
+        self.sources = tuple(self._source(name, _mapping(item, f"task {name!r}")) for name, item in tasks.items())
+        self.tasks = tuple(source.task for source in self.sources)
+        self._members = members_of_splits(_mapping(section["splits"], "'splits'"), self.images, self._listing)
+        self.splits = tuple(self._members)
+
+    def split(self, name: str) -> FolderSplit:
+        """The samples of one split.
+
+        Raises:
+            UserError: no split of that name, or nothing in it.
+        """
+        members = self._members[known("split", name, self._members)]
+        if not members.ids:
+            if members.origin != self.images.text:
+                raise UserError(f"split {name!r} is empty: {members.origin} holds no id; write one per line")
+            if any(others.ids for others in self._members.values()):
+                raise UserError(f"split {name!r} is empty: its share of the images is too small; make it larger")
+            nearest = nearest_file(self._listing, self.images.example("id"))
+            raise UserError(f"split {name!r} is empty: no file under {self.root} matches {self.images.text}; {nearest}")
+        return FolderSplit(members, self.images, self.sources, self._listing)
+
+    def _source(self, name: str, section: Mapping[str, Any]) -> Source:
+        task_name(name)
+        arguments = {key: value for key, value in section.items() if key not in _TASK_KEYS}
+        if "kind" not in section:
+            raise UserError(f"task {name!r} lacks 'kind': expected one of {', '.join(TASKS.names())}")
+        if "name" in arguments:
+            raise UserError(f"task {name!r}: the key under 'tasks' is its name; remove 'name'")
+        task: Task = replace(TASKS.build({"name": str(section["kind"]), **arguments}), name=name)
+        wanted, other = ("files", "table") if task.dense else ("table", "files")
+        if wanted not in section or other in section:
+            raise UserError(f"task {name!r} takes its labels from {wanted!r}, not from {other!r}: state {wanted!r}")
+        if task.dense:
+            pattern = Pattern.of(section["files"], f"files of task {name!r}")
+            chosen = encoding(section.get("encoding"), task, pattern.text)
+            return FileSource(task, pattern, chosen, self._listing)
+        if "encoding" in section:
+            raise UserError(f"task {name!r} reads a table, which has no 'encoding': remove it")
+        file = self._listing.path(relative_path(section["table"], f"table of {name!r}"))
+        return TableSource(task, AttributeTable(file, task))
+
+
+def _mapping(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"{what} must be a mapping of keys to values, but holds {type(value).__name__}")
+    return {str(key): item for key, item in value.items()}

@@ -1,0 +1,147 @@
+"""Split of a folder dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from frugalmtl.data.base import Sample, Split
+from frugalmtl.data.datasets.folder.listing import Listing
+from frugalmtl.data.datasets.folder.nearest import difference, nearest_file
+from frugalmtl.data.datasets.folder.patterns import Pattern
+from frugalmtl.data.datasets.folder.sources import Source, same_id, the_file
+from frugalmtl.data.encodings import orientation, read_image
+from frugalmtl.data.problems import BadFileError, Problem
+from frugalmtl.data.sample_problems import sample_problems
+from frugalmtl.tasks import Task
+
+
+@dataclass(frozen=True)
+class Members:
+    """The samples of a split by id.
+
+    Attributes:
+        split: name of the split.
+        origin: the list that they stand in, or the pattern that they match.
+        ids: in the order of the samples.
+        skipped: files that match the pattern of images and take no part.
+    """
+
+    split: str
+    origin: str
+    ids: tuple[str, ...]
+    skipped: tuple[Problem, ...] = ()
+
+
+class FolderSplit(Split):
+    """One split of a folder dataset.
+
+    Args:
+        members: the ids.
+        images: pattern of the images.
+        sources: of labels.
+        listing: of the root.
+    """
+
+    def __init__(self, members: Members, images: Pattern, sources: Sequence[Source], listing: Listing) -> None:
+        self.members, self.images, self.sources, self.listing = members, images, tuple(sources), listing
+        self._labelled: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.members.ids)
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids, in the order of the list or sorted."""
+        return self.members.ids
+
+    @property
+    def skipped(self) -> Sequence[Problem]:
+        """Images whose names cannot stand in a list or log."""
+        return self.members.skipped
+
+    def load(self, index: int) -> Sample:
+        """The sample at ``index`` with the labels that exist.
+
+        Raises:
+            BadFileError: the first file that cannot be used.
+        """
+        name = self.ids[index]
+        image = read_image(the_file(self.images, self.listing, name))
+        labels = {source.task.name: source.label(name) for source in self.sources}
+        return Sample(image, {task: label for task, label in labels.items() if label is not None}, name)
+
+    def labelled(self, task: str) -> int:
+        """Number of samples whose label file exists, or whose row in the table is not empty."""
+        if task not in self._labelled:
+            source = self._source(task)
+            self._labelled[task] = sum(source.has(name) for name in self.ids)
+        return self._labelled[task]
+
+    def absence(self, task: str) -> Problem:
+        """The pattern or table of a task, and what exists nearest to it."""
+        what = f"0 of {len(self)} images of split {self.members.split!r} have a label of task {task!r}"
+        return self._source(task).absence(self.ids, what)
+
+    def listed_problems(self, tasks: Sequence[str]) -> list[Problem]:
+        """Images that are not there, several files of one id, cells of tables that cannot be read."""
+        images = {name: self.images.files(name, self.listing) for name in self.ids}
+        missing = [name for name, files in images.items() if not files]
+        if len(missing) == len(self):
+            return [self._no_image()]
+        problems = [self._missing(name) for name in missing]
+        problems += [same_id(files, name) for name, files in images.items() if len(files) > 1]
+        sources = [source for source in self.sources if source.task.name in tasks]
+        wrong = (source.listed_problem(name) for name in self.ids for source in sources)
+        return problems + [problem for problem in wrong if problem is not None]
+
+    def problems(self, index: int, tasks: Sequence[Task]) -> list[Problem]:
+        """What is wrong with the pixels and values of one sample, and whether it has a label at all."""
+        name, problems = self.ids[index], list[Problem]()
+        labels: dict[str, Tensor] = {}
+        files: dict[str, str] = {}
+        image: Tensor | None = None
+        if len(self.images.files(name, self.listing)) == 1:
+            try:
+                file = the_file(self.images, self.listing, name)
+                image = read_image(file)
+                turn = orientation(file)
+                if turn != 1:
+                    what, remedy = f"has EXIF orientation {turn}", "turn the pixels themselves and remove the tag"
+                    problems.append(Problem(str(file), what, "pixels stored upright, as the labels see them", remedy))
+            except BadFileError as error:
+                problems.append(error.problem)
+        sources = [source for source in self.sources if source.task.name in {task.name for task in tasks}]
+        for source in sources:
+            if source.listed_problem(name) is not None:
+                continue
+            try:
+                label = source.label(name, raw=True)
+            except BadFileError as error:
+                problems.append(error.problem)
+                continue
+            if label is not None:
+                labels[source.task.name], files[source.task.name] = label, source.place(name)
+        if not any(source.has(name) for source in sources) and any(self.labelled(task.name) for task in tasks):
+            remedy = "check the patterns under 'tasks', or leave the id out"
+            problems.append(Problem(name, "has no label for any task", "at least one label", remedy))
+        return problems + sample_problems(image, labels, tasks, files)
+
+    def _source(self, task: str) -> Source:
+        return next(source for source in self.sources if source.task.name == task)
+
+    def _missing(self, name: str) -> Problem:
+        """The problem that an image of the list is not there."""
+        file = self.images.example(name)
+        remedy = f"{nearest_file(self.listing, file)}; add the image, or correct the id in {self.members.origin}"
+        return Problem(str(self.listing.root / file), "does not exist", "an image", remedy)
+
+    def _no_image(self) -> Problem:
+        """The problem that no id of the list is one of an image."""
+        present = self.images.ids(self.listing)
+        nearest = nearest_file(self.listing, self.images.example(self.ids[0]))
+        reason = f"{difference(self.ids, present)}; correct the ids" if present else f"{nearest}; correct 'images'"
+        what = f"0 of {len(self)} images of split {self.members.split!r} exist"
+        return Problem(self.members.origin, what, f"files such as {self.images.example(self.ids[0])}", reason)
