@@ -22,7 +22,7 @@ NO_LABEL = 255.0
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """The cells of one image.
 
     Attributes:
@@ -61,7 +61,7 @@ class AttributeTable:
         marked = lines[0].strip().lower()
         first = 1 if marked[:4] == "sep=" and len(marked) == 5 else 0  # spreadsheets may name the separator so
         separator = marked[4] if first else self._separator(lines)
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, TableRow] = {}
         try:
             self._read(self._records(lines[first:], separator, first))
         except csv.Error as error:
@@ -148,4 +148,4 @@ class AttributeTable:
                 raise UserError(
                     f"{where}: the id {shown(row['id'])} stands there twice (line {earlier.line} too); keep one row"
                 )
-            self.rows[row["id"]] = Row(line, row)
+            self.rows[row["id"]] = TableRow(line, row)

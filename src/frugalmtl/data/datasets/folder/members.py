@@ -1,4 +1,4 @@
-"""Members of the splits of a folder dataset: lists of ids, or shares by a hash of the id."""
+"""SplitMembers of the splits of a folder dataset: lists of ids, or shares by a hash of the id."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from frugalmtl.core.names import path_part
 from frugalmtl.core.terminal import visible
 from frugalmtl.data.datasets.folder.listing import Listing
 from frugalmtl.data.datasets.folder.patterns import Pattern, relative_path, unprintable
-from frugalmtl.data.datasets.folder.split import Members
+from frugalmtl.data.datasets.folder.split import SplitMembers
 from frugalmtl.data.problems import Problem
 
 
-def members_of_splits(section: Mapping[str, Any], images: Pattern, listing: Listing) -> dict[str, Members]:
+def members_of_splits(section: Mapping[str, Any], images: Pattern, listing: Listing) -> dict[str, SplitMembers]:
     """The members of each split that the section ``splits`` names.
 
     Args:
@@ -41,7 +41,7 @@ def members_of_splits(section: Mapping[str, Any], images: Pattern, listing: List
     return {name: _by_list(name, value, listing) for name, value in section.items()}
 
 
-def _by_list(split: str, value: str, listing: Listing) -> Members:
+def _by_list(split: str, value: str, listing: Listing) -> SplitMembers:
     what = f"list of split {split!r}"
     file = listing.path(relative_path(value, what))
     lines: dict[str, int] = {}
@@ -55,7 +55,7 @@ def _by_list(split: str, value: str, listing: Listing) -> Members:
             )
         relative_path(name, f"id in line {number} of {file}")
         lines[name] = number
-    return Members(split, str(file), tuple(lines))
+    return SplitMembers(split, str(file), tuple(lines))
 
 
 def _unquoted(line: str) -> str:
@@ -63,7 +63,7 @@ def _unquoted(line: str) -> str:
     return next(csv.reader([line]), [""])[0].strip() if len(line) > 1 and line[0] == line[-1] == '"' else line
 
 
-def _by_share(shares: dict[str, float], images: Pattern, listing: Listing) -> dict[str, Members]:
+def _by_share(shares: dict[str, float], images: Pattern, listing: Listing) -> dict[str, SplitMembers]:
     if abs(sum(shares.values()) - 1.0) > 1e-6 or min(shares.values()) < 0:
         raise UserError(f"the shares under 'splits' must be 0 or more and add up to 1, but got {shares}")
     chosen: dict[str, list[str]] = {name: [] for name in shares}
@@ -74,7 +74,7 @@ def _by_share(shares: dict[str, float], images: Pattern, listing: Listing) -> di
             skipped[split].append(_unfit(images.files(name, listing)[0]))
         else:
             chosen[split].append(name)
-    return {name: Members(name, images.text, tuple(chosen[name]), tuple(skipped[name])) for name in shares}
+    return {name: SplitMembers(name, images.text, tuple(chosen[name]), tuple(skipped[name])) for name in shares}
 
 
 def _split_of(name: str, shares: Mapping[str, float]) -> str:

@@ -19,7 +19,7 @@ from frugalmtl.tasks import Task
 
 
 @dataclass(frozen=True)
-class Members:
+class SplitMembers:
     """The samples of a split by id.
 
     Attributes:
@@ -45,7 +45,7 @@ class FolderSplit(Split):
         listing: of the root.
     """
 
-    def __init__(self, members: Members, images: Pattern, sources: Sequence[Source], listing: Listing) -> None:
+    def __init__(self, members: SplitMembers, images: Pattern, sources: Sequence[Source], listing: Listing) -> None:
         self.members, self.images, self.sources, self.listing = members, images, tuple(sources), listing
         self._labelled: dict[str, int] = {}
 
