@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from frugalmtl.tasks._drawing import draw_probability
-from frugalmtl.tasks.base import Task
+from frugalmtl.tasks.base import LabelValues, Task
 
 
 def decode_probability(raw: Tensor) -> Tensor:
@@ -27,6 +27,12 @@ def binary_map(**facts: Any) -> Task:
         higher_is_better=True,
         decode=decode_probability,
         label_channels=1,
+        stored=LabelValues(
+            low=0.0,
+            high=1.0,
+            remedy="read black and white (0 and 255) by the encoding 'binary', and state a value without a label as "
+            "'invalid'",
+        ),
         valid=at_most_one,
         draw=draw_probability,
         **facts,

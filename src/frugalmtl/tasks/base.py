@@ -5,6 +5,7 @@ Other packages never ask for a task's name; they read these fields.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import wraps
@@ -40,6 +41,25 @@ def _no_words(_decoded: Tensor) -> list[str]:
 
 
 @dataclass(frozen=True)
+class LabelValues:
+    """Values that a stored continuous label can hold; others are a mistake of the file or of its encoding.
+
+    Attributes:
+        low: least value.
+        high: greatest value.
+        median: bounds of a map's median over its labelled pixels.
+        unit: unit of the values, in messages.
+        remedy: what to do about values outside.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    median: tuple[float, float] = (-math.inf, math.inf)
+    unit: str = ""
+    remedy: str = "correct the file, or its encoding"
+
+
+@dataclass(frozen=True)
 class Task:
     """One task of a dataset.
 
@@ -66,6 +86,7 @@ class Task:
         flip: effect of a horizontal mirror on the label's *values* (the map itself is mirrored by the transform).
         scale: effect on the values of magnifying the image by a factor (depth: metres / factor).
         rotate: effect on the values of turning the image by an angle in degrees, counter-clockwise.
+        stored: values that a stored continuous label can hold.
         normalise: repairs values after interpolation (normals: unit length again).
         valid: stored label -> bool map ``[H, W]`` (``[K]`` or ``[]``) of where it counts.
         weight: fixed loss weight of the published protocol.
@@ -94,6 +115,7 @@ class Task:
     flip: Callable[[Tensor], Tensor] = _unchanged
     scale: Callable[[Tensor, float], Tensor] = _unchanged
     rotate: Callable[[Tensor, float], Tensor] = _unchanged
+    stored: LabelValues = LabelValues()
     normalise: Callable[[Tensor], Tensor] = _unchanged
     valid: Callable[[Tensor], Tensor] = _all_valid
     weight: float = 1.0

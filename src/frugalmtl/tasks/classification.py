@@ -10,7 +10,7 @@ from frugalmtl.core.checks import UserError
 from frugalmtl.core.registry import Spec
 from frugalmtl.tasks._binary import decode_probability
 from frugalmtl.tasks.base import Task, kind_of_task
-from frugalmtl.tasks.segmentation import decode_classes
+from frugalmtl.tasks.segmentation import decode_classes, no_class
 
 
 def _known_attributes(label: Tensor) -> Tensor:
@@ -50,13 +50,15 @@ def classification(
         auxiliary: the task only helps others.
 
     Raises:
-        UserError: no class, or a single exclusive one.
+        UserError: no class, a single exclusive one, or ``ignore`` is one of them.
     """
     if len(classes) < (2 if exclusive else 1):
         raise UserError(
             f"task {name!r} needs {'two classes' if exclusive else 'one attribute'} or more, got {list(classes)!r}"
         )
     names = tuple(classes)
+    if exclusive:
+        no_class(name, ignore, names)
     return Task(
         name=name,
         kind="classification",

@@ -7,9 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from frugalmtl.core.checks import positive
 from frugalmtl.core.registry import Spec
 from frugalmtl.tasks._drawing import draw_depth
-from frugalmtl.tasks.base import Task, kind_of_task
+from frugalmtl.tasks.base import LabelValues, Task, kind_of_task
+
+NEAR = 0.001
+"""Metres; a median below is likely in another unit."""
 
 
 def decode_depth(raw: Tensor) -> Tensor:
@@ -33,6 +37,7 @@ def depth(
     name: str = "depth",
     weight: float = 1.0,
     reduction: Literal["pixel", "image"] = "pixel",
+    far: float = 100.0,
     auxiliary: bool = False,
 ) -> Task:
     """Depth: L1 over valid pixels, root mean square error in metres (lower is better).
@@ -42,6 +47,7 @@ def depth(
         weight: fixed loss weight (survey, NYUD: 1).
         reduction: ``"pixel"`` pools all valid pixels of the set (survey); ``"image"`` averages per-image errors
             (ASTMT).
+        far: metres; a stored map whose median lies beyond is refused, since it is likely in another unit.
         auxiliary: the task only helps others.
     """
     return Task(
@@ -55,6 +61,13 @@ def depth(
         decode=decode_depth,
         label_channels=1,
         scale=scale_depth,
+        stored=LabelValues(
+            low=0.0,
+            median=(NEAR, positive(f"'far' of task {name!r}", far)),
+            unit="metres",
+            remedy="state the unit in its encoding ({name: scaled, scale: 0.001} reads millimetres), values without a "
+            "depth as 'invalid', or where the scene is that wide the task's 'far'",
+        ),
         valid=has_depth,
         weight=weight,
         draw=draw_depth,

@@ -45,7 +45,7 @@ def human_parts(
         auxiliary: the task only helps others.
 
     Raises:
-        UserError: fewer than two parts.
+        UserError: fewer than two parts, or ``ignore`` is one of them.
     """
     plain = segmentation(classes=parts, name=name, ignore=ignore, weight=weight, absent=absent, auxiliary=auxiliary)
     metric = Spec("mean_iou", {"num_classes": len(parts), "absent": absent, "skip_background_only_images": True})

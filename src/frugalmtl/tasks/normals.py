@@ -10,7 +10,7 @@ from torch import Tensor
 from frugalmtl.core.registry import Spec
 from frugalmtl.layers.vectors import unit_vectors
 from frugalmtl.tasks._drawing import draw_normals
-from frugalmtl.tasks.base import Task, kind_of_task
+from frugalmtl.tasks.base import LabelValues, Task, kind_of_task
 
 
 def decode_normals(raw: Tensor) -> Tensor:
@@ -62,6 +62,10 @@ def normals(*, name: str = "normals", weight: float = 10.0, auxiliary: bool = Fa
         interpolation="bilinear",
         flip=flip_normals,
         rotate=rotate_normals,
+        stored=LabelValues(
+            remedy="read 8-bit colours by the encoding 'vectors', state a colour without a direction as its 'invalid' "
+            "(invalid: [0, 0, 0]), or normalise them",
+        ),
         normalise=unit_or_zero,
         valid=has_direction,
         weight=weight,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor
 
-from frugalmtl.core.checks import UserError
+from frugalmtl.core.checks import UserError, shown
 from frugalmtl.core.registry import Spec
 from frugalmtl.tasks._drawing import draw_classes, legend_of, palette
 from frugalmtl.tasks.base import Task, kind_of_task
@@ -20,6 +21,20 @@ def decode_classes(raw: Tensor) -> Tensor:
 def not_ignored(label: Tensor, ignore: int) -> Tensor:
     """Where a class map holds a class."""
     return label != ignore
+
+
+def no_class(name: str, ignore: int, classes: Sequence[str]) -> None:
+    """Refuse an ignore value that is a class: that class would never be trained nor scored.
+
+    Raises:
+        UserError: it is.
+    """
+    if 0 <= ignore < len(classes):
+        free = 65535 if len(classes) <= 65535 else -1
+        raise UserError(
+            f"task {name!r}: 'ignore' is {ignore}, which is also class {shown(classes[ignore])} of {len(classes)}: "
+            f"state an 'ignore' outside 0..{len(classes) - 1} (ignore: {free})"
+        )
 
 
 @kind_of_task
@@ -44,10 +59,11 @@ def segmentation(
         auxiliary: the task only helps others.
 
     Raises:
-        UserError: fewer than two classes.
+        UserError: fewer than two classes, or ``ignore`` is one of them (more than 255 classes have to state another).
     """
     if len(classes) < 2:
         raise UserError(f"task {name!r} needs at least two classes, but got {list(classes)!r}")
+    no_class(name, ignore, classes)
     colours = palette(len(classes))
     return Task(
         name=name,
