@@ -75,7 +75,7 @@ FOLDERS = [
 ]
 
 
-IN_CONFIGS = [item for item in FOLDERS if item[0] not in ("losses", "metrics", "export")]
+IN_CONFIGS = [item for item in FOLDERS if item[0] not in ("losses", "metrics", "export", "encodings")]
 """Those whose members a section of a config names."""
 
 

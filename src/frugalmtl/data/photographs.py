@@ -8,44 +8,41 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
 
-from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.checks import known
+from frugalmtl.data.files import Exif, read_photograph
 from frugalmtl.tasks.base import Image
 
 SAMPLES = ("astronaut", "chelsea", "coffee", "motorcycle")
 """Photographs that scikit-image ships: ``skimage:coffee``."""
 
 
-def read_photos(sources: Iterable[str | Path]) -> dict[str, Image]:
+def read_photos(sources: Iterable[str | Path], exif: Exif = "apply") -> dict[str, Image]:
     """``{name: RGB pixels [H, W, 3]}`` of several photographs; of two equal names the later one gets a number.
 
     Raises:
         UserError: see :func:`read_photo`.
     """
-    photos = [read_photo(source) for source in sources]
+    photos = [read_photo(source, exif) for source in sources]
     names = distinct([name for name, _ in photos])
     return {name: photo for name, (_, photo) in zip(names, photos, strict=True)}
 
 
-def read_photo(source: str | Path) -> tuple[str, Image]:
-    """A photograph's name and its RGB pixels ``[H, W, 3]`` (turned upright as its EXIF says).
+def read_photo(source: str | Path, exif: Exif = "apply") -> tuple[str, Image]:
+    """A photograph's name and its RGB pixels ``[H, W, 3]``, read as the images of a dataset are.
+
+    Args:
+        source: a file, or ``skimage:`` and the name of a sample.
+        exif: see :func:`frugalmtl.data.files.images.read_photograph`.
 
     Raises:
-        UserError: no such file, not an image, cut off, or no such sample.
+        UserError: no such file, not an image, damaged, or no such sample.
     """
     text = str(source)
     if text.startswith("skimage:"):
         return text.split(":", 1)[1], _sample(text.split(":", 1)[1])
     path = Path(source)
-    try:
-        with Pillow.open(path) as file:
-            picture = ImageOps.exif_transpose(file).convert("RGB")
-            return path.stem, np.asarray(picture, dtype=np.uint8)
-    except FileNotFoundError:
-        raise UserError(f"photograph {path} does not exist: check the path") from None
-    except (UnidentifiedImageError, OSError, Pillow.DecompressionBombError, SyntaxError) as error:
-        raise UserError(f"photograph {path} cannot be read ({error}): expected a whole PNG or JPEG file") from None
+    return path.stem, read_photograph(path, exif).pixels
 
 
 def _sample(name: str) -> Image:

@@ -1,16 +1,21 @@
-"""Problems of the values and sizes of a sample's labels."""
+"""Problems of the values and sizes of a sample's labels: one rule for the check of a dataset and for training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
-from frugalmtl.data.problems import Problem
+from frugalmtl.data.problems import BadFileError, Problem
 from frugalmtl.tasks import Task
 
 UNIT_TOLERANCE = 0.05
 """How far a stored vector may be from the repaired one; 8-bit files stay within 0.01."""
+UNIT_SHARE = 0.01
+"""Share of the labelled pixels that may be further away: what resizing leaves between two directions."""
+_SAMPLED = 10_000
+"""Values of which the median of a map is taken."""
 
 
 def sample_problems(
@@ -30,26 +35,107 @@ def sample_problems(
             continue
         label, file = labels[task.name], files[task.name]
         if image is not None and label.shape[-2:] != image.shape[-2:]:
-            size, wanted = (f"{item.shape[-2]} x {item.shape[-1]}" for item in (label, image))
-            problems.append(
-                Problem(file, f"is {size} pixels", f"{wanted} like its image", "make it from the image as it is now")
-            )
-        if task.label_type == "continuous":
-            problems += _value_problems(task, label, file)
+            problems.append(turned_problem(image, label, file) or _size_problem(image, label, file))
+        wrong = value_problem(task, label, task.normalise(label), file)
+        if wrong is None and task.label_type == "continuous" and not task.valid(label).any():
+            remedy = "check its encoding, or remove the file"
+            wrong = Problem(file, "has no pixel with a valid label", "at least one", remedy)
+        problems += [] if wrong is None else [wrong]
     return problems
 
 
-def _value_problems(task: Task, label: Tensor, file: str) -> list[Problem]:
-    if label.isinf().any():
-        return [Problem(file, "holds infinite values", "finite numbers", "write 0 where there is no label")]
+def value_problem(task: Task, label: Tensor, repaired: Tensor, file: str) -> Problem | None:
+    """A value that cannot be a label of the task: infinite, out of range, in another unit, or no unit vector.
+
+    NaN is "no label".
+
+    Args:
+        task: task of the label.
+        label: ``[C, H, W]`` as stored; maps of classes are checked by their encoding.
+        repaired: ``task.normalise(label)``.
+        file: where it came from.
+    """
+    if task.label_type != "continuous" or not task.dense:
+        return None
+    low, high = (value.item() for value in torch.aminmax(label.nan_to_num(0.0, torch.inf, -torch.inf)))
+    if low == -torch.inf or high == torch.inf:
+        share = _percent(label.isinf().any(dim=0))
+        remedy = "write NaN where there is no label, or state it as the encoding's 'invalid' (.inf, -.inf)"
+        return Problem(file, f"holds infinite values ({share})", "finite numbers", remedy)
+    return (
+        _out_of_range(task, label, low, high, file)
+        or _unusual_median(task, label, file)
+        or (None if repaired is label else _not_unit(task, label, repaired, file))
+    )
+
+
+def usable(task: Task, label: Tensor, file: str) -> Tensor:
+    """The stored label repaired (unit vectors), for training.
+
+    Raises:
+        BadFileError: :func:`value_problem` names something.
+    """
+    repaired = task.normalise(label)
+    problem = value_problem(task, label, repaired, file)
+    if problem is not None:
+        raise BadFileError(problem)
+    return repaired
+
+
+def turned_problem(image: Tensor, label: Tensor, file: str) -> Problem | None:
+    """A label as high as its image is wide, and the other way round: one of them was turned."""
+    (height, width), size = image.shape[-2:], label.shape[-2:]
+    if height == width or size != (width, height):
+        return None
+    remedy = "set 'exif' in the dataset file (apply, ignore) to how the labels were drawn, or turn one of them"
+    return Problem(file, f"is {size[0]} x {size[1]} pixels", f"{height} x {width} like its image", remedy)
+
+
+def _size_problem(image: Tensor, label: Tensor, file: str) -> Problem:
+    size, wanted = (f"{item.shape[-2]} x {item.shape[-1]}" for item in (label, image))
+    return Problem(file, f"is {size} pixels", f"{wanted} like its image", "make it from the image as it is now")
+
+
+def _out_of_range(task: Task, label: Tensor, low: float, high: float, file: str) -> Problem | None:
+    values = task.stored
+    if low >= values.low and high <= values.high:
+        return None
+    outside = (label < values.low) | (label > values.high)
+    most = label[outside].mode().values.item()
+    share = f"{_percent(outside.any(dim=0))} outside, most of them {most:g}"
+    what = f"holds values from {low:g} to {high:g}{_unit(values.unit)} ({share})"
+    expected = f"{values.low:g} or more" if values.high == torch.inf else f"{values.low:g} to {values.high:g}"
+    return Problem(file, what, f"{expected}{_unit(values.unit)}, NaN for no label", values.remedy)
+
+
+def _unusual_median(task: Task, label: Tensor, file: str) -> Problem | None:
+    low, high = task.stored.median
+    if low == -torch.inf and high == torch.inf:
+        return None
+    step = max(1, int((label.numel() / _SAMPLED) ** 0.5))
+    sample = label[..., ::step, ::step]
+    labelled = sample[:, task.valid(sample)]
+    if labelled.numel() == 0:
+        return None
+    median, unit = labelled.median().item(), _unit(task.stored.unit)
+    if low <= median <= high:
+        return None
+    what = f"holds values around {median:g}{unit} (median)"
+    return Problem(file, what, f"{low:g} to {high:g}{unit}", task.stored.remedy)
+
+
+def _not_unit(task: Task, label: Tensor, repaired: Tensor, file: str) -> Problem | None:
     valid = task.valid(label)
-    if not valid.any():
-        return [
-            Problem(file, "has no pixel with a valid label", "at least one", "check its encoding, or remove the file")
-        ]
-    off = ((task.normalise(label) - label).abs().amax(dim=0) > UNIT_TOLERANCE) & valid
-    if off.any():
-        share = 100 * off.float().mean().item()
-        what = f"holds vectors that are not of unit length ({share:.2g} % of pixels)"
-        return [Problem(file, what, "unit vectors, or zero for no label", "normalise it, or correct its encoding")]
-    return []
+    off = ((repaired - label).abs().amax(dim=0) > UNIT_TOLERANCE) & valid
+    if int(off.sum()) <= UNIT_SHARE * int(valid.sum()):
+        return None
+    what = f"holds vectors that are not of unit length ({_percent(off)})"
+    return Problem(file, what, "unit vectors, or zero for no label", task.stored.remedy)
+
+
+def _percent(pixels: Tensor) -> str:
+    return f"{100 * pixels.float().mean().item():.2g} % of pixels"
+
+
+def _unit(unit: str) -> str:
+    return f" {unit}" if unit else ""

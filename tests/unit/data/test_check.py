@@ -58,13 +58,6 @@ def at_corner(value: float) -> Callable[[np.ndarray], np.ndarray]:
     return edit
 
 
-def turned(path: Path) -> None:
-    picture = Image.open(path)
-    exif = picture.getexif()
-    exif[0x0112] = 6
-    picture.save(path, exif=exif)
-
-
 def cut(path: Path, share: float = 0.6) -> None:
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
@@ -98,11 +91,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     ),
     "goneimage": (lambda root: (root / "images/goneimage.png").unlink(), "images/goneimage.png", "does not exist"),
     "deepimage": (
-        lambda root: Image.fromarray(np.full((SIDE, SIDE), 40000, np.uint16)).save(root / "images/deepimage.png"),
+        lambda root: Image.fromarray(np.full((SIDE, SIDE), 0.5, np.float32)).save(
+            root / "images/deepimage.png", "TIFF"
+        ),
         "images/deepimage.png",
-        "I;16",
+        "32-bit floats",
     ),
-    "turned": (lambda root: turned(root / "images/turned.png"), "images/turned.png", "EXIF orientation 6"),
     "linked": (lambda root: linked_out(root / "images/linked.png"), "images/linked.png", "out of the root"),
     "smallmap": (
         lambda root: change(root / "classes/smallmap.png", lambda v: v[:9]),
@@ -115,7 +109,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "class 3",
     ),
     "colourmap": (
-        lambda root: change(root / "classes/colourmap.png", lambda v: np.stack([v] * 3, -1)),
+        lambda root: change(root / "classes/colourmap.png", lambda v: np.stack([v, v, 1 - v], -1)),
         "classes/colourmap.png",
         "shape [16, 16, 3]",
     ),
@@ -123,12 +117,17 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "infinite": (
         lambda root: change(root / "metres/infinite.npy", at_corner(np.inf)),
         "metres/infinite.npy",
-        "not finite",
+        "infinite values (0.39 % of pixels)",
     ),
-    "notnumber": (
-        lambda root: change(root / "metres/notnumber.npy", at_corner(np.nan)),
-        "metres/notnumber.npy",
-        "not finite",
+    "below": (
+        lambda root: change(root / "metres/below.npy", at_corner(-1.0)),
+        "metres/below.npy",
+        "(0.39 % of pixels outside, most of them -1)",
+    ),
+    "millimetres": (
+        lambda root: change(root / "metres/millimetres.npy", lambda v: v * 1000),
+        "metres/millimetres.npy",
+        "metres (median)",
     ),
     "alldark": (
         lambda root: change(root / "metres/alldark.npy", lambda v: v * 0),

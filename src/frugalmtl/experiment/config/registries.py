@@ -39,7 +39,7 @@ LISTED: dict[str, Registry] = {
     **REGISTRIES,
     "optimizers": OPTIMIZERS,
     "schedules": SCHEDULES,
-    "encodings": Collection("encoding", ENCODINGS),
+    "encodings": ENCODINGS,
     "presets": Collection("preset", PRESETS),
 }
 """All registries, in the order in which they are listed."""

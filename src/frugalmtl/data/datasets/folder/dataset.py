@@ -21,9 +21,11 @@ from frugalmtl.data.datasets.folder.patterns import Pattern, relative_path
 from frugalmtl.data.datasets.folder.sources import FileSource, Source, TableSource
 from frugalmtl.data.datasets.folder.split import FolderSplit
 from frugalmtl.data.encodings import encoding
+from frugalmtl.data.files import exif_rule
 from frugalmtl.tasks import TASKS, Task
 
 _KEYS = ("root", "images", "tasks", "splits")
+_OPTIONS = ("exif",)
 _TASK_KEYS = ("kind", "files", "encoding", "table")
 
 
@@ -40,6 +42,7 @@ class Folder(Dataset):
           normals: {kind: normals, files: "normals/{id}.png", encoding: vectors}
           weather: {kind: classification, classes: [sunny, wet], table: weather.csv}
         splits: {train: 0.8, val: 0.1, test: 0.1}      # by a hash of the id; or {train: ids.txt, ...}: an id per line
+        exif: apply                     # images and labels are turned as viewers show them; ignore: pixels as stored
 
     A label file that does not exist is a missing label. ``frugalmtl data check`` reports every file that is of no use.
 
@@ -58,7 +61,7 @@ class Folder(Dataset):
             raise UserError(f"dataset file {path} is not valid YAML: {error}") from None
         section = _mapping(content, f"dataset file {path}")
         for key in section:
-            known(f"key in {path}:", key, _KEYS)
+            known(f"key in {path}:", key, (*_KEYS, *_OPTIONS))
         missing = [key for key in _KEYS if key not in section]
         if missing:
             raise UserError(f"dataset file {path} lacks {', '.join(missing)}: add it")
@@ -67,6 +70,7 @@ class Folder(Dataset):
             raise UserError(f"root {self.root} of {path} is not a folder: correct 'root' (relative to the file)")
         self._listing = Listing(self.root)
         self.images = Pattern.of(section["images"], "images")
+        self.exif = exif_rule(section.get("exif", "apply"))
         tasks = _mapping(section["tasks"], "'tasks'")
         if not tasks:
             raise UserError(f"dataset file {path} declares no task: add one under 'tasks'")
@@ -89,7 +93,7 @@ class Folder(Dataset):
                 raise UserError(f"split {name!r} is empty: its share of the images is too small; make it larger")
             nearest = nearest_file(self._listing, self.images.example("id"))
             raise UserError(f"split {name!r} is empty: no file under {self.root} matches {self.images.text}; {nearest}")
-        return FolderSplit(members, self.images, self.sources, self._listing)
+        return FolderSplit(members, self.images, self.sources, self._listing, self.exif)
 
     def _source(self, name: str, section: Mapping[str, Any]) -> Source:
         task_name(name)
@@ -105,7 +109,7 @@ class Folder(Dataset):
         if task.dense:
             pattern = Pattern.of(section["files"], f"files of task {name!r}")
             chosen = encoding(section.get("encoding"), task, pattern.text)
-            return FileSource(task, pattern, chosen, self._listing)
+            return FileSource(task, pattern, chosen, self._listing, self.exif)
         if "encoding" in section:
             raise UserError(f"task {name!r} reads a table, which has no 'encoding': remove it")
         file = self._listing.path(relative_path(section["table"], f"table of {name!r}"))

@@ -14,7 +14,9 @@ from frugalmtl.data.datasets.folder.listing import Listing
 from frugalmtl.data.datasets.folder.nearest import difference, nearest_file
 from frugalmtl.data.datasets.folder.patterns import Pattern
 from frugalmtl.data.encodings import Encoding, read_label
+from frugalmtl.data.files import Exif
 from frugalmtl.data.problems import BadFileError, Problem
+from frugalmtl.data.sample_problems import usable
 from frugalmtl.tasks import Task
 
 
@@ -43,7 +45,7 @@ class Source(Protocol):
 
         Args:
             name: the image's id.
-            raw: as stored, values that are not finite refused; else repaired as the task does.
+            raw: as stored; else repaired as the task does, and refused if its values cannot be a label.
 
         Raises:
             BadFileError: it cannot be used.
@@ -64,12 +66,14 @@ class FileSource:
         pattern: of the files.
         encoding: how such a file is read.
         listing: of the root.
+        exif: whether images are turned as their EXIF says.
     """
 
     task: Task
     pattern: Pattern
     encoding: Encoding
     listing: Listing
+    exif: Exif = "apply"
 
     def has(self, name: str) -> bool:
         """Whether a file of the pattern exists."""
@@ -88,8 +92,9 @@ class FileSource:
         """The label in the image's file."""
         if not self.has(name):
             return None
-        label = read_label(the_file(self.pattern, self.listing, name), self.task, self.encoding, finite=raw)
-        return label if raw else self.task.normalise(label)
+        file = the_file(self.pattern, self.listing, name)
+        label = read_label(file, self.task, self.encoding, self.exif)
+        return label if raw else usable(self.task, label, str(file))
 
     def absence(self, ids: Sequence[str], what: str) -> Problem:
         """What exists nearest to the file of the first id."""

@@ -12,9 +12,9 @@ from frugalmtl.data.datasets.folder.listing import Listing
 from frugalmtl.data.datasets.folder.nearest import difference, nearest_file
 from frugalmtl.data.datasets.folder.patterns import Pattern
 from frugalmtl.data.datasets.folder.sources import Source, same_id, the_file
-from frugalmtl.data.encodings import orientation, read_image
+from frugalmtl.data.files import Exif, read_photograph
 from frugalmtl.data.problems import BadFileError, Problem
-from frugalmtl.data.sample_problems import sample_problems
+from frugalmtl.data.sample_problems import sample_problems, turned_problem
 from frugalmtl.tasks import Task
 
 
@@ -43,10 +43,19 @@ class FolderSplit(Split):
         images: pattern of the images.
         sources: of labels.
         listing: of the root.
+        exif: whether images are turned as their EXIF says.
     """
 
-    def __init__(self, members: SplitMembers, images: Pattern, sources: Sequence[Source], listing: Listing) -> None:
+    def __init__(
+        self,
+        members: SplitMembers,
+        images: Pattern,
+        sources: Sequence[Source],
+        listing: Listing,
+        exif: Exif = "apply",
+    ) -> None:
         self.members, self.images, self.sources, self.listing = members, images, tuple(sources), listing
+        self.exif: Exif = exif
         self._labelled: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -69,9 +78,17 @@ class FolderSplit(Split):
             BadFileError: the first file that cannot be used.
         """
         name = self.ids[index]
-        image = read_image(the_file(self.images, self.listing, name))
-        labels = {source.task.name: source.label(name) for source in self.sources}
-        return Sample(image, {task: label for task, label in labels.items() if label is not None}, name)
+        image = self._image(name)
+        labels = dict[str, Tensor]()
+        for source in self.sources:
+            label = source.label(name)
+            if label is None:
+                continue
+            turned = turned_problem(image, label, source.place(name)) if source.task.dense else None
+            if turned is not None:
+                raise BadFileError(turned)
+            labels[source.task.name] = label
+        return Sample(image, labels, name)
 
     def labelled(self, task: str) -> int:
         """Number of samples whose label file exists, or whose row in the table is not empty."""
@@ -105,12 +122,7 @@ class FolderSplit(Split):
         image: Tensor | None = None
         if len(self.images.files(name, self.listing)) == 1:
             try:
-                file = the_file(self.images, self.listing, name)
-                image = read_image(file)
-                turn = orientation(file)
-                if turn != 1:
-                    what, remedy = f"has EXIF orientation {turn}", "turn the pixels themselves and remove the tag"
-                    problems.append(Problem(str(file), what, "pixels stored upright, as the labels see them", remedy))
+                image = self._image(name)
             except BadFileError as error:
                 problems.append(error.problem)
         sources = [source for source in self.sources if source.task.name in {task.name for task in tasks}]
@@ -128,6 +140,9 @@ class FolderSplit(Split):
             remedy = "check the patterns under 'tasks', or leave the id out"
             problems.append(Problem(name, "has no label for any task", "at least one label", remedy))
         return problems + sample_problems(image, labels, tasks, files)
+
+    def _image(self, name: str) -> Tensor:
+        return read_photograph(the_file(self.images, self.listing, name), self.exif).tensor()
 
     def _source(self, task: str) -> Source:
         return next(source for source in self.sources if source.task.name == task)

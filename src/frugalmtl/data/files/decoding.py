@@ -1,0 +1,149 @@
+"""Decoders of files behind one door: whatever one of them raises is that file's error."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import stat
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from frugalmtl.core.checks import known
+from frugalmtl.core.terminal import visible
+from frugalmtl.data.problems import BadFileError, Problem
+
+Result = TypeVar("Result")
+Exif = Literal["apply", "ignore"]
+EXIF: tuple[str, ...] = get_args(Exif)
+
+MAX_PIXELS = 178_956_970
+"""Pixels of the largest image that is decoded: 13,377 x 13,377, or 0.5 GB as RGB (Pillow's own limit)."""
+
+_COMMON = ("PNG", "JPEG", "BMP", "GIF", "PPM")
+_OTHERS = ("TIFF", "WEBP", "AVIF", "HEIF", "JPEG2000", "DIB", "QOI", "PCX", "SGI", "DDS", "ICO", "TGA")
+"""Formats of pixels. Those that Pillow hands to another program (EPS to Ghostscript) or to the system (WMF) are not
+among them, whatever a file's name says; TGA, which has no mark of its own, comes last."""
+
+# Damage that is read over is no news, and damage that is not is raised: nothing else of Pillow's belongs on the screen.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def exif_rule(value: object) -> Exif:
+    """The key ``exif`` of a dataset file.
+
+    Raises:
+        UserError: neither ``"apply"`` nor ``"ignore"``.
+    """
+    return "ignore" if known("exif:", str(value), EXIF) == "ignore" else "apply"
+
+
+def bad(file: Path, what: str, expected: str, remedy: str) -> BadFileError:
+    """The error of one file."""
+    return BadFileError(Problem(visible(file), what, expected, remedy))
+
+
+def decoded(file: Path, use: Callable[[Image.Image], Result]) -> Result:
+    """What ``use`` makes of an image file's first frame, whose pixels are loaded.
+
+    Raises:
+        BadFileError: no such file, not an image, larger than :data:`MAX_PIXELS`, or damaged: any exception of a
+            decoder, since each has its own.
+    """
+    _must_be_a_file(file)
+    try:
+        with _identified(file) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            picture.load()
+            return use(picture)
+    except (BadFileError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise bad(file, "is not an image", "PNG, JPEG or another image format", "replace it") from None
+    except Image.DecompressionBombError:
+        limit = f"at most {MAX_PIXELS / 1e6:.0f} million pixels"
+        raise bad(file, "is too large to be decoded", limit, "cut it into parts, or shrink it") from None
+    except Exception as error:
+        raise _damaged(file, error, "a whole image") from None
+
+
+def read_array(file: Path) -> npt.NDArray[Any]:
+    """The numbers of a ``.npy`` file.
+
+    Raises:
+        BadFileError: no such file, shorter than its header says, pickled objects, or no numbers.
+    """
+    _must_be_a_file(file)
+    try:
+        # A map never takes more than the file holds, whatever size the header claims.
+        mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+        if isinstance(mapped, np.ndarray) and mapped.dtype.kind in "biuf":
+            return np.array(mapped)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _damaged(file, error, "a whole .npy array") from None
+    raise bad(file, "does not hold numbers", "an array of numbers", "write it again")
+
+
+def upright(picture: Image.Image, exif: Exif) -> tuple[Image.Image, int]:
+    """The image as a viewer shows it, and the EXIF orientation that was undone (1: none).
+
+    An EXIF block that is damaged, or says nothing sensible, is read over: the pixels are whole.
+    """
+    if exif == "ignore":
+        return picture, 1
+    try:
+        orientation = picture.getexif().get(0x0112, 1)
+    except Exception:
+        return picture, 1
+    method = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return (picture, 1) if method is None else (picture.transpose(method), orientation)
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _must_be_a_file(file: Path) -> None:
+    """A pipe or a device would be waited for without end."""
+    try:
+        mode = file.stat().st_mode
+    except FileNotFoundError:
+        raise bad(file, "does not exist", "a file", "add it or leave the id out") from None
+    except (OSError, ValueError) as error:
+        raise _damaged(file, error, "a file") from None
+    if not stat.S_ISREG(mode):
+        raise bad(file, "is a folder or a device", "a file", "correct the path")
+
+
+def _identified(file: Path) -> Image.Image:
+    try:
+        return Image.open(file, formats=_COMMON)
+    except UnidentifiedImageError:
+        return Image.open(file, formats=_rarer())
+
+
+@functools.cache
+def _rarer() -> tuple[str, ...]:
+    Image.init()  # a quarter of a second, which who reads PNG and JPEG alone does not wait
+    return tuple(name for name in (*_COMMON, *_OTHERS) if name in Image.OPEN)
+
+
+def _damaged(file: Path, error: Exception, expected: str) -> BadFileError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return bad(file, f"cannot be read ({reason})", expected, "copy or write it again")
