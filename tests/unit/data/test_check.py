@@ -109,7 +109,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "class 3",
     ),
     "colourmap": (
-        lambda root: change(root / "classes/colourmap.png", lambda v: np.stack([v, v, 1 - v], -1)),
+        lambda root: change(root / "classes/colourmap.png", lambda v: np.stack([v] * 3, -1)),
         "classes/colourmap.png",
         "shape [16, 16, 3]",
     ),

@@ -51,7 +51,7 @@ class StoredLabel:
             BadFileError: several channels or colours.
         """
         if self.palette is None:
-            return self._flat(self.values)
+            return self._flat(self._grey())
         used = self.palette[np.flatnonzero(np.bincount(self.values.ravel(), minlength=len(self.palette)))]
         if (used != used[:, :1]).any():
             listed = ", ".join(f"'{hexadecimal(colour)}'" for colour in used[:4]) + (", ..." if len(used) > 4 else "")
@@ -67,7 +67,7 @@ class StoredLabel:
         """``[H, W]``: one number per pixel, as stored: of a palette the indices.
 
         Raises:
-            BadFileError: several channels.
+            BadFileError: several channels, be they equal: ids are saved in one.
         """
         return self._flat(self.values)
 
@@ -104,11 +104,15 @@ class StoredLabel:
         wanted = f"{count} channels"
         raise self.refuse(f"has the shape {list(self.values.shape)}", wanted, f"save it with {wanted}")
 
+    def _grey(self) -> npt.NDArray[Any]:
+        """The values, without alpha and without channels that repeat the first."""
+        if not self.picture or self.values.ndim == 2:
+            return self.values
+        colours = self.values[..., : 3 if self.values.shape[-1] > 2 else 1]
+        return colours[..., 0] if (colours == colours[..., :1]).all() else self.values
+
     def _flat(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        if self.picture and values.ndim == 3:
-            colours = values[..., : 3 if values.shape[-1] > 2 else 1]
-            values = colours[..., 0] if (colours == colours[..., :1]).all() else values
-        elif values.ndim == 3 and 1 in (values.shape[0], values.shape[-1]):
+        if values.ndim == 3 and 1 in (values.shape[0], values.shape[-1]):
             values = values[..., 0] if values.shape[-1] == 1 else values[0]
         if values.ndim != 2 or 0 in values.shape:
             remedy = "save it with a single channel, or say what its colours mean with the encoding 'colours'"
