@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
-from frugalmtl.core.terminal import without_markup
+from frugalmtl.core.terminal import output_console, without_markup
 
 NETWORKS = ("training", "deployed", "single_task", "single_task_deployed")
-WIDE = 160
-"""Columns of a table that is not printed to a terminal."""
 Figures = Mapping[str, Any]
 
 
 def print_experiment(result: Figures) -> None:
     """Print what :func:`frugalmtl.experiment.measure.profiling.profile` measured."""
-    console = _console()
+    console = output_console()
     table = _table(result)
     for column in ("", "GMAC", "GFLOP", "params M", "MB stored", "MB peak", "ms median", "ms p95"):
         table.add_column(column, justify="left" if not column else "right")
@@ -48,7 +44,7 @@ def print_experiment(result: Figures) -> None:
 
 def print_comparison(result: Figures) -> None:
     """Print what :func:`frugalmtl.experiment.measure.published.count_rows` counted, beside what the paper prints."""
-    console = _console()
+    console = output_console()
     counted = [(row, record) for row in result["rows"].values() for record in row["published"] or [{}]]
     lines: list[tuple[Figures, Figures]] = [({}, record) for record in result["published"]]
     columns = {head: cells for head, cells in _columns([*counted, *lines]).items() if any(cells)}
@@ -64,11 +60,7 @@ def print_comparison(result: Figures) -> None:
     if any(row["learns_cost"] for row, _ in counted):
         console.print("* decides its cost while it trains: counted is the whole network, before")
     for remark in _remarks([record for _, record in [*counted, *lines] if record]):
-        console.print(without_markup(remark), highlight=False, soft_wrap=True)
-
-
-def _console() -> Console:
-    return Console() if sys.stdout.isatty() else Console(width=WIDE)
+        console.print(without_markup(remark), highlight=False)
 
 
 def _table(result: Figures) -> Table:

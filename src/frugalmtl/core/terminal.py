@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode's categories of control and format characters (escape sequences, right-to-left overrides), surrogates (bytes
 of a file's name that are no text), characters without a meaning, and separators of lines."""
+
+_UNBROKEN = 1000
+"""Columns of a table where no terminal limits them; it takes no more than it needs."""
 
 
 def visible(text: object) -> str:
@@ -31,6 +39,21 @@ def without_markup(text: object) -> str:
     from rich.markup import escape  # here, since every command reads this module and few of them print tables
 
     return escape(visible(text))
+
+
+def output_console(*, stderr: bool = False, literal: bool = False) -> Console:
+    """A console for lines and tables: as wide as a terminal, and never broken into lines in a file or pipe.
+
+    Args:
+        stderr: write to standard error instead of standard output.
+        literal: texts are printed as they are: no markup, no colours for numbers and words.
+    """
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    narrow = stream.isatty() or "COLUMNS" in os.environ
+    width = None if narrow else _UNBROKEN
+    return Console(stderr=stderr, soft_wrap=True, width=width, markup=not literal, highlight=not literal)
 
 
 def tolerant_output() -> None:

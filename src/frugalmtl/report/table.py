@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from frugalmtl.core.terminal import visible, without_markup
+from frugalmtl.core.terminal import output_console, visible, without_markup
 from frugalmtl.report.columns import Column, answer, columns
 from frugalmtl.report.results import Results, Row
 
@@ -37,7 +37,7 @@ def results_tables(results: Results, width: int) -> list[Table]:
 
 def print_table(results: Results, console: Console | None = None) -> None:
     """Print the results table and the answer in a sentence."""
-    console = console or Console()
+    console = console or output_console()
     for table in results_tables(results, console.width):
         console.print(table)
     console.print(without_markup(answer(results)), highlight=False)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from frugalmtl.cli._arguments import CommandParser, command_parser, interactive
 from frugalmtl.core.checks import UserError, known
-from frugalmtl.core.terminal import visible
+from frugalmtl.core.terminal import output_console, visible
 
 ACTIONS = {
     "check": "report every broken or mis-sized file, before training",
@@ -45,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     problems = check(dataset, splits, progress=interactive())
     for problem in problems:
-        Console().print(visible(problem), style="red", highlight=False, markup=False, soft_wrap=True)
+        output_console(literal=True).print(visible(problem), style="red")
     if problems:
         raise UserError(f"{len(problems)} problems in {arguments.file}: see the lines above")
     print(visible(f"{arguments.file}: no problems in {', '.join(splits)}"))

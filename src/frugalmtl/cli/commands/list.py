@@ -11,6 +11,7 @@ from frugalmtl.cli._arguments import CommandParser, command_parser
 from frugalmtl.core.registry import Registry
 from frugalmtl.core.schema import in_words
 from frugalmtl.core.schema.docs import documentation, plain, readable
+from frugalmtl.core.terminal import output_console
 from frugalmtl.experiment.config.registries import LISTED, registry_of
 
 
@@ -24,7 +25,7 @@ def parser() -> CommandParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print registries, their members, or the documentation of a member."""
-    console = Console(highlight=False, markup=False)
+    console = output_console(literal=True)
     if arguments.registry is None:
         for title, registry in LISTED.items():
             _print_members(console, title, registry)
@@ -48,11 +49,11 @@ def _print_member(console: Console, registry: Registry, name: str) -> None:
     for text in (docs.summary, docs.text):
         if text:
             # Lines are as long as they shall be: rich would break formulas and examples again.
-            console.print(readable(text, min(console.width, 100)), soft_wrap=True)
+            console.print(readable(text, min(console.width, 100)))
             console.print()
     for key, parameter in registry.schema(name).items():
         default = "required" if parameter.default is parameter.empty else f"default {parameter.default!r}"
-        console.print(f"{key}: {in_words(parameter.annotation)} ({default})", style="cyan", soft_wrap=True)
+        console.print(f"{key}: {in_words(parameter.annotation)} ({default})", style="cyan")
         if key in docs.parameters:
             text = readable(docs.parameters[key], min(console.width, 100) - 4)
-            console.print("    " + text.replace("\n", "\n    "), soft_wrap=True)
+            console.print("    " + text.replace("\n", "\n    "))

@@ -9,11 +9,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.terminal import visible
+from frugalmtl.core.terminal import output_console, visible
 from frugalmtl.data.shards.cache import Cache
 
 FEW = 256
@@ -41,12 +40,9 @@ def prepare(caches: Sequence[tuple[Cache, int]], workers: int | None = None, pro
     older = sorted({folder for cache, _, _ in jobs for folder in cache.older()})
     if older:
         listed = ", ".join(folder.name for folder in older)
-        Console(stderr=True).print(
+        output_console(stderr=True, literal=True).print(
             visible(f"{older[0].parent} holds records of another version ({listed}): they are made anew beside them, ")
-            + "and those folders may be deleted",
-            soft_wrap=True,
-            markup=False,
-            highlight=False,
+            + "and those folders may be deleted"
         )
     total = sum(count for _, _, count in jobs)
     if workers is None:

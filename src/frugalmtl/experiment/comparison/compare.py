@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from frugalmtl.core.terminal import without_markup
+from frugalmtl.core.terminal import output_console, without_markup
 from frugalmtl.data import Dataset
 from frugalmtl.deployment import DeployedModel
 from frugalmtl.evaluation.cost import count
@@ -52,10 +52,10 @@ def compare(
     Raises:
         UserError: a config does not fit, or the folder cannot be used.
     """
-    console = console or Console()
+    console = console or output_console()
     grid = RunGrid.checked(comparison, folder)
     if estimate and processes.first():
-        announce(grid, Console(stderr=True))
+        announce(grid, output_console(stderr=True))
     grid.prepare()
     runs: dict[str, list[Run]] = {row: [] for row in comparison.rows}
     for seed, row in grid.cells():
@@ -69,7 +69,7 @@ def compare(
     best = results.row(rank_rows(results)[0])
     if math.isfinite(best.delta_mtl_mean):
         console.print(f"best Delta_MTL: {without_markup(best.label)} ({best.delta_mtl_mean:+.2f} %)")
-    console.print(f"report: {without_markup(folder / 'report.html')}", soft_wrap=True)
+    console.print(f"report: {without_markup(folder / 'report.html')}")
     return results
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.disk.locks import Locks
-from frugalmtl.core.terminal import without_markup
+from frugalmtl.core.terminal import output_console, without_markup
 from frugalmtl.core.types import Scores
 from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.cost import count
@@ -60,7 +60,7 @@ def sweep(
     before = _stamp(folder)
     with _threads(workers), _other_workers(config, folder, workers):
         worker.work()
-    return worker.report(before, console or Console(), progress=progress)
+    return worker.report(before, console or output_console(), progress=progress)
 
 
 def require_sweep() -> None:
@@ -135,9 +135,7 @@ class Worker:
             if _stamp(self.folder) != before:
                 results = load_results(self.folder / "results.json")
                 if [row.name for row in results.rows] == list(comparison.rows):
-                    console.print(
-                        f"report: {without_markup(self.folder / 'report.html')}, made by another worker", soft_wrap=True
-                    )
+                    console.print(f"report: {without_markup(self.folder / 'report.html')}, made by another worker")
                     return results
             return compare(comparison, self.folder, progress=progress, console=console)
 

@@ -7,13 +7,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.seeding import derive_seed
-from frugalmtl.core.terminal import visible, without_markup
+from frugalmtl.core.terminal import output_console, visible, without_markup
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset, Loader, Transform, augmentation
 from frugalmtl.deployment import plan_encoder, stopwatch
@@ -86,7 +85,7 @@ def train_run(
         identity={key: value for key, value in as_plain(config).items() if key not in (*FREE, "train")},
     )
     run = Run.create(folder, config, built) if fabric.is_global_zero else Run(folder, config)
-    console = Console(stderr=True)
+    console = output_console(stderr=True)
     if title and fabric.is_global_zero:
         console.print(f"[bold]{without_markup(title)}[/bold] (seed {config.seed})")
     if weights is not None:
@@ -231,7 +230,7 @@ def _evaluation(
 
 def _with_progress(network: nn.Module, loader: Loader, built: Built, images: int, visible: bool) -> Evaluation:
     columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not visible, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, disable=not visible, console=output_console(stderr=True), transient=True) as bar:
         job = bar.add_task("", total=images)
         advance = partial(bar.advance, job)
         return evaluate_with_remarks(network, loader.epoch(), built.tasks, progress=advance)
