@@ -1,4 +1,4 @@
-"""frugalmtl: efficient multi-task vision, every saved operation saved on the clock.
+"""frugalmtl: efficient multi-task vision, saved operations measured on the clock.
 
 The names below are what most users need; they are loaded on first use, so that ``import frugalmtl`` is quick.
 Everything else is

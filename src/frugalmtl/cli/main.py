@@ -35,7 +35,7 @@ def usage() -> str:
         [
             "usage: frugalmtl COMMAND [arguments]     (frugalmtl COMMAND --help tells more)",
             "",
-            "Efficient multi-task vision: one network, many tasks, every saved operation saved on the clock.",
+            "Efficient multi-task vision: one network, many tasks, saved operations measured on the clock.",
             "",
             *lines,
         ]

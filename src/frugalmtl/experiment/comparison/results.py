@@ -9,13 +9,12 @@ from typing import Any
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset
 from frugalmtl.deployment import DeployedModel
-from frugalmtl.engine.checkpoints.identity import flatten
 from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.cost import CONVENTION
 from frugalmtl.evaluation.delta import delta_mtl, mean_rank
-from frugalmtl.evaluation.evaluator import Remarks, build_metrics
+from frugalmtl.evaluation.evaluator import build_metrics
+from frugalmtl.experiment.comparison.notes import gaps, protocol_notes, remark_notes
 from frugalmtl.experiment.config.comparison import Comparison, row_text
-from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain
 from frugalmtl.experiment.measure.training_cost import StepFigures
 from frugalmtl.experiment.runs.build import Built
@@ -134,7 +133,8 @@ def collect(
             versions=facts["versions"],
             flop_convention=CONVENTION,
             notes=[
-                *_notes(comparison, {name: row_runs[0].config for name, row_runs in runs.items()}, undefined, unscored),
+                *protocol_notes(comparison, {name: row_runs[0] for name, row_runs in runs.items()}),
+                *gaps(undefined, unscored),
                 *remark_notes({name: [run.remarks(first.test_split) for run in each] for name, each in runs.items()}),
             ],
         ),
@@ -165,25 +165,6 @@ def mean_affinity(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, dic
     return result
 
 
-def remark_notes(remarks: Mapping[str, Sequence[Remarks]]) -> list[str]:
-    """Remarks on scores, one line each, with the rows that they hold for where it is not all of them.
-
-    Args:
-        remarks: ``{row: remarks of each seed}``.
-
-    >>> remark_notes({"a": [{"depth": {"rmse": "no valid label"}}], "b": [{}]})
-    ['depth, rmse: no valid label (a).']
-    """
-    rows: dict[str, list[str]] = {}
-    for name, seeds in remarks.items():
-        lines = [f"{task}, {key}: {line}" for one in seeds for task, each in one.items() for key, line in each.items()]
-        for line in dict.fromkeys(lines):
-            rows.setdefault(line, []).append(name)
-    return [
-        f"{line}." if len(names) == len(remarks) else f"{line} ({', '.join(names)})." for line, names in rows.items()
-    ]
-
-
 def rank_rows(results: Results) -> list[str]:
     """Rows by Delta_MTL, best first; rows without one last."""
 
@@ -191,49 +172,6 @@ def rank_rows(results: Results) -> list[str]:
         return row.delta_mtl_mean if math.isfinite(row.delta_mtl_mean) else -math.inf
 
     return [row.name for row in sorted(results.rows, key=key, reverse=True)]
-
-
-def _notes(
-    comparison: Comparison, configs: Mapping[str, Experiment], undefined: Sequence[str], unscored: Sequence[str]
-) -> list[str]:
-    reference = _recipe(configs[comparison.reference])
-    other = {name: _differences(_recipe(config), reference) for name, config in configs.items()}
-    same = "" if any(other.values()) else ", trained by the same recipe"
-    differing = [f"{name} ({', '.join(keys)})" for name, keys in other.items() if keys]
-    notes = [
-        "Scores are those of the deployed models, whose outputs equal the training models' within 1e-4.",
-        f"Delta_MTL is taken per seed against the reference row of the same seed and data{same}.",
-        "Latency is the median of interleaved rounds over all rows in one run, batch 1.",
-    ]
-    if len(comparison.seeds) > 1:
-        notes.append(
-            "Operations and parameters of deployed models are means over seeds; latency, memory and stored bytes are "
-            "those of the first seed's model, and so are the pictures of what a network decided."
-        )
-    if differing:
-        notes.append(f"Rows whose recipe differs from the reference's: {'; '.join(differing)}.")
-    if undefined:
-        notes.append(f"There is no Delta_MTL: the reference scores 0 in {', '.join(undefined)}.")
-    if unscored:
-        notes.append(f"There is no mean rank: a row has no score for {', '.join(unscored)}.")
-    started = [name for name, changes in comparison.rows.items() if (changes or {}).get("init_from")]
-    if started:
-        notes.append(
-            f"Rows that start from another row's weights have that training behind them as well: {', '.join(started)}."
-        )
-    return notes
-
-
-def _recipe(config: Experiment) -> dict[str, Any]:
-    """How a row was trained, flat: everything that a fair comparison of methods holds equal."""
-    plain = as_plain(config)
-    train = {key: plain["train"][key] for key in config.train.identity()}
-    return flatten({key: plain[key] for key in ("augmentation", "backbone", "fill")} | {"train": train})
-
-
-def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    keys = dict.fromkeys([*one, *other])
-    return [key for key in keys if one.get(key) != other.get(key)]
 
 
 def _primary(scores: Scores, tasks: Sequence[Task]) -> dict[str, float]:

@@ -1,0 +1,94 @@
+"""Notes of a comparison: how its numbers came about, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from frugalmtl.engine.checkpoints.identity import flatten
+from frugalmtl.evaluation.evaluator import Remarks
+from frugalmtl.experiment.config.comparison import Comparison
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.files import as_plain
+from frugalmtl.experiment.runs.run import Run
+
+
+def protocol_notes(comparison: Comparison, runs: Mapping[str, Run]) -> list[str]:
+    """How the numbers came about, and in what the rows differ.
+
+    Args:
+        comparison: the comparison's config.
+        runs: a finished run of every row.
+    """
+    configs = {name: run.config for name, run in runs.items()}
+    staged = [name for name, run in runs.items() if len({record["stage"] for record in run.epochs()}) > 1]
+    reference = _recipe(configs[comparison.reference])
+    other = {name: _differences(_recipe(config), reference) for name, config in configs.items()}
+    same = "" if any(other.values()) else ", trained by the same recipe"
+    differing = [f"{name} ({', '.join(keys)})" for name, keys in other.items() if keys]
+    notes = [
+        "Scores are those of the deployed models, whose outputs equal the training models' within 1e-4.",
+        f"Delta_MTL is taken per seed against the reference row of the same seed and data{same}.",
+        "Latency is the median of interleaved rounds over all rows in one run, batch 1.",
+    ]
+    if len(comparison.seeds) > 1:
+        notes.append(
+            "Operations and parameters of deployed models are means over seeds; latency, memory and stored bytes are "
+            "those of the first seed's model, and so are the pictures of what a network decided."
+        )
+    if differing:
+        notes.append(f"Rows whose recipe differs from the reference's: {'; '.join(differing)}.")
+    if staged:
+        notes.append(f"Rows trained in several stages, each with the learning-rate schedule anew: {', '.join(staged)}.")
+    started = [name for name, changes in comparison.rows.items() if (changes or {}).get("init_from")]
+    if started:
+        notes.append(
+            f"Rows that start from another row's weights have that training behind them as well: {', '.join(started)}."
+        )
+    return notes
+
+
+def gaps(undefined: Sequence[str], unscored: Sequence[str]) -> list[str]:
+    """Why a column is empty.
+
+    Args:
+        undefined: tasks in which the reference scores 0.
+        unscored: tasks in which a row has no score.
+    """
+    notes = []
+    if undefined:
+        notes.append(f"There is no Delta_MTL: the reference scores 0 in {', '.join(undefined)}.")
+    if unscored:
+        notes.append(f"There is no mean rank: a row has no score for {', '.join(unscored)}.")
+    return notes
+
+
+def remark_notes(remarks: Mapping[str, Sequence[Remarks]]) -> list[str]:
+    """Remarks on scores, one line each, with the rows that they hold for where it is not all of them.
+
+    Args:
+        remarks: ``{row: remarks of each seed}``.
+
+    >>> remark_notes({"a": [{"depth": {"rmse": "no valid label"}}], "b": [{}]})
+    ['depth, rmse: no valid label (a).']
+    """
+    rows: dict[str, list[str]] = {}
+    for name, seeds in remarks.items():
+        lines = [f"{task}, {key}: {line}" for one in seeds for task, each in one.items() for key, line in each.items()]
+        for line in dict.fromkeys(lines):
+            rows.setdefault(line, []).append(name)
+    return [
+        f"{line}." if len(names) == len(remarks) else f"{line} ({', '.join(names)})." for line, names in rows.items()
+    ]
+
+
+def _recipe(config: Experiment) -> dict[str, Any]:
+    """How a row was trained, flat: everything that a fair comparison of methods holds equal."""
+    plain = as_plain(config)
+    train = {key: plain["train"][key] for key in config.train.identity()}
+    return flatten({key: plain[key] for key in ("augmentation", "backbone", "fill")} | {"train": train})
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    keys = dict.fromkeys([*one, *other])
+    return [key for key in keys if one.get(key) != other.get(key)]
