@@ -15,6 +15,7 @@ from frugalmtl.tasks.base import Image
 
 SAMPLES = ("astronaut", "chelsea", "coffee", "motorcycle")
 """Photographs that scikit-image ships: ``skimage:coffee``."""
+SAMPLE = "skimage:"
 
 
 def read_photos(sources: Iterable[str | Path], exif: Exif = "apply") -> dict[str, Image]:
@@ -82,3 +83,23 @@ def shrink(photo: Image, longest: int) -> Image:
         return photo
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     return np.asarray(Pillow.fromarray(photo).resize(size, Pillow.Resampling.LANCZOS), dtype=np.uint8)
+
+
+def photo_name(source: str | Path) -> str:
+    """A photograph's name: its file's without the ending, or the sample's."""
+    text = str(source)
+    return text.split(":", 1)[1] if text.startswith(SAMPLE) else Path(source).stem
+
+
+def check_source(source: str | Path) -> None:
+    """Check that a photograph is there, without opening it.
+
+    Raises:
+        UserError: no such file or sample.
+    """
+    text = str(source)
+    if text.startswith(SAMPLE):
+        known("photograph of scikit-image:", photo_name(source), SAMPLES)
+    elif not Path(source).is_file():
+        remedy = "an option stands before '--'" if text.startswith("--") else "check the path"
+        raise UserError(f"photograph {text} does not exist: {remedy}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from frugalmtl.data import Dataset, Transform
-from frugalmtl.data.photographs import read_photos, shrink
+from frugalmtl.data.photographs import distinct, photo_name, read_photo, shrink
 from frugalmtl.experiment.runs.predictor import Predictor
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.report import Panel, Shown, make_panels
@@ -50,8 +50,8 @@ def photo_panels(
 ) -> list[Panel]:
     """Photographs with the predictions of one row, which are also written to ``predictions/`` as overlays."""
     samples = []
-    for name, full in read_photos(sources).items():
-        photo = shrink(full, max(PHOTO_SIZE, *size))
+    for source, name in zip(sources, distinct([photo_name(source) for source in sources]), strict=True):
+        photo = shrink(read_photo(source)[1], max(PHOTO_SIZE, *size))
         decoded = predictor(photo)
         save_predictions(photo, decoded, predictor.tasks, folder / "predictions", name)
         samples.append(Shown(name, torch.from_numpy(photo.copy()).permute(2, 0, 1), predictions={row: decoded}))

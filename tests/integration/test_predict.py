@@ -1,0 +1,101 @@
+"""Predictions on many photographs, some of which are of no use."""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from frugalmtl.cli.main import main
+from frugalmtl.experiment.predict import photographs
+from tests.integration.conftest import EXPERIMENT, write_config
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, room_cache: Path) -> Path:
+    folder = tmp_path_factory.mktemp("predict")
+    content: dict[str, Any] = {**EXPERIMENT, "data": {**EXPERIMENT["data"], "cache": str(room_cache)}}
+    config = write_config(folder / "config.yaml", content)
+    assert main(["train", "--config", str(config), "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def photograph(path: Path, seed: int = 0) -> str:
+    pixels = (np.random.default_rng(seed).random((40, 60, 3)) * 255).astype(np.uint8)
+    Image.fromarray(pixels).save(path, format="PNG")
+    return str(path)
+
+
+def test_one_photograph_is_held_at_a_time(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: list[weakref.ref[Any]] = []
+    read = photographs.read_photo
+
+    def watched(source: str | Path) -> Any:
+        assert not [photo for photo in alive if photo() is not None], "an earlier photograph is still held"
+        name, photo = read(source)
+        alive.append(weakref.ref(photo))
+        return name, photo
+
+    monkeypatch.setattr(photographs, "read_photo", watched)
+    sources = [photograph(tmp_path / f"{index}.png", index) for index in range(3)]
+    assert len(list(photographs.predict_photos(run, sources, tmp_path / "out"))) == 3 * 3 + 1
+    assert len(alive) == 3
+
+
+def test_bad_photographs_are_a_line_each_and_the_others_are_predicted(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, cut, text = photograph(tmp_path / "good.png"), tmp_path / "cut.png", tmp_path / "text.jpg"
+    cut.write_bytes(Path(good).read_bytes()[:300])
+    text.write_text("no picture")
+    assert main(["predict", str(run), str(cut), str(text), good, "--out", str(tmp_path / "out")]) == 2
+    captured = capsys.readouterr()
+    assert (tmp_path / "out" / "good-depth.png").exists()
+    lines = captured.err.splitlines()
+    assert "cut.png" in lines[0]
+    assert "text.jpg" in lines[1]
+    assert lines[2:] == ["frugalmtl: error: 2 of 3 photographs could not be predicted; the others are written"]
+
+
+def test_a_photograph_that_does_not_exist_is_met_before_the_run_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = photograph(tmp_path / "good.png")
+    assert main(["predict", str(tmp_path / "norun"), good, str(tmp_path / "absent.png")]) == 2
+    assert "absent.png does not exist" in capsys.readouterr().err
+
+
+def test_names_that_look_like_options(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photograph(tmp_path / "-dash7.png")
+    photograph(tmp_path / "plain.png")
+    assert main(["predict", str(run), "plain.png", "--out", "out", "--", "-dash7.png"]) == 0
+    assert {"-dash7-depth.png", "plain-depth.png"} <= {path.name for path in Path("out").iterdir()}
+    capsys.readouterr()
+    assert main(["predict", str(run), "--", "-dash7.png", "--out", "other"]) == 2
+    assert "'--'" in capsys.readouterr().err
+    assert main(["predict", str(run)]) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take no such names")
+def test_names_that_are_no_text(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    photograph(tmp_path / name)
+    assert main(["predict", str(run), str(tmp_path / name), "--out", str(tmp_path / "out")]) == 0
+    assert "caf\\udce9-depth.png" in capsys.readouterr().out
+
+
+def test_scores_are_a_line_per_task_in_a_file(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(run)]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"{run}, split test"
+    scores = [line for line in lines if not line.startswith("    ")]  # remarks stand further in
+    assert [line.split(":")[0] for line in scores] == ["  segmentation", "  depth"]
