@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode's categories of control and format characters (escape sequences, right-to-left overrides), surrogates (bytes
@@ -54,6 +55,19 @@ def output_console(*, stderr: bool = False, literal: bool = False) -> Console:
     narrow = stream.isatty() or "COLUMNS" in os.environ
     width = None if narrow else _UNBROKEN
     return Console(stderr=stderr, soft_wrap=True, width=width, markup=not literal, highlight=not literal)
+
+
+def progress_bar(*, shown: bool = True) -> Progress:
+    """A bar with the remaining time on standard error; nothing at all where no terminal shows it.
+
+    Args:
+        shown: whether a bar is wanted.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = output_console(stderr=True)
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=console, disable=not (shown and console.is_terminal), transient=True)
 
 
 def tolerant_output() -> None:

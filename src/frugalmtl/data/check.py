@@ -6,9 +6,8 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.terminal import progress_bar
 from frugalmtl.data.base import Dataset, Split
 from frugalmtl.data.coverage import coverage
 from frugalmtl.data.problems import Problem
@@ -44,8 +43,7 @@ def check(
         problems += _repeated(split, name, seen)
         problems += [*split.skipped, *coverage(split, name, [task.name for task in dataset.tasks]).problems]
         jobs += [(split, index) for index in range(len(split))]
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, disable=not progress) as bar, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with progress_bar(shown=progress) as bar, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         shown = bar.add_task("checking samples", total=len(jobs))
         for result in pool.map(lambda job: _problems(job[0], job[1], dataset.tasks), jobs):
             problems += result

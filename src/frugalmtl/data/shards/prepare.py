@@ -9,10 +9,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.terminal import output_console, visible
+from frugalmtl.core.terminal import output_console, progress_bar, visible
 from frugalmtl.data.shards.cache import Cache
 
 FEW = 256
@@ -48,8 +46,7 @@ def prepare(caches: Sequence[tuple[Cache, int]], workers: int | None = None, pro
     if workers is None:
         workers = 0 if total < FEW else os.cpu_count() or 1
     workers = min(workers, len(jobs))
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, disable=not progress or not jobs) as bar:
+    with progress_bar(shown=progress and bool(jobs)) as bar:
         shown = bar.add_task("preparing images", total=total)
         for done in _work(jobs, workers):
             bar.advance(shown, done)

@@ -7,12 +7,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.seeding import derive_seed
-from frugalmtl.core.terminal import output_console, visible, without_markup
+from frugalmtl.core.terminal import output_console, progress_bar, visible, without_markup
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset, Loader, Transform, augmentation
 from frugalmtl.deployment import plan_encoder, stopwatch
@@ -229,8 +228,7 @@ def _evaluation(
 
 
 def _with_progress(network: nn.Module, loader: Loader, built: Built, images: int, visible: bool) -> Evaluation:
-    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not visible, console=output_console(stderr=True), transient=True) as bar:
-        job = bar.add_task("", total=images)
+    with progress_bar(shown=visible) as bar:
+        job = bar.add_task("evaluating", total=images)
         advance = partial(bar.advance, job)
         return evaluate_with_remarks(network, loader.epoch(), built.tasks, progress=advance)
