@@ -38,9 +38,9 @@ def test_one_photograph_is_held_at_a_time(run: Path, tmp_path: Path, monkeypatch
 
     def watched(source: str | Path) -> Any:
         assert not [photo for photo in alive if photo() is not None], "an earlier photograph is still held"
-        name, photo = read(source)
+        photo = read(source)
         alive.append(weakref.ref(photo))
-        return name, photo
+        return photo
 
     monkeypatch.setattr(photographs, "read_photo", watched)
     sources = [photograph(tmp_path / f"{index}.png", index) for index in range(3)]

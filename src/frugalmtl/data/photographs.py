@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
 
-from frugalmtl.core.checks import known
+from frugalmtl.core.checks import UserError, known
 from frugalmtl.data.files import Exif, read_photograph
 from frugalmtl.tasks.base import Image
 
@@ -18,19 +18,28 @@ SAMPLES = ("astronaut", "chelsea", "coffee", "motorcycle")
 SAMPLE = "skimage:"
 
 
-def read_photos(sources: Iterable[str | Path], exif: Exif = "apply") -> dict[str, Image]:
-    """``{name: RGB pixels [H, W, 3]}`` of several photographs; of two equal names the later one gets a number.
+def photo_name(source: str | Path) -> str:
+    """A photograph's name: its file's without the ending, or the sample's."""
+    text = str(source)
+    return text.split(":", 1)[1] if text.startswith(SAMPLE) else Path(source).stem
+
+
+def check_source(source: str | Path) -> None:
+    """Check that a photograph is there, without opening it.
 
     Raises:
-        UserError: see :func:`read_photo`.
+        UserError: no such file or sample.
     """
-    photos = [read_photo(source, exif) for source in sources]
-    names = distinct([name for name, _ in photos])
-    return {name: photo for name, (_, photo) in zip(names, photos, strict=True)}
+    text = str(source)
+    if text.startswith(SAMPLE):
+        known("photograph of scikit-image:", photo_name(source), SAMPLES)
+    elif not Path(source).is_file():
+        remedy = "an option stands before '--'" if text.startswith("--") else "check the path"
+        raise UserError(f"photograph {text} does not exist: {remedy}")
 
 
-def read_photo(source: str | Path, exif: Exif = "apply") -> tuple[str, Image]:
-    """A photograph's name and its RGB pixels ``[H, W, 3]``, read as the images of a dataset are.
+def read_photo(source: str | Path, exif: Exif = "apply") -> Image:
+    """RGB pixels ``[H, W, 3]`` of a photograph, read as the images of a dataset are.
 
     Args:
         source: a file, or ``skimage:`` and the name of a sample.
@@ -39,11 +48,9 @@ def read_photo(source: str | Path, exif: Exif = "apply") -> tuple[str, Image]:
     Raises:
         UserError: no such file, not an image, damaged, or no such sample.
     """
-    text = str(source)
-    if text.startswith("skimage:"):
-        return text.split(":", 1)[1], _sample(text.split(":", 1)[1])
-    path = Path(source)
-    return path.stem, read_photograph(path, exif).pixels
+    if str(source).startswith(SAMPLE):
+        return _sample(photo_name(source))
+    return read_photograph(Path(source), exif).pixels
 
 
 def _sample(name: str) -> Image:
@@ -83,23 +90,3 @@ def shrink(photo: Image, longest: int) -> Image:
         return photo
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     return np.asarray(Pillow.fromarray(photo).resize(size, Pillow.Resampling.LANCZOS), dtype=np.uint8)
-
-
-def photo_name(source: str | Path) -> str:
-    """A photograph's name: its file's without the ending, or the sample's."""
-    text = str(source)
-    return text.split(":", 1)[1] if text.startswith(SAMPLE) else Path(source).stem
-
-
-def check_source(source: str | Path) -> None:
-    """Check that a photograph is there, without opening it.
-
-    Raises:
-        UserError: no such file or sample.
-    """
-    text = str(source)
-    if text.startswith(SAMPLE):
-        known("photograph of scikit-image:", photo_name(source), SAMPLES)
-    elif not Path(source).is_file():
-        remedy = "an option stands before '--'" if text.startswith("--") else "check the path"
-        raise UserError(f"photograph {text} does not exist: {remedy}")
