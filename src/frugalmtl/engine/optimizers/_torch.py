@@ -11,6 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
+from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
 
 from frugalmtl.core.checks import UserError, fraction, positive
 
@@ -30,6 +31,10 @@ ABSENT = {
     "Muon": "takes matrices only",
 }
 """Classes of ``torch.optim`` that cannot take the one step of all parameters, and the reason."""
+FUSED = ("adam", "adamw", "sgd")
+"""Optimisers that update all parameters in one kernel where the device has it, unless ``fused`` or ``foreach`` says
+otherwise: with the 162 tensors of an EfficientNet-Lite0, Adam then takes a third of the time on a CPU. Results differ
+from the others' in the last bits."""
 HIDDEN = ("maximize", "capturable", "differentiable")
 """Arguments that no training here can use: losses are minimised, by steps that nothing goes back through."""
 
@@ -60,6 +65,8 @@ def _member(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Opti
     def make(groups: Groups, **arguments: Any) -> torch.optim.Optimizer:
         arguments = defaults | arguments
         _check(arguments)
+        if kind.__name__.lower() in FUSED and arguments.get("fused") is None and not arguments.get("foreach"):
+            arguments["fused"] = _fusible(groups) or None
         return kind(groups, **arguments)
 
     groups = inspect.Parameter("groups", inspect.Parameter.POSITIONAL_ONLY, annotation=Groups)
@@ -78,6 +85,13 @@ def _check(arguments: dict[str, Any]) -> None:
         raise UserError(f"weight_decay must be 0 or more, but got {arguments['weight_decay']!r}")
     if "momentum" in arguments:
         fraction("momentum", arguments["momentum"])
+
+
+def _fusible(groups: Groups) -> bool:
+    """Whether torch has a kernel for all the parameters."""
+    devices = _get_fused_kernels_supported_devices()
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    return all(parameter.device.type in devices and parameter.is_floating_point() for parameter in parameters)
 
 
 def _without_tensors(kind: Any) -> Any:
