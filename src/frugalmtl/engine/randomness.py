@@ -51,8 +51,14 @@ def isolated(device: torch.device) -> Iterator[None]:
     Loading and evaluating are wrapped in it, so that the weights depend on neither: not on when a loader was opened,
     not on how often the model was evaluated.
     """
-    state = random_state(device)
+    on_gpu = device.type == "cuda"
+    python, numpy, cpu = random.getstate(), np.random.get_state(legacy=True), torch.get_rng_state()
+    gpu = torch.cuda.get_rng_state(device) if on_gpu else None
     try:
         yield
     finally:
-        set_random_state(state, device)
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(cpu)
+        if gpu is not None:
+            torch.cuda.set_rng_state(gpu, device)

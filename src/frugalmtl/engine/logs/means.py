@@ -63,7 +63,7 @@ def count_report(means: Means, report: StepReport) -> None:
     means.add("weights", balance.weights)
     means.add("norms", balance.norms)
     means.add("cosines", balance.cosines)
-    means.add("conflicts", {pair: float(cosine < 0) for pair, cosine in balance.cosines.items()})
+    means.add("conflicts", {pair: (torch.as_tensor(cosine) < 0).float() for pair, cosine in balance.cosines.items()})
 
 
 def step_record(report: StepReport) -> dict[str, Any]:
