@@ -21,20 +21,27 @@ def make_fabric(settings: TrainSettings) -> Fabric:
     Raises:
         UserError: no such accelerator, device or strategy here.
     """
-    on_cpu = settings.accelerator == "cpu" or (settings.accelerator == "auto" and not torch.accelerator.is_available())
-    if on_cpu and settings.precision == "16-mixed":  # Fabric would take another precision
-        raise UserError("precision 16-mixed needs a GPU: take 'bf16-mixed' or '32-true' on a CPU")
+    on_cpu = trains_on_cpu(settings)
+    if on_cpu and settings.precision in ("16-mixed", "tf32"):  # Fabric would take another precision
+        raise UserError(f"precision {settings.precision} needs a GPU: take 'bf16-mixed' or '32-true' on a CPU")
+    if on_cpu and settings.compile == "reduce-overhead":
+        raise UserError("compile: reduce-overhead captures CUDA graphs and needs a GPU: take compile: true on a CPU")
     try:
         fabric = Fabric(
             accelerator=settings.accelerator,
             devices=settings.devices,
             strategy=_strategy(settings),
-            precision=settings.precision,
+            precision="32-true" if settings.precision == "tf32" else settings.precision,
         )
         fabric.launch()
     except (RuntimeError, ValueError, TypeError) as error:
         raise UserError(f"cannot train with accelerator {settings.accelerator!r}: {error}") from error
     return fabric
+
+
+def trains_on_cpu(settings: TrainSettings) -> bool:
+    """Whether the settings, on this machine, lead to a training on the CPU."""
+    return settings.accelerator == "cpu" or (settings.accelerator == "auto" and not torch.accelerator.is_available())
 
 
 def local_fabric(device: torch.device, precision: Precision = "32-true") -> Fabric:
@@ -45,7 +52,8 @@ def local_fabric(device: torch.device, precision: Precision = "32-true") -> Fabr
         precision: see :class:`~frugalmtl.engine.settings.TrainSettings`.
     """
     # A plugin of its own, because Fabric would replace float16 on a CPU.
-    plugin = None if precision == "32-true" else MixedPrecision(precision, device.type)
+    mixed = precision == "16-mixed" or precision == "bf16-mixed"
+    plugin = MixedPrecision(precision, device.type) if mixed else None
     return Fabric(strategy=SingleDeviceStrategy(device), plugins=plugin)
 
 
@@ -56,14 +64,26 @@ def _strategy(settings: TrainSettings) -> str:
 
 
 @contextlib.contextmanager
-def kernels(deterministic: bool) -> Iterator[None]:
-    """Kernels that torch chooses while training; the caller's choice comes back afterwards."""
+def kernels(settings: TrainSettings) -> Iterator[None]:
+    """Kernels that torch chooses while training; the caller's choice comes back afterwards.
+
+    Args:
+        settings: ``deterministic``, and ``precision``: ``"tf32"`` lets a GPU round the factors of products and
+            convolutions to ten bits of mantissa; the others leave that to torch and its caller.
+    """
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark = torch.backends.cudnn.benchmark
-    torch.use_deterministic_algorithms(deterministic or before[0], warn_only=True)
-    torch.backends.cudnn.benchmark = not deterministic
+    benchmark, products = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
+    convolutions = torch.backends.cudnn.conv.fp32_precision
+    torch.use_deterministic_algorithms(settings.deterministic or before[0], warn_only=True)
+    torch.backends.cudnn.benchmark = not settings.deterministic
+    if settings.precision == "tf32":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.conv.fp32_precision = "tf32"
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         torch.backends.cudnn.benchmark = benchmark
+        if settings.precision == "tf32":
+            torch.set_float32_matmul_precision(products)
+            torch.backends.cudnn.conv.fp32_precision = convolutions

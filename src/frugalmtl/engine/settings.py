@@ -8,14 +8,19 @@ from typing import Annotated, Any, Literal
 import torch
 
 from frugalmtl.core.checks import UserError, positive
+from frugalmtl.data.loading import Workers
 from frugalmtl.engine.optimizers import OPTIMIZERS, check_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-"""Numbers of a training step, as Lightning Fabric names them; the last one with loss scaling."""
+Precision = Literal["32-true", "tf32", "bf16-mixed", "16-mixed"]
+"""Numbers of a training step, in the words of Lightning Fabric; the last one with loss scaling. ``"32-true"`` is
+float32 as torch has it (GPUs multiply matrices in float32 and convolve in TF32); ``"tf32"`` does both in TF32."""
+
+Compile = bool | Literal["reduce-overhead"]
+"""Whether ``torch.compile`` makes the step's kernels; the mode of its name captures them as CUDA graphs besides."""
 
 FREE = (
-    "accelerator strategy workers log_every checkpoint_every evaluate_every interference_every affinity_every "
+    "accelerator strategy workers compile log_every checkpoint_every evaluate_every interference_every affinity_every "
     "tensorboard progress"
 ).split()
 """Settings that may differ when a run goes on: they change where and how loudly it runs, not what comes out (beyond the
@@ -37,12 +42,17 @@ class TrainSettings:
         warmup_steps: optimiser steps at the start of each stage over which the rate grows linearly to its value.
         clip_norm: largest norm of the gradient of all parameters together; ``None`` does not clip.
         accumulate: batches per optimiser step; the last step of an epoch takes what is left.
-        precision: Lightning Fabric's: ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"`` (with loss scaling).
+        precision: ``"32-true"`` (float32 as torch has it: on GPUs convolutions may use TF32), ``"tf32"`` (products of
+            matrices too; GPUs only), ``"bf16-mixed"``, or ``"16-mixed"`` (with loss scaling; GPUs only).
+        compile: run the network's forward and backward passes compiled (``torch.compile``): the first step of each
+            stage takes a minute or more, the later ones less time; results differ in the last bits.
+            ``"reduce-overhead"`` captures them as CUDA graphs as well, for balancers that make one loss.
         accelerator: Fabric's: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
         devices: processes (one device each).
         strategy: Fabric's: ``"ddp"``, ``"ddp_find_unused_parameters_true"``, ...; ``"auto"`` takes the latter for
             several processes.
-        workers: processes that load data, per training process.
+        workers: processes that load data, per training process; ``"auto"`` takes them from the cores that this process
+            may use (:func:`~frugalmtl.data.loading.worker_count`): most of them beside a GPU, few or none on a CPU.
         log_every: optimiser steps between two records of the log.
         checkpoint_every: optimiser steps between two checkpoints; 0 writes one after each epoch.
         interference_every: optimiser steps between two comparisons of the tasks' gradients (norms, cosines), which the
@@ -70,10 +80,11 @@ class TrainSettings:
     clip_norm: float | None = None
     accumulate: int = 1
     precision: Precision = "32-true"
+    compile: Compile = False
     accelerator: str = "auto"
     devices: int = 1
     strategy: str = "auto"
-    workers: int = 0
+    workers: Workers = "auto"
     log_every: int = 20
     checkpoint_every: int = 0
     evaluate_every: int = 0
@@ -87,10 +98,12 @@ class TrainSettings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "devices", "log_every"):
             positive(name, getattr(self, name))
-        counts = "warmup_steps workers checkpoint_every evaluate_every interference_every affinity_every"
+        counts = "warmup_steps checkpoint_every evaluate_every interference_every affinity_every"
         for name in counts.split():
             if getattr(self, name) < 0:
                 raise UserError(f"{name} must be 0 or more, but got {getattr(self, name)!r}")
+        if self.workers != "auto" and self.workers < 0:
+            raise UserError(f"workers must be 'auto' or a number from 0 on, but got {self.workers!r}")
         if self.clip_norm is not None:
             positive("clip_norm", self.clip_norm)
         for pattern, factor in self.lr_factors.items():

@@ -13,7 +13,7 @@ from frugalmtl.balancing import Balancer
 from frugalmtl.core.checks import positive
 from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.core.types import Batch
-from frugalmtl.engine.launch import local_fabric
+from frugalmtl.engine.launch import kernels, local_fabric
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.stage import enter_first_step
 from frugalmtl.engine.step import StepSetup, take_step
@@ -94,8 +94,9 @@ class StepTimer:
 
     def take(self, mark: Callable[[str], None] = lambda _: None) -> None:
         """Take the step and wait for the device."""
-        take_step(self.setup, self.batches, validation=self.validation, update=self.update, mark=mark)
-        self._wait()
+        with kernels(self.setup.settings):
+            take_step(self.setup, self.batches, validation=self.validation, update=self.update, mark=mark)
+            self._wait()
 
     def clear(self) -> None:
         """Drop the gradients of the last step."""

@@ -14,11 +14,13 @@ from frugalmtl.core.seeding import derive_seed
 from frugalmtl.core.terminal import output_console, progress_bar, visible, without_markup
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset, Loader, Transform, augmentation
+from frugalmtl.data.loading import worker_count
 from frugalmtl.deployment import plan_encoder, stopwatch
 from frugalmtl.engine import TrainJob, TrainLoop, make_fabric
 from frugalmtl.engine.checkpoints import load_matching_weights
 from frugalmtl.engine.dry_run import dry_run
 from frugalmtl.engine.job import check_trainable
+from frugalmtl.engine.launch import trains_on_cpu
 from frugalmtl.evaluation.evaluator import Evaluation, evaluate, evaluate_with_remarks
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain
@@ -137,13 +139,17 @@ def make_loader(
         fit=config.fit,
         fill=config.fill,
     )
+    samples, settings = dataset.split(split), config.train
+    batches = -(-len(samples) // settings.batch_size)
     return Loader(
-        dataset.split(split),
+        samples,
         transform,
-        batch_size=config.train.batch_size,
+        batch_size=settings.batch_size,
         seed=config.seed if seed is None else seed,
         evaluation=not training,
-        workers=config.train.workers,
+        workers=worker_count(
+            settings.workers, on_cpu=trains_on_cpu(settings), batches=batches, processes=settings.devices
+        ),
         rank=rank,
         world_size=world_size,
     )
