@@ -156,6 +156,12 @@ class Balancer(nn.Module, ABC):
         """A fresh hook for :meth:`MultiTaskModel.forward`, or None if the balancer needs none."""
         return None
 
+    @property
+    def follows_steps(self) -> bool:
+        """Whether the method acts before or after each step, so that the host must know how the last one ended."""
+        kind = type(self)
+        return kind.before_step is not Balancer.before_step or kind.after_step is not Balancer.after_step
+
     @abstractmethod
     def backward(self, step: ForwardPass) -> BalancerReport:
         """Add to ``.grad`` of every trainable parameter, at the latest with the last batch of the step."""

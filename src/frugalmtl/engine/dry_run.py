@@ -13,6 +13,7 @@ from frugalmtl.engine.randomness import isolated
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.stage import enter_first_step
 from frugalmtl.engine.step import StepSetup, take_step
+from frugalmtl.engine.step.compilation import TRIAL, refused
 from frugalmtl.engine.step_timing import noise_batch
 from frugalmtl.model import MultiTaskModel
 
@@ -52,9 +53,10 @@ def dry_run(
             try:
                 enter_first_step(trial, stage, epochs)
                 weights.to(device).enter_epoch(behind, settings.epochs)
-                setup = StepSetup(local_fabric(device), trial, weights, stage, settings)
+                setup = StepSetup(local_fabric(device), trial, weights, stage, settings, backend=TRIAL)
                 validation = [batch] if weights.needs_validation_stream else []
-                take_step(setup, [batch], validation=validation, update=False)
+                with refused(settings):
+                    take_step(setup, [batch], validation=validation, update=False)
             except UserError as error:
                 raise UserError(f"stage {stage.name!r}: {error}" if len(recipe) > 1 else str(error)) from None
             behind += epochs

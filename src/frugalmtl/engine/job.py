@@ -20,6 +20,7 @@ from frugalmtl.engine.logs.run_log import require_tensorboard
 from frugalmtl.engine.parameter_groups import check_groups
 from frugalmtl.engine.randomness import isolated
 from frugalmtl.engine.settings import TrainSettings
+from frugalmtl.engine.step.compilation import check_compilable
 from frugalmtl.model import MultiTaskModel
 
 CPU = torch.device("cpu")
@@ -129,7 +130,7 @@ def check_trainable(model: MultiTaskModel, balancer: Balancer, settings: TrainSe
     Raises:
         UserError: fewer epochs than stages need; the recipe asks for an optimiser that cannot be made; an entry of
             ``lr_factors`` acts on nothing; the balancer reads scores, but nothing is evaluated after each epoch;
-            TensorBoard is wanted but not installed.
+            TensorBoard is wanted but not installed; the training cannot be compiled as asked.
     """
     recipe = model.recipe()
     for stage, epochs in zip(recipe, stage_epochs(recipe, settings.epochs), strict=True):
@@ -140,6 +141,7 @@ def check_trainable(model: MultiTaskModel, balancer: Balancer, settings: TrainSe
             f"the balancer {type(balancer).__name__} reads the scores of every epoch, but evaluate_every is "
             f"{settings.evaluate_every}: set it to 1"
         )
+    check_compilable(balancer, settings)
     if settings.tensorboard:
         require_tensorboard()
 

@@ -118,7 +118,7 @@ class TrainLoop:
                 if saved.finished:
                     return self._load(saved)
             self._begin()
-            with kernels(self.settings.deterministic):
+            with kernels(self.settings):
                 for index in range(saved.stage if saved else 0, len(self.job.stages)):
                     setup, epoch, step = self._begin_stage(index, saved)
                     for number in range(epoch, self.job.stages[index][1]):
@@ -173,7 +173,7 @@ class TrainLoop:
             self._enter_epoch(index, epoch)
             restore(saved.folder, self.model, self.balancer)
         freeze(self.model, stage, self.trainable)
-        setup = StepSetup(self.fabric, self.model, self.balancer, stage, self.settings)
+        setup = StepSetup(self.fabric, self.model, self.balancer, stage, self.settings, run_ahead=True)
         if saved is not None:
             self.means = saved.restore_training(setup.optimizer, self.fabric)
         if step == self.job.steps_per_epoch:
@@ -196,7 +196,8 @@ class TrainLoop:
             self._enter_epoch(index, epoch)
             self.means = Means()
         set_modes(self.model, stage)
-        streams = [grouped_batches(one, number, start, self.settings.accumulate) for one in self.job.used_streams]
+        groups = [grouped_batches(one, number, start, self.settings.accumulate) for one in self.job.used_streams]
+        streams = [setup.upcoming(stream) for stream in groups]
         for step, (batches, *more) in enumerate(zip(*streams, strict=True), start=start):
             position = Progress(epoch * per_epoch + step, epochs * per_epoch, epoch, epochs)
             factor = self.rates.apply(setup.optimizer, position)
@@ -210,6 +211,7 @@ class TrainLoop:
             count_report(self.means, report)
             self.display.step(self.steps, label)
             if self._every(self.settings.log_every):
+                setup.check.settle()
                 record = {"stage": stage.name, "epoch": number, "lr_factor": factor, **step_record(report)}
                 self.log.write("step", self.steps, {**record, "seconds": round(self._seconds(), 3)})
             if step + 1 == per_epoch:
@@ -224,6 +226,7 @@ class TrainLoop:
 
     def _end_epoch(self, setup: StepSetup, epoch: int, label: str) -> None:
         """Evaluate where it is due, tell the balancer, and log the means of the epoch."""
+        setup.check.settle()
         means = self.means.by_kind(self.fabric.device)
         parts = means.pop("parts")
         losses = totals_by_task(parts)
@@ -241,6 +244,7 @@ class TrainLoop:
         self.display.epoch(label, losses, pace * (self.job.steps - self.steps))
 
     def _save_running(self, setup: StepSetup, position: dict[str, int]) -> None:
+        setup.check.settle()
         state = {
             **position,
             "optimizer": setup.optimizer.state_dict(),

@@ -2,94 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import cast
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
-from frugalmtl.balancing import Balancer, BalancerReport, ForwardPass, RepresentationCut, StepContext
-from frugalmtl.core.checks import UserError
-from frugalmtl.core.distributed import average_gradients, process_count
+from frugalmtl.balancing import ForwardPass, RepresentationCut, StepContext
+from frugalmtl.core.distributed import average_gradients
 from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Batch, Predictions
-from frugalmtl.engine.parameter_groups import build_optimizer
-from frugalmtl.engine.settings import TrainSettings
-from frugalmtl.engine.stage import still_statistics
-from frugalmtl.losses import Criterion
-from frugalmtl.model import MultiTaskModel
-
-
-@dataclass
-class StepReport:
-    """Results of one step for the log; scalars on the device, means over the step's batches.
-
-    Attributes:
-        parts: the unweighted losses, those of auxiliary predictions apart.
-        penalties: the model's penalties, unweighted.
-        balance: weights and, where gradients were compared, their norms and cosines.
-        statistics: mean of each of the model's statistics (of the last batch).
-        gradient_norm: of all parameters before clipping; None under loss scaling without clipping, or without update.
-    """
-
-    parts: dict[str, Tensor] = field(default_factory=dict)
-    penalties: dict[str, Tensor] = field(default_factory=dict)
-    balance: BalancerReport = field(default_factory=BalancerReport)
-    statistics: dict[str, Tensor] = field(default_factory=dict)
-    gradient_norm: Tensor | None = None
-
-
-class StepSetup:
-    """The objects that all steps of one stage share.
-
-    Balancers that make one loss run under the strategy's wrapper (DistributedDataParallel overlaps the reduction with
-    the backward pass). Balancers that take gradients themselves cannot, nor can trainings in which gradients are
-    measured, since the wrapper counts which parameters each step uses: there the finished gradients are averaged over
-    the processes.
-
-    Args:
-        fabric: device, precision, strategy.
-        model: on its device, frozen as the stage wants it.
-        balancer: on the same device.
-        stage: its penalties count.
-        settings: clipping, layout of the images, and whether gradients will be measured.
-        optimizer: of the stage; made from the settings if not given.
-    """
-
-    def __init__(
-        self,
-        fabric: Fabric,
-        model: MultiTaskModel,
-        balancer: Balancer,
-        stage: Stage,
-        settings: TrainSettings,
-        optimizer: torch.optim.Optimizer | None = None,
-    ) -> None:
-        self.fabric, self.model, self.balancer, self.stage, self.settings = fabric, model, balancer, stage, settings
-        self.criterion = Criterion(model.tasks)
-        self.optimizer = optimizer or build_optimizer(model, balancer, stage, settings)
-        self.scaler: torch.amp.GradScaler | None = getattr(fabric.strategy.precision, "scaler", None)
-        # Takes the step through the strategy and the loss scaler; one optimiser in, one out.
-        self.scaled_optimizer = cast(torch.optim.Optimizer, fabric.setup_optimizers(self.optimizer))
-        wrap = process_count() > 1 and not balancer.explicit_reduction and not settings.interference_every
-        self.wrapped = fabric.setup_module(model) if wrap else None
-
-    def on_device(self, batches: Sequence[Batch]) -> list[Batch]:
-        """The batches on the device of the model, images in the layout of the settings."""
-        moved = [batch.to(self.fabric.device, non_blocking=True) for batch in batches]
-        for batch in moved:
-            batch.image = batch.image.contiguous(memory_format=self.settings.memory_format)
-        return moved
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Unweighted losses ``{task: scalar}`` of one more forward pass, which leaves running statistics alone."""
-        with self.fabric.autocast(), still_statistics(self.model):
-            predictions = self.model(batch.image)
-            return self.criterion(predictions, batch).by_task
+from frugalmtl.engine.step.setup import StepReport, StepSetup
 
 
 def take_step(
@@ -117,8 +40,11 @@ def take_step(
             per batch.
 
     Raises:
-        UserError: a loss or gradient is not finite; the weights are as before.
+        UserError: a loss or gradient is not finite, in this step or, where the host runs ahead, in the one before; the
+            weights are as they were before it.
     """
+    if setup.compiled is not None:
+        setup.compiled.begin_step()
     batches = setup.on_device(batches)
     context = StepContext(setup.model, batches, setup.on_device(validation), setup.losses, setup.optimizer)
     setup.optimizer.zero_grad(set_to_none=True)
@@ -131,8 +57,9 @@ def take_step(
     _reduce(setup)
     if update:
         _clip(setup, report)
-        _check_finite(setup, report, step, [name for batch in batches for name in batch.names])
-        setup.scaled_optimizer.step()
+        samples = [name for batch in batches for name in batch.names]
+        with setup.check.guarded(_values_to_check(setup, report), step, samples):
+            setup.scaled_optimizer.step()
         mark("update")
     setup.balancer.after_step(context)
     return report
@@ -161,9 +88,10 @@ def _accumulate(
         if setup.wrapped is not None:
             predictions = setup.wrapped(batch.image, None, chosen)
         else:
-            with fabric.autocast():
+            with fabric.autocast(), setup.compiled.active() if setup.compiled is not None else nullcontext():
                 predictions = model(batch.image, cut, chosen)
         losses = setup.criterion(predictions, batch, chosen)
+        setup.check.settle()  # of the step before: the device has this forward pass to do meanwhile
         penalty = _weighted_penalty(setup.stage, predictions)
         mark("forward")
         report.balance = balancer.backward(
@@ -212,38 +140,13 @@ def _clip(setup: StepSetup, report: StepReport) -> None:
         report.gradient_norm = torch.nn.utils.get_total_norm(gradients)
 
 
-def _check_finite(setup: StepSetup, report: StepReport, step: int, samples: Sequence[str]) -> None:
+def _values_to_check(setup: StepSetup, report: StepReport) -> dict[str, Tensor]:
     values = {f"the loss {name!r}": value for name, value in report.parts.items()}
     values |= {f"the penalty {name!r}": value for name, value in report.penalties.items()}
     # With loss scaling, gradients may overflow: the scaler then skips the update and lowers its scale.
     if report.gradient_norm is not None and setup.scaler is None:
         values["the norm of the gradient"] = report.gradient_norm
-    require_finite(values, step, samples)
-
-
-def require_finite(values: Mapping[str, Tensor], step: int, samples: Sequence[str]) -> None:
-    """Check scalars of one optimiser step; one synchronisation with the device.
-
-    Args:
-        values: ``{name in messages: scalar}``, e.g. the loss of each task and the norm of the gradient.
-        step: optimiser steps before this one, of the whole run.
-        samples: names of the samples in the step.
-
-    Raises:
-        UserError: one of them is infinite or not a number; names it, the step and the samples.
-    """
-    if not values:
-        return
-    numbers = torch.stack([value.detach().float() for value in values.values()])
-    if bool(numbers.isfinite().all()):
-        return
-    pairs = zip(values, numbers.tolist(), strict=True)
-    bad = [f"{name} is {number}" for name, number in pairs if not math.isfinite(number)]
-    shown = ", ".join(samples[:8]) + (f" and {len(samples) - 8} more" if len(samples) > 8 else "")
-    raise UserError(
-        f"training stopped at step {step}: {'; '.join(bad)} (samples: {shown or 'unnamed'}). The weights and the last "
-        "checkpoint are untouched: check these samples, lower lr, or set clip_norm"
-    )
+    return values
 
 
 def _add(sums: dict[str, Tensor], values: dict[str, Tensor], share: float) -> None:
