@@ -1,0 +1,256 @@
+"""Images per second of a training by this library, against a plain PyTorch loop around the same network.
+
+Both train the same network on the same batches by the same optimiser; the plain loop adds the tasks' losses up and
+does nothing else: no checks, no log, no checkpoints, no random states. A row is ``train()`` itself from its tenth step
+on, with its log. Rows are taken in turns.
+
+python benchmarks/training_rate.py --out benchmarks/training_rate.md
+
+``--sections`` runs parts of it: ``loop`` (batches lie ready), ``loading`` (batches come from the loader),
+``precision``, ``compile`` (takes minutes).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from frugalmtl.core.files import write_text
+from frugalmtl.core.types import Batch
+from frugalmtl.data import Augmentation, Loader, Sample, Transform
+from frugalmtl.data.loading import worker_count
+from frugalmtl.engine import TrainJob, TrainSettings, train
+from frugalmtl.engine.job import EpochLoader
+from frugalmtl.engine.step_timing import noise_batch
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.runs.build import Built, build
+from frugalmtl.experiment.runs.environment import environment, hardware
+from frugalmtl.losses import Criterion
+
+TASKS: list[dict[str, object] | str] = [{"kind": "segmentation", "classes": 16}, {"kind": "depth"}, {"kind": "normals"}]
+WARM = 10
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@dataclass
+class Setting:
+    """The size of every row."""
+
+    backbone: str
+    batch: int
+    pixels: int
+    steps: int
+
+    def build(self) -> Built:
+        """The network, anew."""
+        return build(
+            Experiment(
+                image_size=(self.pixels, self.pixels),
+                tasks=TASKS,
+                backbone={"name": "timm", "model": self.backbone},
+                decoder={"name": "independent", "head": {"name": "hrnet", "width": 64}},
+            )
+        )
+
+
+class Ready:
+    """The same batch again and again, in page-locked memory where there is a GPU."""
+
+    def __init__(self, batch: Batch, batches: int) -> None:
+        self.batches_per_epoch = batches
+        self.batch = batch
+        if DEVICE.type == "cuda":
+            pinned = {
+                key: {name: value.pin_memory() for name, value in getattr(batch, key).items()}
+                for key in ("targets", "valid")
+            }
+            self.batch = Batch(batch.image.pin_memory(), pinned["targets"], pinned["valid"], batch.names)
+
+    def epoch(self, _: int, start: int = 0) -> Iterator[Batch]:
+        """So many batches."""
+        for _ in range(start, self.batches_per_epoch):
+            yield self.batch
+
+
+class Noise:
+    """A split of random images and labels, so large in bytes as pictures of rooms."""
+
+    def __init__(self, built: Built, count: int, pixels: int) -> None:
+        self.count = count
+        self.batch = noise_batch(built.tasks, (pixels, pixels), 16)
+        self.images = (self.batch.image * 40 + 128).clamp(0, 255).to(torch.uint8)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def load(self, index: int) -> Sample:
+        """One of sixteen samples."""
+        place = index % len(self.images)
+        labels = {name: target[place] for name, target in self.batch.targets.items()}
+        return Sample(self.images[place], labels, f"noise {index}")
+
+
+class Rate:
+    """Images per second between the tenth step and the last one."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting, self.begin, self.rate = setting, 0.0, 0.0
+
+    def __call__(self, done: int) -> None:
+        """Look at the clock after a step."""
+        if done not in (WARM, self.setting.steps):
+            return
+        if DEVICE.type == "cuda":
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if done == WARM:
+            self.begin = now
+        else:
+            self.rate = self.setting.batch * (self.setting.steps - WARM) / (now - self.begin)
+
+
+def by_library(setting: Setting, loader: EpochLoader, built: Built, **settings: Any) -> float:
+    """Images per second of ``train()``."""
+    rate = Rate(setting)
+    chosen = TrainSettings(epochs=1, batch_size=setting.batch, progress="off", **settings)
+    with tempfile.TemporaryDirectory() as folder:
+        train(TrainJob(built.model, built.balancer, chosen, [loader], Path(folder)), on_step=rate)
+    return rate.rate
+
+
+def by_plain_loop(setting: Setting, loader: EpochLoader, built: Built, **options: Any) -> float:
+    """Images per second of a loop as PyTorch's tutorials have it, with channels-last and chosen convolutions."""
+    rate = Rate(setting)
+    torch.backends.cudnn.benchmark = True
+    model = built.model.to(DEVICE).to(memory_format=torch.channels_last).train()
+    criterion = Criterion(built.tasks)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, weight_decay=1e-4, **options)
+    for number, loaded in enumerate(loader.epoch(0), start=1):
+        batch = loaded.to(DEVICE, non_blocking=True)
+        predictions = model(batch.image.contiguous(memory_format=torch.channels_last))
+        loss = sum(criterion(predictions, batch).by_task.values(), start=torch.zeros((), device=DEVICE))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        rate(number)
+    torch.backends.cudnn.benchmark = False
+    return rate.rate
+
+
+Row = Callable[[], float]
+
+
+def rows(setting: Setting, sections: list[str]) -> dict[str, dict[str, Row]]:
+    """``{section: {row: measurement}}``; the first row of a section is what the others are compared with."""
+    ready = Ready(noise_batch(setting.build().tasks, (setting.pixels, setting.pixels), setting.batch), setting.steps)
+
+    def loading(workers: int) -> Loader:
+        built = setting.build()
+        split = Noise(built, setting.batch * setting.steps, setting.pixels)
+        transform = Transform(built.tasks, (setting.pixels, setting.pixels), Augmentation())
+        return Loader(split, transform, batch_size=setting.batch, workers=workers)
+
+    def ours(loader: EpochLoader | None = None, **settings: Any) -> Row:
+        return lambda: by_library(setting, loader or ready, setting.build(), **settings)
+
+    def plain(loader: EpochLoader | None = None, **options: Any) -> Row:
+        return lambda: by_plain_loop(setting, loader or ready, setting.build(), **options)
+
+    result: dict[str, dict[str, Row]] = {}
+    if "loop" in sections:
+        unfused = {"name": "adam", "foreach": True} if DEVICE.type == "cuda" else {"name": "adam", "fused": False}
+        result["the loop; batches lie ready in memory"] = {
+            "plain loop, Adam as torch has it": plain(),
+            "plain loop, fused Adam": plain(fused=True),
+            "frugalmtl": ours(),
+            "frugalmtl, Adam not fused": ours(optimizer=unfused),
+            "frugalmtl, uncertainty": lambda: by_library(setting, ready, balanced(setting, "uncertainty")),
+            "frugalmtl, PCGrad": lambda: by_library(setting, ready, balanced(setting, "pcgrad")),
+        }
+    if "loading" in sections:
+        automatic = worker_count("auto", on_cpu=DEVICE.type == "cpu", batches=setting.steps)
+        counts = sorted({0, automatic, *([1] if DEVICE.type == "cpu" else [2, 4])})
+        result[f"with the loader (`auto` is {automatic} here), augmentation by flips"] = {
+            f"plain loop, fused Adam, {automatic} workers": plain(loading(automatic), fused=True),
+            **{f"frugalmtl, {count} workers": ours(loading(count)) for count in counts},
+        }
+    if "precision" in sections:
+        names = ["32-true", "bf16-mixed", *(["tf32", "16-mixed"] if DEVICE.type == "cuda" else [])]
+        result["precision"] = {f"frugalmtl, {name}": ours(precision=name) for name in names}
+    if "compile" in sections:
+        modes: list[bool | str] = [False, True, *(["reduce-overhead"] if DEVICE.type == "cuda" else [])]
+        result["compile (its time is not counted)"] = {
+            f"frugalmtl, compile: {str(mode).lower()}": ours(compile=mode) for mode in modes
+        }
+    return result
+
+
+def balanced(setting: Setting, balancer: str) -> Built:
+    """The network with another balancer."""
+    from frugalmtl.balancing import BALANCERS
+
+    built = setting.build()
+    built.balancer = BALANCERS.build(balancer, built.tasks)
+    return built
+
+
+def table(title: str, rates: dict[str, list[float]]) -> list[str]:
+    """Markdown table of a section."""
+    base = next(iter(rates))
+    lines = [f"## {title[0].upper()}{title[1:]}", "", f"| row | images/s | ratio to {base} |", "| --- | ---: | ---: |"]
+    for name, values in rates.items():
+        ratio = statistics.median(here / there for here, there in zip(values, rates[base], strict=True))
+        lines.append(f"| {name} | {statistics.median(values):.0f} | {ratio:.2f} |")
+    return [*lines, ""]
+
+
+def main() -> None:
+    """Measure in turns, print the tables, write them if asked to."""
+    on_gpu = DEVICE.type == "cuda"
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sections", nargs="+", default=["loop", "loading", "precision"])
+    parser.add_argument("--backbone", default="tf_efficientnet_lite0")
+    parser.add_argument("--batch", type=int, default=32 if on_gpu else 8)
+    parser.add_argument("--pixels", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=90 if on_gpu else 22)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    setting = Setting(arguments.backbone, arguments.batch, arguments.pixels, arguments.steps)
+    facts, load = environment(), os.getloadavg()[0]
+    lines = [
+        "# Training rate",
+        "",
+        f"{setting.backbone}, three tasks, HRNet heads, batch {setting.batch}, {setting.pixels} x {setting.pixels}, "
+        f"{setting.steps - WARM} steps a measurement, medians of {arguments.turns} turns; on {DEVICE.type}. "
+        f"{hardware(facts)}, load {load:.1f} at the start; torch {torch.__version__}. "
+        "Made by `benchmarks/training_rate.py`.",
+        "",
+    ]
+    for title, measurements in rows(setting, arguments.sections).items():
+        rates: dict[str, list[float]] = {name: [] for name in measurements}
+        for number in range(arguments.turns):
+            for name, measure in measurements.items():
+                begin = time.perf_counter()
+                rates[name].append(measure())
+                elapsed = time.perf_counter() - begin
+                print(f"turn {number}: {name}: {rates[name][-1]:.0f} images/s, {elapsed:.1f} s in all", file=sys.stderr)
+        lines += table(title, rates)
+    text = "\n".join(lines)
+    print(text)
+    if arguments.out:
+        write_text(arguments.out, text)
+
+
+if __name__ == "__main__":
+    main()
