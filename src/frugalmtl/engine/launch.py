@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -52,8 +53,7 @@ def local_fabric(device: torch.device, precision: Precision = "32-true") -> Fabr
         precision: see :class:`~frugalmtl.engine.settings.TrainSettings`.
     """
     # A plugin of its own, because Fabric would replace float16 on a CPU.
-    mixed = precision == "16-mixed" or precision == "bf16-mixed"
-    plugin = MixedPrecision(precision, device.type) if mixed else None
+    plugin = None if precision in ("32-true", "tf32") else MixedPrecision(cast(Any, precision), device.type)
     return Fabric(strategy=SingleDeviceStrategy(device), plugins=plugin)
 
 
@@ -73,12 +73,13 @@ def kernels(settings: TrainSettings) -> Iterator[None]:
     """
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark, products = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
-    convolutions = torch.backends.cudnn.conv.fp32_precision
+    cudnn: Any = torch.backends.cudnn  # torch states no types
+    convolutions = cudnn.conv.fp32_precision
     torch.use_deterministic_algorithms(settings.deterministic or before[0], warn_only=True)
     torch.backends.cudnn.benchmark = not settings.deterministic
     if settings.precision == "tf32":
         torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.conv.fp32_precision = "tf32"
+        cudnn.conv.fp32_precision = "tf32"
     try:
         yield
     finally:
@@ -86,4 +87,4 @@ def kernels(settings: TrainSettings) -> Iterator[None]:
         torch.backends.cudnn.benchmark = benchmark
         if settings.precision == "tf32":
             torch.set_float32_matmul_precision(products)
-            torch.backends.cudnn.conv.fp32_precision = convolutions
+            cudnn.conv.fp32_precision = convolutions

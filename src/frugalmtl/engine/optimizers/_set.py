@@ -32,6 +32,8 @@ class OptimizerSet(torch.optim.Optimizer):
     def __init__(self, members: Sequence[torch.optim.Optimizer]) -> None:
         self.members = list(members)
         self.found_inf: Tensor | None = None
+        for member in self.members:
+            _begin_momenta(member)
         super().__init__([group for member in self.members for group in member.param_groups], {})
 
     def step(self, closure: Any = None) -> Any:
@@ -74,7 +76,19 @@ class OptimizerSet(torch.optim.Optimizer):
             raise UserError(f"it was saved with {len(states)} optimisers, but this stage has {len(self.members)}")
         for member, state in zip(self.members, states, strict=True):
             member.load_state_dict(_with_kernels_of(member, state))
+            _begin_momenta(member)
         self.param_groups = [group for member in self.members for group in member.param_groups]  # torch made new ones
+
+
+def _begin_momenta(optimizer: torch.optim.Optimizer) -> None:
+    """Momenta of 0 for the fused SGD of torch 2.15, which fails where some parameters have had no gradient yet."""
+    if not isinstance(optimizer, torch.optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        if group["fused"] and group["momentum"] and not group["dampening"]:
+            for parameter in group["params"]:
+                if optimizer.state[parameter].get("momentum_buffer") is None:
+                    optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def _with_kernels_of(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:

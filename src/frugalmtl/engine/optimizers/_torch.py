@@ -66,7 +66,8 @@ def _member(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Opti
         arguments = defaults | arguments
         _check(arguments)
         if kind.__name__.lower() in FUSED and arguments.get("fused") is None and not arguments.get("foreach"):
-            arguments["fused"] = _fusible(groups) or None
+            # The first momentum of a parameter is its whole gradient, which 0 before it gives without dampening alone.
+            arguments["fused"] = (not arguments.get("dampening") and _fusible(groups)) or None
         return kind(groups, **arguments)
 
     groups = inspect.Parameter("groups", inspect.Parameter.POSITIONAL_ONLY, annotation=Groups)

@@ -57,7 +57,8 @@ class CompiledParts:
     def begin_step(self) -> None:
         """Tell captured graphs that what the last step gave is no longer read."""
         if self._graphs:
-            torch.compiler.cudagraph_mark_step_begin()
+            mark: Any = torch.compiler.cudagraph_mark_step_begin  # torch states no types
+            mark()
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:

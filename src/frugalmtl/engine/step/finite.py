@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,7 +68,8 @@ class FiniteCheck:
             self._optimizer.found_inf = None
         on_gpu = numbers.device.type == "cuda"
         numbers = numbers.to("cpu", non_blocking=True)
-        arrived = torch.cuda.Event() if on_gpu else None
+        event: Any = torch.cuda.Event  # torch states no types
+        arrived = event() if on_gpu else None
         if arrived is not None:
             arrived.record()
         self._pending = _Pending(tuple(values), numbers, arrived, step, samples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -22,7 +23,8 @@ def transferred(groups: Groups, move: Callable[[Sequence[Batch]], list[Batch]], 
     if device.type != "cuda":
         yield from groups
         return
-    copies = torch.cuda.Stream(device)
+    stream: Any = torch.cuda.Stream  # torch states no types
+    copies = stream(device)
 
     def fetch() -> list[Batch] | None:
         group = next(groups, None)

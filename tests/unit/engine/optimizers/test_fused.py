@@ -59,3 +59,33 @@ def test_states_are_taken_over_by_the_kernels_of_this_device(name: str, before: 
     assert [group["fused"] for group in goes_on.param_groups] == [after]
     _, other = trained({"name": name, "fused": bool(before)}, 3, state)
     torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("saved_between", [False, True])
+def test_parameters_that_get_their_first_gradient_late_move_as_in_a_loop(saved_between: bool) -> None:
+    """A head whose task has no label in the first batches."""
+    results = []
+    for fused in (None, False):
+        parameters = [torch.ones(3, requires_grad=True) for _ in range(2)]
+
+        def build(fused: bool | None = fused, parameters: list[Tensor] = parameters) -> OptimizerSet:
+            section = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "fused": fused}
+            return OptimizerSet([OPTIMIZERS.build(section, [{"params": parameters}])])
+
+        optimizer = build()
+        for step in range(4):
+            parameters[0].grad = torch.full((3,), 1.0 + step)
+            parameters[1].grad = torch.full((3,), 2.0) if step > 1 else None
+            optimizer.step()
+            if saved_between and step == 1:
+                state = copy.deepcopy(optimizer.state_dict())
+                optimizer = build()
+                optimizer.load_state_dict(state)
+        results.append(parameters)
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
+
+
+def test_sgd_with_dampening_is_left_to_torch() -> None:
+    (group,) = OPTIMIZERS.build({"name": "sgd", "dampening": 0.1}, [{"params": [torch.zeros(1)]}]).param_groups
+    assert group["fused"] is None
