@@ -9,9 +9,11 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from frugalmtl.core.checks import UserError
+from frugalmtl.core.checks import UserError, shown
 from frugalmtl.core.disk.flushing import flush_file
 
+LONGEST = 1_000_000_000
+"""Bytes of a text file."""
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark begins it
@@ -67,7 +69,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_text(path: str | os.PathLike[str], what: str) -> str:
+def read_text(path: str | os.PathLike[str], what: str, *, limit: int = LONGEST) -> str:
     """Read a text file: UTF-8, or UTF-16 and UTF-32 where a mark or the zero bytes show it.
 
     A byte order mark is left out, and lines end with ``\\n``.
@@ -75,16 +77,23 @@ def read_text(path: str | os.PathLike[str], what: str) -> str:
     Args:
         path: the file.
         what: what it is, in messages.
+        limit: bytes that it may have; no more are read, whatever the file is.
 
     Raises:
-        UserError: the file is missing, unreadable, or neither of these.
+        UserError: the file is missing, unreadable, larger, or neither of these.
     """
     try:
-        return decode_text(Path(path).read_bytes(), f"{what} {path}")
+        with Path(path).open("rb") as file:
+            data = file.read(limit + 1)
     except FileNotFoundError:
         raise UserError(f"{what} {path} does not exist: check the path") from None
     except OSError as error:
         raise UserError(f"cannot read {what} {path}: {error.strerror or error}") from error
+    except ValueError as error:  # a path with a zero byte
+        raise UserError(f"cannot read {what} {shown(str(path))}: {error}") from None
+    if len(data) > limit:
+        raise UserError(f"{what} {path} is larger than {limit / 1e6:g} MB: it is not the file that is meant")
+    return decode_text(data, f"{what} {path}")
 
 
 def decode_text(data: bytes, name: str) -> str:

@@ -10,26 +10,19 @@ from typing import Any, TypeVar
 
 import yaml
 
-from frugalmtl.core.checks import UserError
-from frugalmtl.core.files import read_text
+from frugalmtl.core.documents import read_yaml_mapping
 from frugalmtl.core.schema import read
 
 Config = TypeVar("Config")
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a config file; YAML's tags that make objects are refused.
+    """Read a config file: plain values within the bounds of :mod:`frugalmtl.core.documents`.
 
     Raises:
         UserError: missing, not YAML, or not a mapping.
     """
-    try:
-        content = yaml.safe_load(read_text(path, "config"))
-    except yaml.YAMLError as error:
-        raise UserError(f"config {path} is not valid YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"config {path} must be a mapping of keys to values, but holds {type(content).__name__}")
-    return content
+    return read_yaml_mapping(path, "config")
 
 
 def parse(kind: type[Config], content: Mapping[str, Any], source: str = "config") -> Config:

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import Any, Union, get_args, get_origin
 
-import yaml
-
-from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.checks import UserError, known, shown
+from frugalmtl.core.documents import UnreadableError, parse_yaml
 from frugalmtl.core.registry import Registry
 from frugalmtl.core.schema import fits, parameters
 from frugalmtl.experiment.config.comparison import merge
@@ -39,9 +38,9 @@ def change(kind: type, content: dict[str, Any], key: str, text: str) -> None:
             place[name] = copy.deepcopy(default) if isinstance(default, dict) else {}
         place = place[name]
         if not isinstance(place, dict):
-            raise UserError(f"flag --{key} does not fit: {name!r} is {place!r}, not a section")
+            raise UserError(f"flag --{key} does not fit: {name!r} is {shown(place)}, not a section")
     inner, default = _below(inner, last, f"--{key}")
-    value = _value(inner, text)
+    value = _value(inner, text, f"--{key}")
     if key.endswith("+"):
         value = [*(place.get(last) or []), *(value if isinstance(value, list) else [value])]
     elif last == "name" and place.get("name", value) != value:
@@ -61,10 +60,12 @@ def _below(kind: Any, name: str, flag: str) -> tuple[Any, Any]:
     return parameter.annotation, parameter.default
 
 
-def _value(kind: Any, text: str) -> Any:
+def _value(kind: Any, text: str, flag: str) -> Any:
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse_yaml(text)
+    except UnreadableError as error:
+        if text.startswith(("[", "{")) and (kind is Any or not fits(kind, text)):
+            raise UserError(f"{flag}: {error}") from None
         value = text
     if isinstance(value, str) and section(kind) is not None:
         return {"name": value}

@@ -7,10 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from frugalmtl.core.checks import UserError, known
-from frugalmtl.core.files import read_text
+from frugalmtl.core.documents import read_yaml_mapping
 from frugalmtl.core.names import task_name
 from frugalmtl.data.attribute_table import AttributeTable
 from frugalmtl.data.base import Dataset
@@ -55,11 +53,7 @@ class Folder(Dataset):
 
     def __init__(self, *, file: str) -> None:
         path = Path(file)
-        try:
-            content = yaml.safe_load(read_text(path, "dataset file"))
-        except yaml.YAMLError as error:
-            raise UserError(f"dataset file {path} is not valid YAML: {error}") from None
-        section = _mapping(content, f"dataset file {path}")
+        section = read_yaml_mapping(path, "dataset file")
         for key in section:
             known(f"key in {path}:", key, (*_KEYS, *_OPTIONS))
         missing = [key for key in _KEYS if key not in section]
