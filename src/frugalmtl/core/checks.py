@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from itertools import islice
 
 from frugalmtl.core.terminal import visible
 
@@ -27,23 +28,36 @@ class UserError(ValueError):
 
 
 def shown(value: object, room: int = 60) -> str:
-    """What a user gave as a message quotes it: Python's way of writing it, cut to ``room`` characters.
+    """What a user gave as a message quotes it: in YAML's words, cut to ``room`` characters.
 
     >>> shown("x" * 1000, room=12)
     "'xxxxxxx...'"
+    >>> shown({"epochs": None, "workers": [True, 2]})
+    '{epochs: null, workers: [true, 2]}'
     """
     if isinstance(value, str | bytes):
         value = value[: room + 1]
-    elif isinstance(value, int) and value.bit_length() > 512:
-        return "a number of more than 150 digits"  # Python refuses to write numbers beyond some thousand digits
-    try:
-        text = repr(value)
-    except (RecursionError, ValueError):
-        text = f"a {type(value).__name__}"
+    text = _in_yaml(value, depth=4)
     if len(text) <= room:
         return text
-    end = "..." + text[-1] * isinstance(value, str | bytes | list | dict)
+    end = "..." + text[-1] * isinstance(value, str | bytes | Mapping | list | tuple)
     return text[: room - len(end)] + end
+
+
+def _in_yaml(value: object, depth: int) -> str:
+    """A value as YAML writes it on a line; what lies deep inside is left out."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, int) and value.bit_length() > 512:
+        return "a number of more than 150 digits"  # Python refuses to write numbers beyond some thousand digits
+    if not isinstance(value, Mapping | list | tuple):
+        return repr(value)
+    if depth == 0:
+        return "..."
+    items = list(islice(value, 20))
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_in_yaml(value[key], depth - 1)}' for key in items)}}}"
+    return f"[{', '.join(_in_yaml(item, depth - 1) for item in items)}]"
 
 
 def known(what: str, name: str, names: Iterable[str]) -> str:

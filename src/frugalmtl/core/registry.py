@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.checks import UserError, known, shown
 from frugalmtl.core.schema import Parameters, parameters, read_arguments
 
 SpecLike = str | Mapping[str, Any]
@@ -42,7 +42,7 @@ class Spec:
             return cls(value)
         if isinstance(value, Mapping) and isinstance(value.get("name"), str):
             return cls(value["name"], {str(key): item for key, item in value.items() if key != "name"})
-        raise UserError(f"{what} must be a name or a mapping with a key 'name', but got {value!r}")
+        raise UserError(f"{what} must be a name or a mapping with a key 'name', but got {shown(value)}")
 
     def as_dict(self) -> dict[str, Any]:
         """The plain mapping that :meth:`of` reads back."""
@@ -91,18 +91,23 @@ class Registry:
         """The member's config keys: its keyword-only parameters, types resolved, those of its bases included."""
         return parameters(self.get(name))
 
-    def check(self, value: SpecLike | Spec) -> Spec:
+    def check(self, value: SpecLike | Spec, *, what: str = "") -> Spec:
         """Check a section's name, keys and types without building it, and return it with parsed values.
+
+        Args:
+            value: the section.
+            what: what it is in messages; its kind and name if not given.
 
         Raises:
             UserError: unknown name or key, missing or ill-typed value.
         """
         spec = Spec.of(self.what, value)
-        return Spec(spec.name, read_arguments(f"{self.what} {spec.name!r}", self.schema(spec.name), spec.args))
+        what = what or f"{self.what} {spec.name!r}"
+        return Spec(spec.name, read_arguments(what, self.schema(spec.name), spec.args))
 
-    def build(self, value: SpecLike | Spec, *injected: Any) -> Any:
+    def build(self, value: SpecLike | Spec, *injected: Any, what: str = "") -> Any:
         """Check the section and call the member with ``injected`` positionally and the section's keys by keyword."""
-        spec = self.check(value)
+        spec = self.check(value, what=what)
         return self.get(spec.name)(*injected, **spec.args)
 
 

@@ -63,7 +63,7 @@ def test_values_are_shown_shortly(value: object) -> None:
 def test_endless_values_are_shown() -> None:
     endless: list[object] = []
     endless.append(endless)
-    assert shown(endless) == "[[...]]"
+    assert shown(endless) == "[[[[...]]]]"
     deep: list[object] = []
     for _ in range(10**5):
         deep = [deep]

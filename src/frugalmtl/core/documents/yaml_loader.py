@@ -43,6 +43,7 @@ class PlainLoader(yaml.SafeLoader):
         super().__init__(text)
         self._depth = self._count = 0
         self._sizes: dict[int, int] = {}
+        self._path: list[str] = []
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
         """The next node, counted; an alias counts as much as what it stands for.
@@ -62,7 +63,10 @@ class PlainLoader(yaml.SafeLoader):
             raise _at(event, f"values are nested more than {DEPTH} deep: take fewer levels")
         before = self._count
         self._add(1, event)
+        key: Any = index  # of a list an index, of a mapping the node of the key; nothing at the top and for keys
+        self._path.append(key.value if isinstance(key, ScalarNode) else "" if key is None else f"[{key}]")
         node = super().compose_node(parent, index)
+        self._path.pop()
         self._depth -= 1
         self._sizes[id(node)] = self._count - before
         return node
@@ -83,7 +87,8 @@ class PlainLoader(yaml.SafeLoader):
         if words:
             read = " and ".join(f"{word} as {'true' if value else 'false'}" for word, value in words.items())
             quoted = " and ".join(f"'{word}'" for word in words)
-            raise _at(node, f"YAML reads {read} in this list: quote names ({quoted}), or write true and false")
+            here = self._place() or "a list"
+            raise _at(node, f"{here}: YAML reads {read}: quote names ({quoted}), or write true and false")
         return node
 
     def compose_mapping_node(self, anchor: Any) -> MappingNode:
@@ -99,7 +104,8 @@ class PlainLoader(yaml.SafeLoader):
                 continue
             value = self._key(key)
             if value in lines:
-                raise _at(key, f"the key {shown(value)} stands here and in line {lines[value]}: keep one")
+                first = lines[value]
+                raise _at(key, f"the key {shown(value)}{self._inside()} stands here and in line {first}: keep one")
             lines[value] = key.start_mark.line + 1
         return node
 
@@ -110,7 +116,15 @@ class PlainLoader(yaml.SafeLoader):
         if not isinstance(node, ScalarNode):
             raise _at(node, "a list or mapping cannot be a key: write a text")
         read = "nothing" if value is None else str(value).lower()
-        raise _at(node, f"YAML reads the key {shown(node.value)} as {read}: quote it ('{node.value or 'name'}')")
+        quoted = f"quote it ('{node.value or 'name'}')"
+        raise _at(node, f"YAML reads the key {shown(node.value)}{self._inside()} as {read}: {quoted}")
+
+    def _place(self) -> str:
+        """The keys that lead to the value which is being read."""
+        return ".".join(key for key in self._path if key).replace(".[", "[")[:200]
+
+    def _inside(self) -> str:
+        return f" of '{self._place()}'" if self._place() else ""
 
     def construct_object(self, node: Node, deep: bool = False) -> Any:
         """The value of a node.

@@ -54,10 +54,21 @@ def read_yaml_mapping(path: str | Path, what: str) -> dict[str, Any]:
         content = parse_yaml(read_text(path, what, limit=LONGEST))
     except UnreadableError as error:
         raise UserError(f"{what} {path}: {error}") from None
-    if not isinstance(content, dict):
-        kind = _KINDS.get(type(content), "nothing")
-        raise UserError(f"{what} {path} must be a mapping of keys to values, but holds {kind}")
-    for key in content:
-        if not isinstance(key, str):
-            raise UserError(f"{what} {path}: the key {key!r} is a number: expected a text")
-    return content
+    return mapping(content, f"{what} {path}")
+
+
+def mapping(value: Any, what: str) -> dict[str, Any]:
+    """A value of a document that must be a mapping; keys that are numbers become texts.
+
+    Raises:
+        UserError: it is another value, or a text and a number are one key.
+    """
+    if not isinstance(value, dict):
+        kind = _KINDS.get(type(value), "nothing")
+        raise UserError(f"{what} must be a mapping of keys to values, but holds {kind}")
+    by_text = {str(key): item for key, item in value.items()}
+    if len(by_text) < len(value):
+        keys = [str(key) for key in value]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise UserError(f"{what} holds the key {twice!r} more than once, as a number and as a text: keep one")
+    return by_text

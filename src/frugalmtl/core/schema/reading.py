@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 
 import msgspec
 
-from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.checks import UserError, known, shown
 
 Kind = TypeVar("Kind")
 Parameters = dict[str, inspect.Parameter]
@@ -196,6 +196,7 @@ def _finish(value: Any) -> Any:
 
 def _complaint(kind: Any, value: Any, where: str, place: str, readers: Readers) -> UserError:
     """The mistake in a value that does not fit, at the innermost place at which it can be seen."""
+    members = _members(kind)
     kind = _branch(kind, value)
     here = f"{where}: {place}" if place else where
     if is_dataclass(kind) and isinstance(value, Mapping):
@@ -213,8 +214,25 @@ def _complaint(kind: Any, value: Any, where: str, place: str, readers: Readers) 
             _convert(part, item, readers)
         except msgspec.ValidationError:
             return _complaint(part, item, where, inner, readers)
-    shown = repr(value)
-    return UserError(f"{here} must be {in_words(kind)}, but got {shown if len(shown) < 60 else shown[:57] + '...'}")
+    remedy = _remedy(kind, value, members)
+    return UserError(f"{here} must be {in_words(kind)}, but got {shown(value)}{remedy}")
+
+
+def _remedy(kind: Any, value: Any, members: bool) -> str:
+    """What to write instead, where that is plain from the value."""
+    if members and isinstance(value, str):
+        return f": write {{name: {value}}}"
+    if not isinstance(value, int | float) or not {_WORDS[str]} <= set(_alternatives(kind)) <= {_WORDS[str], "null"}:
+        return ""
+    if isinstance(value, bool):
+        return f", as YAML reads {'yes, on and true' if value else 'no, off and false'}: quote the word that is meant"
+    return f": quote it ('{value}')"
+
+
+def _members(kind: Any) -> bool:
+    """Whether the type is that of a section which names a member of a registry."""
+    inner = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    return any(hasattr(mark, "names") for item in inner for mark in getattr(item, "__metadata__", ()))
 
 
 def _branch(kind: Any, value: Any) -> Any:

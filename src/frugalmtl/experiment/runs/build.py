@@ -8,17 +8,18 @@ from typing import Any
 
 from frugalmtl.backbones import BACKBONES, Backbone
 from frugalmtl.balancing import BALANCERS, Balancer
-from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.checks import UserError, known, shown
 from frugalmtl.core.names import task_name
+from frugalmtl.core.schema import parameters, read_arguments
 from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.data import DATASETS, Dataset
 from frugalmtl.decoders import DECODERS
 from frugalmtl.decoders.heads import HEADS
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.evaluation import METRICS
-from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.experiment import DatasetTask, Experiment
 from frugalmtl.model import MultiTaskModel
-from frugalmtl.tasks import TASKS, Task
+from frugalmtl.tasks import Task, make_task
 
 CHANGEABLE = ("weight", "auxiliary", "primary", "higher_is_better")
 """Facts of a dataset's task that an experiment may change."""
@@ -71,6 +72,8 @@ def build_tasks(config: Experiment, dataset: Dataset | None) -> tuple[Task, ...]
         tasks = tuple(_dataset_task(section, dataset.tasks) for section in config.tasks)
     for task in tasks:
         _check_task(task)
+    if not tasks:
+        raise UserError("'tasks' is empty: name at least one task, or leave the key out for all of the dataset's")
     names = [task.name for task in tasks]
     if len(set(names)) != len(names):
         raise UserError(f"each task may stand once under 'tasks', but got {names}")
@@ -95,16 +98,10 @@ def _task_from_section(section: Mapping[str, Any] | str) -> Task:
         raise UserError(
             f"task {section!r}: without a dataset a task is a section such as {{kind: depth}}; add 'data' or 'kind'"
         )
-    arguments = dict(section)
-    kind = arguments.pop("kind", None)
-    if not isinstance(kind, str):
-        raise UserError(f"task section {dict(section)!r} lacks 'kind': expected one of {', '.join(TASKS.names())}")
-    name = arguments.pop("name", None)
-    for key in ("classes", "parts"):
-        if isinstance(arguments.get(key), int):
-            arguments[key] = [f"class {index}" for index in range(arguments[key])]
-    task: Task = TASKS.build({"name": kind, **arguments})
-    return replace(task, name=name) if name else task
+    name = section.get("name")
+    if name is not None and not isinstance(name, str):
+        raise UserError(f"the name of a task must be a text, but got {shown(name)}")
+    return make_task({key: value for key, value in section.items() if key != "name"}, name)
 
 
 def task_records(tasks: Sequence[Task]) -> list[dict[str, Any]]:
@@ -128,13 +125,16 @@ def _dataset_task(section: Mapping[str, Any] | str, tasks: Sequence[Task]) -> Ta
     name = section if isinstance(section, str) else changes.pop("name", None)
     if name is None:
         raise UserError(
-            f"task section {section!r} lacks 'name': with a dataset a task is one of {[task.name for task in tasks]}, "
-            "given by its name"
+            f"task section {shown(section)} lacks 'name': with a dataset a task is one of "
+            f"{', '.join(task.name for task in tasks)}, given by its name"
         )
-    known("task of the dataset:", str(name), [task.name for task in tasks])
-    for key in changes:
-        known(f"key of task {name!r}:", key, CHANGEABLE)
-    return replace(next(task for task in tasks if task.name == name), **changes)
+    if not isinstance(name, str):
+        raise UserError(f"the name of a task must be a text, but got {shown(name)}")
+    known("task of the dataset:", name, [task.name for task in tasks])
+    accepted = {key: item for key, item in parameters(DatasetTask, positional=True).items() if key in CHANGEABLE}
+    changes = read_arguments(f"task {name!r}", accepted, changes)
+    kept = {key: value for key, value in changes.items() if value is not None}
+    return replace(next(task for task in tasks if task.name == name), **kept)
 
 
 def check(config: Experiment) -> None:

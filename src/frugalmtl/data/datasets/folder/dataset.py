@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from frugalmtl.core.checks import UserError, known
-from frugalmtl.core.documents import read_yaml_mapping
+from frugalmtl.core.documents import mapping, read_yaml_mapping
 from frugalmtl.core.names import task_name
 from frugalmtl.data.attribute_table import AttributeTable
 from frugalmtl.data.base import Dataset
@@ -20,7 +19,7 @@ from frugalmtl.data.datasets.folder.sources import FileSource, Source, TableSour
 from frugalmtl.data.datasets.folder.split import FolderSplit
 from frugalmtl.data.encodings import encoding
 from frugalmtl.data.files import exif_rule
-from frugalmtl.tasks import TASKS, Task
+from frugalmtl.tasks import make_task
 
 _KEYS = ("root", "images", "tasks", "splits")
 _OPTIONS = ("exif",)
@@ -65,12 +64,12 @@ class Folder(Dataset):
         self._listing = Listing(self.root)
         self.images = Pattern.of(section["images"], "images")
         self.exif = exif_rule(section.get("exif", "apply"))
-        tasks = _mapping(section["tasks"], "'tasks'")
+        tasks = mapping(section["tasks"], "'tasks'")
         if not tasks:
             raise UserError(f"dataset file {path} declares no task: add one under 'tasks'")
-        self.sources = tuple(self._source(name, _mapping(item, f"task {name!r}")) for name, item in tasks.items())
+        self.sources = tuple(self._source(name, mapping(item, f"task {name!r}")) for name, item in tasks.items())
         self.tasks = tuple(source.task for source in self.sources)
-        self._members = members_of_splits(_mapping(section["splits"], "'splits'"), self.images, self._listing)
+        self._members = members_of_splits(mapping(section["splits"], "'splits'"), self.images, self._listing)
         self.splits = tuple(self._members)
 
     def split(self, name: str) -> FolderSplit:
@@ -91,12 +90,10 @@ class Folder(Dataset):
 
     def _source(self, name: str, section: Mapping[str, Any]) -> Source:
         task_name(name)
-        arguments = {key: value for key, value in section.items() if key not in _TASK_KEYS}
-        if "kind" not in section:
-            raise UserError(f"task {name!r} lacks 'kind': expected one of {', '.join(TASKS.names())}")
+        arguments = {key: value for key, value in section.items() if key == "kind" or key not in _TASK_KEYS}
         if "name" in arguments:
             raise UserError(f"task {name!r}: the key under 'tasks' is its name; remove 'name'")
-        task: Task = replace(TASKS.build({"name": str(section["kind"]), **arguments}), name=name)
+        task = make_task(arguments, name)
         wanted, other = ("files", "table") if task.dense else ("table", "files")
         if wanted not in section or other in section:
             raise UserError(f"task {name!r} takes its labels from {wanted!r}, not from {other!r}: state {wanted!r}")
@@ -108,9 +105,3 @@ class Folder(Dataset):
             raise UserError(f"task {name!r} reads a table, which has no 'encoding': remove it")
         file = self._listing.path(relative_path(section["table"], f"table of {name!r}"))
         return TableSource(task, AttributeTable(file, task))
-
-
-def _mapping(value: Any, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(f"{what} must be a mapping of keys to values, but holds {type(value).__name__}")
-    return {str(key): item for key, item in value.items()}

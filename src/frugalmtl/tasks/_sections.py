@@ -1,0 +1,74 @@
+"""A task from its section in a dataset file, an experiment or a run, under the name that its user gave it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from frugalmtl.core.checks import UserError, shown
+from frugalmtl.core.registry import Registry, Spec
+from frugalmtl.tasks.base import Task
+
+MOST_CLASSES = 65_536
+"""Classes of a task: as many as a 16-bit label map can tell apart."""
+_NAMES = ("classes", "parts")
+"""Keys of a section that hold the names of classes."""
+
+
+def task_of_section(tasks: Registry, section: Mapping[str, Any], name: str | None = None) -> Task:
+    """Make a task from its section.
+
+    Names of classes are a list of texts; a number stands for as many classes without names of their own
+    (``class 0``, ``class 1``, ...), and a mapping ``{0: floor, 1: wall}`` for the list in that order.
+
+    Args:
+        tasks: the registry of the kinds of tasks.
+        section: ``kind`` and its options.
+        name: of the task; that of its kind if not given.
+
+    Raises:
+        UserError: the section does not fit; the message says which task and key.
+    """
+    arguments = dict(section)
+    kind = arguments.pop("kind", None)
+    if not isinstance(kind, str):
+        task = "a task" if name is None else f"task {name!r}"
+        raise UserError(f"{task} lacks 'kind', one of {', '.join(tasks.names())}: its section is {shown(section)}")
+    what = f"task {name or kind!r}"
+    for key in _NAMES:
+        if key in arguments:
+            arguments[key] = _class_names(f"{what}: {key}", arguments[key])
+    if name is not None:
+        arguments["name"] = name
+    task = tasks.build(Spec(kind, arguments), what=what)
+    complete: Task = replace(task, section={key: value for key, value in task.section.items() if key != "name"})
+    return complete
+
+
+def _class_names(what: str, value: Any) -> Any:
+    """The names of classes; what is neither names nor a number is left to the type of the key."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if value != value // 1 or not 1 <= value <= MOST_CLASSES:
+            raise UserError(f"{what} must be names, or a number of classes up to {MOST_CLASSES}, but got {value!r}")
+        return [f"class {index}" for index in range(int(value))]
+    if isinstance(value, str):
+        raise UserError(f"{what} must be a list of names, but got {shown(value)}: write [{value.strip('[]')}]")
+    if isinstance(value, Mapping):
+        numbers = list(range(len(value)))
+        if sorted(value, key=str) != sorted(numbers, key=str):
+            raise UserError(f"{what} must number its names from 0 without a gap, but got {shown(list(value))}")
+        value = [value[number] for number in numbers]
+    if not isinstance(value, list | tuple):
+        return value
+    if all(isinstance(name, int | float) and not isinstance(name, bool) for name in value) and value:
+        quoted = ", ".join(f"'{name}'" for name in value[:3]) + ", ..." * (len(value) > 3)
+        raise UserError(
+            f"{what} must be texts, but got {shown(value)}: quote them ([{quoted}]), or write {len(value)} for as many "
+            "classes without names"
+        )
+    repeated = [name for name, count in Counter(map(str, value)).items() if count > 1]
+    if repeated:
+        raise UserError(f"{what} holds {shown(repeated[0])} more than once: each class has a name of its own")
+    return value
