@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from frugalmtl.core.checks import UserError, known
-from frugalmtl.data.files import Exif, read_photograph
+from frugalmtl.data.files import Exif, read_pixels
 from frugalmtl.tasks.base import Image
 
 SAMPLES = ("astronaut", "chelsea", "coffee", "motorcycle")
@@ -43,14 +43,14 @@ def read_photo(source: str | Path, exif: Exif = "apply") -> Image:
 
     Args:
         source: a file, or ``skimage:`` and the name of a sample.
-        exif: see :func:`frugalmtl.data.files.images.read_photograph`.
+        exif: see :func:`frugalmtl.data.files.images.read_pixels`.
 
     Raises:
         UserError: no such file, not an image, damaged, or no such sample.
     """
     if str(source).startswith(SAMPLE):
         return _sample(photo_name(source))
-    return read_photograph(Path(source), exif).pixels
+    return read_pixels(Path(source), exif)
 
 
 def _sample(name: str) -> Image:

@@ -111,9 +111,9 @@ def blank(values: npt.NDArray[Any], invalid: Marker) -> npt.NDArray[np.bool_]:
 
 def without(values: npt.NDArray[Any], stored: npt.NDArray[Any], invalid: Marker) -> Tensor:
     """Values ``[C, H, W]`` as float32, NaN where the stored ones ``[C, H, W]`` are invalid."""
-    label = np.array(values, dtype=np.float32, order="C")
+    label = np.ascontiguousarray(values, dtype=np.float32)
     if invalid != []:
-        label[:, blank(stored, invalid)] = np.nan
+        label = np.where(blank(stored, invalid), np.float32(np.nan), label)
     return torch.from_numpy(label)
 
 
@@ -134,8 +134,7 @@ def translate(values: npt.NDArray[Any], table: Mapping[int, int]) -> npt.NDArray
             room = int(np.iinfo(values.dtype).max) + 1
             padded = np.full(max(room, high + 1), UNLISTED, np.int64)
             padded[low : high + 1] = dense
-            looked_up: npt.NDArray[Any] = padded[values]
-            return looked_up
+            return padded.take(values, mode="clip")  # never out of bounds: it only skips the look for them
         wide = values.astype(np.int64)
         inside = (wide >= low) & (wide <= high)
         return np.where(inside, dense[np.where(inside, wide - low, 0)], UNLISTED)

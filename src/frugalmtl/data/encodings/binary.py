@@ -53,6 +53,8 @@ class Binary(Encoding):
         return label
 
     def _check_both_sides(self, values: npt.NDArray[Any], positive: npt.NDArray[np.bool_], stored: StoredLabel) -> None:
+        if self.invalid == [] and positive.any() and not positive.all():
+            return
         labelled = ~blank(values, self.invalid)
         if values.dtype.kind == "f":
             labelled &= ~np.isnan(values[0])

@@ -67,9 +67,8 @@ class Index(Encoding):
         classes = translate(values, table)
         if empty.any():
             classes[empty] = ignore
-        unlisted = classes == UNLISTED
-        if unlisted.any():
-            raise self._unlisted(values[unlisted], values.size, stored, task)
+        if classes.min() == UNLISTED:
+            raise self._unlisted(values[classes == UNLISTED], values.size, stored, task)
         self._check_two_values(classes, stored, task)
         return torch.from_numpy(classes)
 

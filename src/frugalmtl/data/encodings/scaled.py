@@ -33,4 +33,8 @@ class Scaled(Encoding):
     def decode(self, stored: StoredLabel, task: Task, /) -> Tensor:
         """``[C, H, W]`` float, NaN for "no label"."""
         values = stored.channels(task.label_channels)
-        return without(values.astype(np.float64) * self.scale + self.offset, values, self.invalid)
+        scaled = values.astype(np.float64)
+        scaled *= self.scale
+        if self.offset:
+            scaled += self.offset
+        return without(scaled, values, self.invalid)

@@ -41,7 +41,10 @@ class Vectors(Encoding):
             raise stored.refuse(
                 f"holds values of the type {levels.dtype}", "8-bit colours", "use the encoding 'values' or 'scaled'"
             )
-        values = without(levels, levels, self.invalid) * (2.0 / 255.0) - 1.0
-        values = values * torch.tensor(self.signs, dtype=torch.float32)[:, None, None]
-        # A comparison with NaN is false, but NaN times false is NaN.
-        return torch.where(values.square().sum(dim=0) > 0.01, values, torch.zeros(()))
+        values = without(levels, levels, self.invalid).mul_(2.0 / 255.0).sub_(1.0)
+        if self.signs != (1, 1, 1):
+            values *= torch.tensor(self.signs, dtype=torch.float32)[:, None, None]
+        if self.invalid != []:
+            values.nan_to_num_(0.0)
+        values *= values.square().sum(dim=0) > 0.01
+        return values

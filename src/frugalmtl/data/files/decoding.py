@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import stat
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -82,10 +83,12 @@ def read_array(file: Path) -> npt.NDArray[Any]:
     """
     _must_be_a_file(file)
     try:
-        # A map never takes more than the file holds, whatever size the header claims.
-        mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+        # A map is refused where the file holds less than its header claims: no memory is taken for the claim.
+        with np.errstate(over="ignore"):
+            mapped = np.load(file, mmap_mode="r", allow_pickle=False)
         if isinstance(mapped, np.ndarray) and mapped.dtype.kind in "biuf":
-            return np.array(mapped)
+            values: npt.NDArray[Any] = np.load(file, allow_pickle=False)
+            return values
     except MemoryError:
         raise
     except Exception as error:
@@ -93,21 +96,35 @@ def read_array(file: Path) -> npt.NDArray[Any]:
     raise bad(file, "does not hold numbers", "an array of numbers", "write it again")
 
 
-def upright(picture: Image.Image, exif: Exif) -> tuple[Image.Image, int]:
-    """The image as a viewer shows it, and the EXIF orientation that was undone (1: none).
+def upright(picture: Image.Image, exif: Exif) -> Image.Image:
+    """The image as a viewer shows it, where ``exif`` is ``"apply"``."""
+    orientation = 1 if exif == "ignore" else orientation_of(picture.info.get("exif", b""))
+    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
 
-    An EXIF block that is damaged, or says nothing sensible, is read over: the pixels are whole.
+
+def orientation_of(block: object) -> int:
+    """The orientation 1..8 in an EXIF block; 1 (upright) if the block is damaged or says nothing sensible.
+
+    Pillow's own reader warns, raises or takes the first of several values, by the kind of damage.
     """
-    if exif == "ignore":
-        return picture, 1
+    if not isinstance(block, bytes):
+        return 1
+    tiff = block.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4], "")
     try:
-        orientation = picture.getexif().get(0x0112, 1)
-    except Exception:
-        return picture, 1
-    method = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    return (picture, 1) if method is None else (picture.transpose(method), orientation)
+        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (entries,) = struct.unpack_from(f"{order}H", tiff, start)
+        for entry in range(entries):
+            tag, kind, count, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * entry)
+            if tag == _ORIENTATION:
+                whole = order and (kind, count) == (_SHORT, 1) and 1 <= value <= 8
+                return int(value) if whole else 1
+    except struct.error:
+        pass  # cut off
+    return 1
 
 
+_ORIENTATION, _SHORT = 0x0112, 3
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

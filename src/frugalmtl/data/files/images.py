@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,25 +18,13 @@ _PAIRED = ("MPO",)
 """Formats whose further frames are no animation: cameras write previews and depth there."""
 
 
-@dataclass(frozen=True)
-class Photograph:
-    """The pixels of one image file.
-
-    Attributes:
-        pixels: ``[H, W, 3]`` uint8 RGB.
-        orientation: EXIF orientation that was undone; 1 if the pixels are as stored.
-    """
-
-    pixels: Image
-    orientation: int = 1
-
-    def tensor(self) -> Tensor:
-        """``[3, H, W]`` uint8."""
-        return torch.from_numpy(self.pixels).permute(2, 0, 1).contiguous()
+def read_image(file: Path, exif: Exif = "apply") -> Tensor:
+    """An image as ``[3, H, W]`` uint8 RGB; see :func:`read_pixels`."""
+    return torch.from_numpy(read_pixels(file, exif)).permute(2, 0, 1).contiguous()
 
 
-def read_photograph(file: Path, exif: Exif = "apply") -> Photograph:
-    """Read an image as RGB.
+def read_pixels(file: Path, exif: Exif = "apply") -> Image:
+    """An image as RGB pixels ``[H, W, 3]``.
 
     Transparency is dropped: the colours below it are kept. 16-bit pixels keep their high byte (``value // 256``), grey
     and colour alike. Whole numbers or floats of 32 bits are refused, since no value of theirs is agreed to be white. Of
@@ -51,14 +38,13 @@ def read_photograph(file: Path, exif: Exif = "apply") -> Photograph:
     Raises:
         BadFileError: missing, not an image, damaged, too large, or without an agreed white.
     """
-    return decoded(file, lambda picture: _photograph(picture, exif, file))
+    return decoded(file, lambda picture: _pixels(picture, exif, file))
 
 
-def _photograph(picture: Pillow.Image, exif: Exif, file: Path) -> Photograph:
+def _pixels(picture: Pillow.Image, exif: Exif, file: Path) -> Image:
     if getattr(picture, "n_frames", 1) > 1 and picture.format not in _PAIRED:
         _say_first_frame(file)
-    turned, orientation = upright(picture, exif)
-    return Photograph(_rgb(turned, picture.format, file), orientation)
+    return _rgb(upright(picture, exif), picture.format, file)
 
 
 def _rgb(picture: Pillow.Image, form: str | None, file: Path) -> Image:

@@ -130,7 +130,7 @@ def read_stored(file: Path, exif: Exif = "apply") -> StoredLabel:
 
     Args:
         file: the file.
-        exif: as for images (:func:`frugalmtl.data.files.images.read_photograph`).
+        exif: as for images (:func:`frugalmtl.data.files.images.read_pixels`).
 
     Raises:
         BadFileError: missing or damaged.
@@ -142,7 +142,7 @@ def read_stored(file: Path, exif: Exif = "apply") -> StoredLabel:
 
 def _stored(picture: Pillow.Image, exif: Exif, file: Path) -> StoredLabel:
     lossy = picture.format in ("JPEG", "MPO")
-    turned, _ = upright(picture, exif)
+    turned = upright(picture, exif)
     if turned.mode == "1":
         return StoredLabel(file, np.array(turned).astype(np.uint8), _BLACK_AND_WHITE, picture=True)
     if turned.mode == "P":

@@ -12,7 +12,7 @@ from frugalmtl.data.datasets.folder.listing import Listing
 from frugalmtl.data.datasets.folder.nearest import difference, nearest_file
 from frugalmtl.data.datasets.folder.patterns import Pattern
 from frugalmtl.data.datasets.folder.sources import Source, same_id, the_file
-from frugalmtl.data.files import Exif, read_photograph
+from frugalmtl.data.files import Exif, read_image
 from frugalmtl.data.problems import BadFileError, Problem
 from frugalmtl.data.sample_problems import sample_problems, turned_problem
 from frugalmtl.tasks import Task
@@ -142,7 +142,7 @@ class FolderSplit(Split):
         return problems + sample_problems(image, labels, tasks, files)
 
     def _image(self, name: str) -> Tensor:
-        return read_photograph(the_file(self.images, self.listing, name), self.exif).tensor()
+        return read_image(the_file(self.images, self.listing, name), self.exif)
 
     def _source(self, task: str) -> Source:
         return next(source for source in self.sources if source.task.name == task)
