@@ -1,8 +1,10 @@
 """Time and memory of a training step under every balancer, and of gradients at the parameters against a plain loop.
 
 python benchmarks/balancing_step.py --out benchmarks/balancing_step.md
+python benchmarks/balancing_step.py --device cuda --out benchmarks/balancing_step_cuda.md
 
-Rounds are interleaved over all rows of a table; read the ratios.
+Rounds are interleaved over all rows of a table; read the ratios. On a GPU (balancing_step_cuda.py) steps are counted by
+their rate.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from balancing_step_cuda import on_a_gpu
 from interrogate_training import PASCAL
 from torch import Tensor, nn
 
@@ -219,8 +222,14 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, default=128, help="height and width of the images")
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds, of which the median is taken")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of torch")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: the table of rates on a GPU")
     parser.add_argument("--out", help="file for the markdown tables")
     options = parser.parse_args()
+    if options.device == "cuda":
+        lines = on_a_gpu(options.balancers)
+        if options.out:
+            write_text(options.out, "\n".join(lines) + "\n")
+        return
     torch.set_num_threads(options.threads)
     facts = environment()
     versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("torch", "timm", "torchjd"))

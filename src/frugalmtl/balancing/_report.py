@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 from torch import Tensor
 
+from frugalmtl.balancing._transfers import HostCopy, Pending, constant
 from frugalmtl.balancing.base import BalancerReport
+
+Compared = tuple[dict[str, float], dict[str, float]]
 
 
 def compared(
-    names: Sequence[str], gramian: Tensor, weights: Sequence[float], factors: Sequence[float]
+    names: Sequence[str],
+    gramian: Tensor,
+    weights: Sequence[Tensor | float],
+    factors: Tensor | Sequence[float],
 ) -> BalancerReport:
-    """The record of a step.
+    """The record of a step. What is on a device is copied to the host without waiting, and read when the log is.
 
     Args:
         names: the tasks.
@@ -22,9 +29,21 @@ def compared(
         factors: what the losses were multiplied with before the gradients were taken; the norm of a gradient that was
             multiplied with 0 is unknown and left out.
     """
+    copied = HostCopy([gramian, factors if isinstance(factors, Tensor) else constant(factors, gramian)])
+
+    @cache
+    def read() -> Compared:
+        products, divisors = copied.get()
+        return _compare(names, products, divisors.tolist())
+
     by_task: dict[str, Tensor | float] = dict(zip(names, weights, strict=True))
+    return BalancerReport(by_task, Pending(lambda: read()[0]), Pending(lambda: read()[1]))
+
+
+def _compare(names: Sequence[str], gramian: Tensor, factors: Sequence[float]) -> Compared:
+    """Norms and cosines; none after an overflow that the loss scaler takes care of, or with nothing to compare."""
     if not bool(gramian.isfinite().all()) or not bool(gramian.any()):
-        return BalancerReport(by_task)  # an overflow that the loss scaler takes care of, or nothing to compare
+        return {}, {}
     squares = gramian.tolist()
     lengths = [math.sqrt(max(squares[index][index], 0.0)) for index in range(len(names))]
     norms = {name: length / factor for name, length, factor in zip(names, lengths, factors, strict=True) if factor}
@@ -34,4 +53,4 @@ def compared(
         for other in range(one + 1, len(names))
         if lengths[one] and lengths[other]
     }
-    return BalancerReport(by_task, dict(norms), dict(cosines))
+    return norms, cosines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -67,9 +67,9 @@ class BalancerReport:
         cosines: ``{"a~b": cosine of the gradients of two tasks}``; a pair is in conflict where it is negative.
     """
 
-    weights: dict[str, Tensor | float] = field(default_factory=dict)
-    norms: dict[str, Tensor | float] = field(default_factory=dict)
-    cosines: dict[str, Tensor | float] = field(default_factory=dict)
+    weights: Mapping[str, Tensor | float] = field(default_factory=dict)
+    norms: Mapping[str, Tensor | float] = field(default_factory=dict)
+    cosines: Mapping[str, Tensor | float] = field(default_factory=dict)
 
 
 @dataclass
@@ -115,6 +115,8 @@ class Balancer(nn.Module, ABC):
             averages what it wrote to ``.grad``.
         needs_validation_stream: True if it looks at a second stream of batches (:attr:`StepContext.validation`).
         needs_scores: True if it reads the scores of the evaluation after each epoch.
+        host_waits: how often the host must wait for the device in a step, once the first step has been: 1 if the
+            method's numbers are sought on the host, else 0.
 
     Raises:
         UserError: a weight for an unknown task, or below 0, or an unknown way to normalise.
@@ -124,6 +126,7 @@ class Balancer(nn.Module, ABC):
     explicit_reduction: ClassVar[bool] = False
     needs_validation_stream: ClassVar[bool] = False
     needs_scores: ClassVar[bool] = False
+    host_waits: ClassVar[int] = 0
 
     def __init__(self, tasks: Sequence[Task], *, weights: Weights = "uniform", normalise: Normalise = None) -> None:
         super().__init__()
@@ -131,6 +134,18 @@ class Balancer(nn.Module, ABC):
         check_choice(f"normalise of {self.method}", normalise, (None, "sum", "mean"))
         self.normalise: Normalise = normalise
         self.weights = fixed_weights(tasks, weights)
+        self._on_host: list[str] = []
+
+    def register_host_buffer(self, name: str, values: Tensor) -> None:
+        """A buffer that stays on the CPU, as it is, wherever the module goes: what the host decides by."""
+        self.register_buffer(name, values)
+        self._on_host.append(name)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        kept = {name: self._buffers[name] for name in self._on_host}
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self._buffers.update(kept)
+        return self
 
     @property
     def method(self) -> str:

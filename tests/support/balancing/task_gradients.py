@@ -61,14 +61,17 @@ MODELS: dict[str, Callable[[], MultiTaskModel]] = {
 }
 
 
-def backward(model: MultiTaskModel, balancer: Aggregator, *, scale: float = 1.0, penalty: bool = False) -> None:
-    """One forward and backward pass in float64."""
+def backward(
+    model: MultiTaskModel, balancer: Aggregator, *, scale: float = 1.0, penalty: bool = False, factor: float = 1.0
+) -> BalancerReport:
+    """One forward and backward pass in float64, with a loss scale, a penalty, and losses times a factor."""
     batch = build_batch(1)
     cut = balancer.cut()
     predictions = model(image_of(model), cut)
-    losses = losses_of(model, predictions, batch)
+    losses = {name: factor * loss for name, loss in losses_of(model, predictions, batch).items()}
     extra = penalty_of(model, predictions) if penalty else None
-    balancer.backward(ForwardPass(model, losses, extra, cut, lambda loss: (loss * scale).backward(), scale, scale))
+    step = ForwardPass(model, losses, extra, cut, lambda loss: (loss * scale).backward(), scale, scale)
+    return balancer.backward(step)
 
 
 def image_of(model: MultiTaskModel) -> Tensor:

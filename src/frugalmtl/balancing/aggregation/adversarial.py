@@ -134,7 +134,7 @@ class Adversarial(Balancer):
         products, self._products = self._products, []
         if not products:
             return BalancerReport(dict(zip(names, weights, strict=True)))
-        joint = average(torch.stack(products).sum(dim=0)).cpu() / process_count()
+        joint = average(torch.stack(products).sum(dim=0)) / process_count()
         return compared(names, joint, weights, fixed)
 
     def confusion(self, gradients: Sequence[Tensor], owners: Sequence[int]) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from frugalmtl.balancing._report import compared
 from frugalmtl.balancing._sharing import Sharing, refuse_hidden, sharing
+from frugalmtl.balancing._transfers import HostCopy
 from frugalmtl.balancing.base import Balancer, BalancerReport, ForwardPass, check_choice, rescaled
 from frugalmtl.balancing.gradients import Level, RepresentationCut, TaskGradients, take_gradients
 from frugalmtl.core.distributed import average, broadcast
@@ -57,7 +58,7 @@ class Aggregator(Balancer):
         Args:
             gradients: of the whole step; :meth:`TaskGradients.apply_weights` or :meth:`TaskGradients.apply_directions`
                 uses them up.
-            losses: of the joint batch, fixed-weighted, ``[T]``, float64, on the CPU.
+            losses: of the joint batch, fixed-weighted, ``[T]``, on their device.
         """
 
     def cut(self) -> Cut | None:
@@ -85,7 +86,7 @@ class Aggregator(Balancer):
         self._losses.append(torch.stack([loss.detach() for loss in losses]) * (step.scale / step.loss_scale))
         if not step.last:
             return BalancerReport()
-        joint = average(torch.stack(self._losses).sum(dim=0)).cpu().double()
+        joint = average(torch.stack(self._losses).sum(dim=0))
         self._gradients, self._losses = None, []
         return self.direct(gradients, joint)
 
@@ -107,9 +108,11 @@ class GramianWeightedAggregator(Aggregator):
 
     Only these ``T x T`` numbers are compared, so gradients are never copied into one matrix. Weights are found on the
     CPU in float64 from gradients divided by their root mean square norm, so methods need no thresholds that depend on
-    the scale of losses. A task without a label in the joint batch (its loss and its gradient are exactly 0) is left
-    out. With several processes the first one's weights count.
+    the scale of losses. For that the host waits for the device once in a step. A task without a label in the joint
+    batch (its loss and its gradient are exactly 0) is left out. With several processes the first one's weights count.
     """
+
+    host_waits: ClassVar[int] = 1
 
     @abstractmethod
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
@@ -147,8 +150,8 @@ class GramianWeightedAggregator(Aggregator):
 
     def direct(self, gradients: TaskGradients, losses: Tensor) -> BalancerReport:
         """Weigh the gradients, let their sum reach the shared parameters."""
-        gramian = gradients.gramian()
-        weights = self.solve(gramian, losses)
+        gramian, joint = HostCopy([gradients.gramian(), losses]).get()
+        weights = self.solve(gramian, joint)
         broadcast([weights])
         gradients.apply_weights(weights.tolist())
         fixed = list(self.weights.values())

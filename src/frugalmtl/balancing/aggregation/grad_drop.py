@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing._report import compared
+from frugalmtl.balancing._transfers import constant
 from frugalmtl.balancing.aggregation.base import Aggregator
 from frugalmtl.balancing.base import BalancerReport
 from frugalmtl.balancing.gradients import Place, TaskGradients, or_zeros
@@ -77,28 +78,26 @@ class GradDrop(Aggregator):
     def direct(self, gradients: TaskGradients, losses: Tensor) -> BalancerReport:
         """Mask the gradients, let their sum reach the shared parameters."""
         gramian = gradients.gramian()
-        if bool(gramian.isfinite().all()):
-            gradients.apply_directions(self._directions(gradients.places()))
-        else:
-            gradients.apply_weights([self.factor] * len(losses))
+        gradients.apply_directions(self._directions(gradients.places(), gramian.isfinite().all()))
         fixed = list(self.weights.values())
         return compared(self.task_names, gramian, [self.factor * weight for weight in fixed], fixed)
 
     def aggregate(self, gradients: Tensor, losses: Tensor | None = None) -> Tensor:
         """Gradients ``[T, N]`` -> direction ``[N]``, as at the parameters; losses do not matter."""
-        return (self._keep(gradients, joint=False) * gradients).sum(dim=0) * self.factor
+        finite = gradients.isfinite().all()
+        return (self._keep(gradients, finite, joint=False) * gradients).sum(dim=0) * self.factor
 
-    def _directions(self, places: Sequence[Place]) -> Directions:
-        """Masked sums, of every place, tensor by tensor."""
+    def _directions(self, places: Sequence[Place], finite: Tensor) -> Directions:
+        """Masked sums, of every place, tensor by tensor; plain ones where not all is finite."""
         directions: Directions = [[] for _ in places]
         for index in range(len(places[0].tensors)):
             signals = [self._signals(place, index) for place in places]
             if self.per_sample:
-                keeps = [self._keep(signal, joint=False) for signal in signals]
+                keeps = [self._keep(signal, finite, joint=False) for signal in signals]
             else:
                 # Means over processes: a common factor changes neither signs nor ratios.
                 total = torch.stack(signals).sum(dim=0)
-                keeps = [self._keep(average(total) if self.sum_samples else total, joint=True)] * len(places)
+                keeps = [self._keep(average(total) if self.sum_samples else total, finite, joint=True)] * len(places)
             for sums, place, keep in zip(directions, places, keeps, strict=True):
                 sums.append(self._masked([row[index] for row in place.rows], keep))
         return directions
@@ -115,11 +114,12 @@ class GradDrop(Aggregator):
             signals.append(signal.sum(dim=0, dtype=sums) if self.sum_samples else signal.to(sums))
         return torch.stack(signals)
 
-    def _keep(self, signals: Tensor, *, joint: bool) -> Tensor:
+    def _keep(self, signals: Tensor, finite: Tensor, *, joint: bool) -> Tensor:
         """Signals ``[T, ...]`` -> which share of every gradient stays, ``[T, ...]``.
 
         Args:
             signals: of one tensor.
+            finite: whether any gradient is to be masked, a boolean scalar.
             joint: whether all processes have the same signals, so that they must draw the same.
         """
         total, size = signals.sum(dim=0), signals.abs().sum(dim=0)
@@ -129,8 +129,8 @@ class GradDrop(Aggregator):
             broadcast([draw])
         up = draw < purity
         keep = torch.where(signals > 0, up, (signals == 0) | ~up).to(signals.dtype)
-        leak = keep.new_tensor(self.leak).view(-1, *[1] * (keep.dim() - 1))
-        return leak + (1 - leak) * keep
+        leak = constant(self.leak, keep).view(-1, *[1] * (keep.dim() - 1))
+        return torch.where(finite, leak + (1 - leak) * keep, 1.0)
 
     def _masked(self, gradients: Sequence[Tensor | None], keep: Tensor) -> Tensor | None:
         """``sum_t keep_t g_t``, written over the first gradient that is there."""

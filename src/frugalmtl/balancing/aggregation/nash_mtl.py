@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from frugalmtl.balancing._transfers import HostCopy
 from frugalmtl.balancing.aggregation._solvers.cones import Array, inverses, lengths_and_units
 from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator, labelled
-from frugalmtl.balancing.base import BalancerReport, rescaled
-from frugalmtl.balancing.gradients import Level, TaskGradients
+from frugalmtl.balancing.base import BalancerReport, ForwardPass, rescaled
+from frugalmtl.balancing.gradients import AtRepresentation, Level, TaskGradients
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.tasks import Task
 
@@ -37,12 +38,13 @@ class NashMTL(GramianWeightedAggregator):
 
     Args:
         tasks: the tasks.
-        max_norm: largest norm of the direction of new weights at what the tasks share (the authors': 1, which they
+        max_norm: largest norm of the direction of a step at what the tasks share (the authors': 1, which new weights
             always reach: choose learning rates for that); None leaves it. It does nothing with ``normalise``. At the
             representation, it is the norm there.
         update_every: steps between new weights (the authors' 1, 25 or 50). In between the last ones are kept as they
-            were clipped, and the trunk is traversed backwards once (parameters of the trunk that only one task reaches
-            then have that task's weight too).
+            were before clipping, and every step is clipped by itself, as the authors' code does; the trunk is traversed
+            backwards once (parameters of the trunk that only one task reaches then have that task's weight too, and
+            count in the norm).
         gradients_at: ``"parameters"`` (the paper), ``"parameters_batched"``, or ``"representation"`` (one backward pass
             through the trunk; ours).
 
@@ -66,37 +68,50 @@ class NashMTL(GramianWeightedAggregator):
             raise UserError(f"update_every of nash_mtl must be 1 or more, but got {update_every!r}")
         self.max_norm = None if max_norm is None else positive("max_norm of nash_mtl", max_norm)
         self.update_every = update_every
-        self.register_buffer("kept", torch.ones(len(self.task_names)))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.register_host_buffer("kept", torch.ones(len(self.task_names)))
+        self.register_host_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.kept: Tensor
         self.steps: Tensor
+        self._trunk: list[Tensor] = []
+
+    def backward(self, step: ForwardPass) -> BalancerReport:
+        """Take the gradients of one batch; with the last one, let the direction reach the shared parameters."""
+        self._trunk = [item for item in step.model.get_submodule("encoder").parameters() if item.requires_grad]
+        return super().backward(step)
 
     def direct(self, gradients: TaskGradients, losses: Tensor) -> BalancerReport:
         """Weigh the gradients; with kept weights nothing is compared, unless it costs nothing."""
-        if self._due() or self.gradients_at == "representation":
+        if self._due() or self.gradients_at == "representation" or not isinstance(gradients, AtRepresentation):
             return super().direct(gradients, losses)
         self.steps += 1
-        weights = torch.where(losses != 0, self.kept.to(losses), 0.0).tolist()
-        gradients.apply_weights(weights)
+        (joint,) = HostCopy([losses]).get()
+        weights = torch.where(joint != 0, self.kept.to(joint), 0.0).tolist()
+        factor: Tensor | float = 1.0
+        if self.max_norm is None or self.normalise is not None:
+            gradients.apply_weights(weights)
+        else:
+            factor = gradients.apply_clipped(weights, self._trunk, self.max_norm)
         fixed = self.weights.items()
-        return BalancerReport({name: weight * factor for weight, (name, factor) in zip(weights, fixed, strict=True)})
+        return BalancerReport(
+            {name: factor * (weight * before) for weight, (name, before) in zip(weights, fixed, strict=True)}
+        )
 
     def solve(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """New or kept weights ``[T]``, clipped."""
         has_label = labelled(gramian, losses)
-        if not self._due():
-            self.steps += 1
-            return torch.where(has_label, self.kept.to(losses), 0.0)
-        weights = super().solve(gramian, losses)
-        if not bool(gramian.isfinite().all() and losses.isfinite().all()) or not bool(gramian.any()):
-            return weights
+        if self._due():
+            weights = super().solve(gramian, losses)
+            if not bool(gramian.isfinite().all() and losses.isfinite().all()) or not bool(gramian.any()):
+                return weights
+            weights = weights / gramian.diagonal()[has_label].mean().sqrt()  # weigh() knows lengths up to this factor
+            weights = rescaled(weights, self.normalise)
+            self.kept.copy_(torch.where(weights > 0, weights, self.kept.to(weights)))
+        else:
+            weights = torch.where(has_label, self.kept.to(losses), 0.0)
         self.steps += 1
-        weights = weights / gramian.diagonal()[has_label].mean().sqrt()  # weigh() knows lengths up to this factor
-        weights = rescaled(weights, self.normalise)
         norm = (weights @ gramian @ weights).clamp(min=0).sqrt()
         if self.max_norm is not None and self.normalise is None and norm > self.max_norm:
             weights = weights * (self.max_norm / norm)
-        self.kept.copy_(torch.where(weights > 0, weights, self.kept.to(weights)))
         return weights
 
     def level(self) -> Level:

@@ -72,8 +72,8 @@ class ParetoMTL(GramianWeightedAggregator):
         vectors = preference_vectors(len(self.task_names), preferences)
         others = vectors - vectors[preference]
         self.constraints = others[others.abs().sum(dim=1) > 0]
-        self.register_buffer("warm", torch.tensor(warmup_steps == 0))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self.register_host_buffer("warm", torch.tensor(warmup_steps == 0))
+        self.register_host_buffer("steps", torch.zeros((), dtype=torch.long))
         self.warm: Tensor
         self.steps: Tensor
 

@@ -75,7 +75,7 @@ class TaskGradients(ABC):
     def gramian(self) -> Tensor:
         """Inner products of the tasks' gradients of the joint batch of all processes, without the loss scale.
 
-        ``[T, T]``, float64, on the CPU. Not finite where a gradient is not.
+        ``[T, T]``, float64, on the gradients' device. Not finite where a gradient is not.
         """
 
     @abstractmethod

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing._gramian import gramian
+from frugalmtl.balancing._gramian import combined, gramian
 from frugalmtl.balancing.base import ForwardPass
-from frugalmtl.balancing.gradients._autograd import go_back, sums, take, take_rows
+from frugalmtl.balancing.gradients._autograd import clear, go_back, sums, take, take_rows
 from frugalmtl.balancing.gradients.base import Place, TaskGradients, used_cut
-from frugalmtl.core.distributed import average, average_in_place, process_count
+from frugalmtl.core.distributed import average, average_gradients, average_in_place, process_count
 
 
 class AtRepresentation(TaskGradients):
@@ -47,6 +47,33 @@ class AtRepresentation(TaskGradients):
         """Go back from the cuts through the trunk."""
         for shared, direction, penalty in zip(self._shared, directions, self._penalties, strict=True):
             go_back(shared, sums(direction, penalty), keep=False)
+
+    def apply_clipped(self, weights: Sequence[float], trunk: Sequence[Tensor], max_norm: float) -> Tensor:
+        """Let ``sum_t w_t g_t`` reach the trunk, made shorter there if it is too long; uses the gradients up.
+
+        Args:
+            weights: one per task.
+            trunk: the parameters in front of the cut.
+            max_norm: largest norm of the joint batch's direction at these, without the loss scale. A penalty's gradient
+                does not count.
+
+        Returns:
+            The factor, at most 1, a scalar on the device.
+        """
+        before = clear(trunk)
+        penalized = any(item is not None for penalty in self._penalties for item in penalty)
+        for shared, place in zip(self._shared, self._places, strict=True):
+            go_back(shared, combined(place.rows, weights), keep=penalized)
+        average_gradients(trunk)
+        direction = [item.grad for item in trunk if item.grad is not None]
+        factor = (max_norm * self.loss_scale / torch.nn.utils.get_total_norm(direction)).clamp(max=1.0)
+        for gradient in direction:
+            gradient.mul_(factor)
+        for shared, penalty in zip(self._shared, self._penalties, strict=True):
+            go_back(shared, penalty, keep=False)
+        for parameter, total in zip(trunk, sums(clear(trunk), before), strict=True):
+            parameter.grad = total
+        return factor
 
 
 class AtLayer(AtRepresentation):

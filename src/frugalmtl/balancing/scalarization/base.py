@@ -11,6 +11,7 @@ from torch import Tensor
 
 from frugalmtl.balancing._report import compared
 from frugalmtl.balancing._sharing import sharing
+from frugalmtl.balancing._transfers import constant
 from frugalmtl.balancing.base import Balancer, BalancerReport, ForwardPass, rescaled
 from frugalmtl.balancing.gradients import AtRepresentation, TaskGradients, joint_products, take_gradients
 from frugalmtl.tasks import Task
@@ -53,7 +54,7 @@ class Scalarizer(Balancer):
         """
         names = list(step.losses)
         values = torch.stack([loss.detach() for loss in step.losses.values()])
-        fixed = values.new_tensor([self.weights[name] for name in names])
+        fixed = constant([self.weights[name] for name in names], values)
         values = values * fixed
         weights = self.weigh(values)
         self._backward_weights(step, weights, values)
@@ -90,8 +91,7 @@ class Scalarizer(Balancer):
         else:
             gramian = gradients.gramian()
             gradients.apply_weights(ones)
-        factors = weights.tolist()
-        return compared(list(step.losses), gramian, factors, factors)
+        return compared(list(step.losses), gramian, [*weights.detach()], weights)
 
     def _place(self, step: ForwardPass, losses: Sequence[Tensor]) -> TaskGradients:
         return take_gradients("representation" if sharing(step, losses) == "meeting" else "parameters")

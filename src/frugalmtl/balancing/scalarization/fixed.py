@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from frugalmtl.balancing._transfers import constant
 from frugalmtl.balancing.base import Normalise, Scale, Weights, fixed_weights
 from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.tasks import Task
@@ -41,4 +42,4 @@ class Fixed(Scalarizer):
 
     def weigh(self, losses: Tensor) -> Tensor:
         """The fixed weights."""
-        return losses.new_tensor(list(self.constants.values()))
+        return constant(list(self.constants.values()), losses)

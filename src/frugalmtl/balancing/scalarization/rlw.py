@@ -48,7 +48,7 @@ class RLW(Scalarizer):
     def weigh(self, losses: Tensor) -> Tensor:
         """The step's draw."""
         if self._drawn is None:
-            drawn = self._draw(len(losses)).to(losses)
+            drawn = self._draw(len(losses)).to(losses, non_blocking=True)
             broadcast([drawn])
             self._drawn = drawn
         return self._drawn

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from frugalmtl.balancing._transfers import constant
 from frugalmtl.balancing.base import check_choice
 from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.core.checks import finite
@@ -51,7 +52,7 @@ class Uncertainty(Scalarizer):
 
     def weigh(self, losses: Tensor) -> Tensor:
         """``c_t exp(-s_t)``."""
-        return torch.exp(-self._log_variances()) * losses.new_tensor(self.factors)
+        return torch.exp(-self._log_variances()) * constant(self.factors, losses)
 
     def regulariser(self, losses: Tensor) -> Tensor:
         """``sum_t s_t / 2``, which keeps the variances small.

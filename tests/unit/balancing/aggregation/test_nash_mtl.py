@@ -140,20 +140,55 @@ def test_impossible_options_are_refused(options: dict[str, float]) -> None:
         NashMTL(tasks(), **options)  # type: ignore[arg-type]
 
 
-def test_between_updates_the_trunk_is_traversed_once() -> None:
-    """Kept weights need no gradient per task at the parameters, and what reaches those is the same."""
+@pytest.mark.parametrize("max_norm", [None, 0.1, 1.0])
+@pytest.mark.parametrize("penalty", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 1024.0])
+def test_between_updates_the_trunk_is_traversed_once(max_norm: float | None, penalty: bool, scale: float) -> None:
+    """Kept weights need no gradient per task at the parameters; what reaches those is their sum, clipped anew."""
     model = build_model("shared", dropout=0.0).double().eval()
     passes: list[int] = []
     next(model.encoder.parameters()).register_hook(lambda gradient: passes.append(1))
-    balancer = NashMTL(tasks(), update_every=2)
+    balancer = NashMTL(tasks(), update_every=2, max_norm=max_norm)
     backward(model, balancer)
     take(model)
     first, _ = len(passes), passes.clear()
-    backward(model, balancer)
+    backward(model, balancer, scale=scale, penalty=penalty)
     actual = take(model)
-    assert (first, len(passes)) == (3, 1)
-    weights = dict(zip((task.name for task in tasks()), balancer.kept.tolist(), strict=True))
-    expected = plain(model, weights)
+    assert (first, len(passes)) == (3, 1) or penalty
+    weights = dict(zip((task.name for task in tasks()), balancer.kept.double().tolist(), strict=True))
+    direction = {name: value for name, value in plain(model, weights).items() if name.startswith("encoder")}
+    everything = plain(model, weights, penalty=penalty)
+    norm = torch.nn.utils.get_total_norm([value for value in direction.values() if value is not None])
+    factor = 1.0 if max_norm is None else min(1.0, max_norm / float(norm))
+    assert max_norm is None or factor < 1
     for name, gradient in actual.items():
         if name.startswith("encoder"):
-            torch.testing.assert_close(gradient, expected[name], rtol=1e-9, atol=1e-12, msg=name)
+            before, total = direction[name], everything[name]
+            assert before is not None
+            assert total is not None
+            expected = scale * (total - before + factor * before)
+            torch.testing.assert_close(gradient, expected, rtol=1e-6, atol=1e-9 * scale, msg=name)
+
+
+@pytest.mark.parametrize("level", ["representation", "parameters"])
+def test_kept_weights_are_clipped_for_every_step_by_itself(level: str) -> None:
+    """As the authors' code does: their norm of 1 holds in every step, also where gradients have grown since."""
+    model = build_model("shared", dropout=0.0).double().eval()
+    balancer = NashMTL(tasks(), update_every=3, gradients_at=level)  # type: ignore[arg-type]
+    seen = []
+    for factor in (1.0, 10.0, 100.0):
+        report = backward(model, balancer, factor=factor)
+        seen.append([factor * float(weight) for weight in report.weights.values()])
+        take(model)
+    np.testing.assert_allclose(seen[1:], [seen[0], seen[0]], rtol=1e-5)
+
+
+def test_kept_weights_are_those_before_clipping() -> None:
+    gradients = torch.from_numpy(REGULAR[1])
+    gramian, ones = gradients @ gradients.T, torch.ones(3, dtype=torch.float64)
+    clipped, free = NashMTL(many_tasks(3), update_every=2), NashMTL(many_tasks(3), update_every=2, max_norm=None)
+    first = clipped.solve(gramian, ones)
+    assert float((first @ gradients).norm()) == pytest.approx(1.0)
+    torch.testing.assert_close(free.solve(gramian, ones).float(), clipped.kept)
+    small = clipped.solve(1e-6 * gramian, ones)  # a thousandth of the gradients: nothing to clip
+    torch.testing.assert_close(small.float(), clipped.kept)

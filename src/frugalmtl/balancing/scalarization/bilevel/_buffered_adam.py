@@ -51,8 +51,18 @@ class BufferedAdam(nn.Module):
         self.steps: Tensor
 
     @torch.no_grad()
-    def forward(self, values: Tensor, gradient: Tensor) -> None:
-        """Move ``values``, in place, against the gradient."""
+    def forward(self, values: Tensor, gradient: Tensor, valid: Tensor) -> None:
+        """Move ``values``, in place, against the gradient.
+
+        Args:
+            values: the tensor.
+            gradient: of the same shape.
+            valid: a boolean scalar; where it is false, values and state stay as they are. On a GPU the decision is
+                made there.
+        """
+        on_gpu = values.device.type != "cpu"
+        if not on_gpu and not bool(valid):
+            return
         adam(
             [values],
             [gradient.to(values)],
@@ -61,6 +71,8 @@ class BufferedAdam(nn.Module):
             [],
             [self.steps],
             foreach=False,
+            fused=on_gpu,
+            found_inf=(~valid).float() if on_gpu else None,
             amsgrad=False,
             beta1=self.betas[0],
             beta2=self.betas[1],

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from frugalmtl.balancing._transfers import constant
 from frugalmtl.balancing.base import StepContext
 from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.balancing.scalarization.bilevel._buffered_adam import BufferedAdam
@@ -83,36 +84,33 @@ class AutoLambda(Scalarizer):
     def before_step(self, context: StepContext) -> None:
         """Try a step, see what it does to the primary tasks, come back, and move the weights."""
         gradient = self.gradient(context)
-        if gradient is not None:
-            broadcast([gradient])
-            self.adam(self.lambdas, gradient)
-            self.lambdas.clamp_(min=0.0)
+        broadcast([gradient])
+        self.adam(self.lambdas, gradient, gradient.isfinite().all())
+        self.lambdas.clamp_(min=0.0)
 
-    def gradient(self, context: StepContext) -> Tensor | None:
-        """Gradient ``[T]`` of the primary tasks' validation loss with respect to the weights; None if there is none.
+    def gradient(self, context: StepContext) -> Tensor:
+        """Gradient ``[T]`` of the primary tasks' validation loss with respect to the weights; not finite if there is
+        none.
 
         Parameters, running statistics and the state of the random generators are afterwards as before.
         """
         passes = _Passes(context, [self.weights[name] for name in self.task_names])
         moves = _moves(context.model, context.optimizer)
         parameters = [move.parameter for move in moves]
-        primary = torch.tensor([float(name in self.primary) for name in self.task_names])
+        primary = constant([float(name in self.primary) for name in self.task_names], self.lambdas)
         with preserved(parameters) as values:
             for move, slope in zip(moves, passes.gradients(context.batches, self.lambdas, parameters), strict=True):
                 move.step(slope)
             direction = passes.gradients(context.validation, primary, parameters)
             direction = [slope * move.lr for move, slope in zip(moves, direction, strict=True)]
-            length = float(torch.nn.utils.get_total_norm(direction))
-            if not 0 < length < torch.inf:
-                return None
-            step = self.epsilon / length
+            length = torch.nn.utils.get_total_norm(direction)
+            step = torch.where(length > 0, self.epsilon / length, 0.0)
             ends = []
             for factor in (step, -step):
                 for parameter, value, slope in zip(parameters, values, direction, strict=True):
-                    parameter.data.copy_(value).add_(slope, alpha=factor)
+                    parameter.data.copy_(value).addcmul_(slope, factor)
                 ends.append(passes.losses(context.batches))
-        gradient = (ends[1] - ends[0]) / (2 * step)
-        return gradient if bool(gradient.isfinite().all()) else None
+        return (ends[1] - ends[0]) / (2 * step)  # 0 / 0 where d is 0
 
 
 class _Passes:
@@ -124,7 +122,7 @@ class _Passes:
     """
 
     def __init__(self, context: StepContext, fixed: Sequence[float]) -> None:
-        self.context, self.fixed = context, torch.tensor(fixed)
+        self.context, self.fixed = context, fixed
         self.rng = RngState(context.batches[0].image.device)
 
     def losses(self, batches: Sequence[Batch]) -> Tensor:
@@ -146,7 +144,7 @@ class _Passes:
 
     def _of(self, batch: Batch) -> Tensor:
         losses = torch.stack([*self.context.losses(batch).values()])
-        return losses * self.fixed.to(losses)
+        return losses * constant(self.fixed, losses)
 
 
 @dataclass

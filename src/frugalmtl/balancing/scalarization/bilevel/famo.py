@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from frugalmtl.balancing._transfers import constant
 from frugalmtl.balancing.base import StepContext
 from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.balancing.scalarization.bilevel._buffered_adam import BufferedAdam
@@ -83,11 +84,8 @@ class FAMO(Scalarizer):
         """See what the step did to the losses, and move w."""
         if self._rng is None:
             raise RuntimeError("before_step was not called")
-        if not _moved(context.model):
-            self._before, self._rng = [], None
-            return
         before = torch.stack(self._before).mean(dim=0)
-        fixed = before.new_tensor([self.weights[name] for name in self.task_names])
+        fixed = constant([self.weights[name] for name in self.task_names], before)
         with torch.no_grad(), self._rng.restored():
             losses = [torch.stack([*context.losses(batch).values()]) for batch in context.batches]
         after = average(torch.stack(losses).mean(dim=0).to(before) * fixed)
@@ -98,14 +96,13 @@ class FAMO(Scalarizer):
         broadcast([gradient])
         self._before, self._rng = [], None
         # Not finite: no task has a label, or a loss is not finite, which the engine or the loss scaler deals with.
-        if bool(gradient.isfinite().all()):
-            self.adam(self.logits, gradient)
+        self.adam(self.logits, gradient, _moved(context.model) & gradient.isfinite().all())
 
     def _above(self, losses: Tensor) -> Tensor:
         return (losses - self.bounds.to(losses)).clamp(min=0.0) + _EPSILON
 
 
-def _moved(model: nn.Module) -> bool:
-    """False after a step that the loss scaler has skipped, of which no loss tells anything."""
+def _moved(model: nn.Module) -> Tensor:
+    """A boolean scalar: false after a step that the loss scaler has skipped, of which no loss tells anything."""
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    return bool(torch.nn.utils.get_total_norm(gradients).isfinite())
+    return torch.nn.utils.get_total_norm(gradients).isfinite()

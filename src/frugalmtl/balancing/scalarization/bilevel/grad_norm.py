@@ -10,6 +10,7 @@ from torch import Tensor
 
 from frugalmtl.balancing._report import compared
 from frugalmtl.balancing._sharing import last_shared_layer
+from frugalmtl.balancing._transfers import constant
 from frugalmtl.balancing.base import Balancer, BalancerReport, ForwardPass, check_choice, rescaled
 from frugalmtl.balancing.gradients import AtLayer, AtParameters, RepresentationCut, TaskGradients
 from frugalmtl.balancing.scalarization.bilevel._buffered_adam import BufferedAdam
@@ -124,34 +125,38 @@ class GradNorm(Balancer):
         gramian = gradients.gramian()
         norms = gradients.norms() if isinstance(gradients, AtLayer) else gramian.diagonal().sqrt()
         gradients.apply_weights([1.0] * len(losses))
-        factors = [weight * self.weights[name] for name, weight in zip(step.losses, used.tolist(), strict=True)]
+        factors = used * constant([self.weights[name] for name in step.losses], used)
         joint = average(torch.stack(self._losses).sum(dim=0)).to(used)
-        if bool(norms.isfinite().all()):  # else the loss scaler skips the step
-            self.sums += joint
-            self.counts += joint != 0
-        if bool(norms.any()):  # else the tasks share nothing, or their gradients do not reach it yet
-            self._learn(norms.to(used) / used, joint)
+        finite = norms.isfinite().all()  # else the loss scaler skips the step
+        self.sums += torch.where(finite, joint, 0.0)
+        self.counts += finite & (joint != 0)
+        self._learn(norms.to(used) / used, joint)
         self._reset()
-        return compared(list(step.losses), gramian, factors, factors)
+        return compared(list(step.losses), gramian, [*factors], factors)
 
     def _learn(self, norms: Tensor, losses: Tensor) -> None:
-        """Move the weights.
+        """Move the weights; all is decided on the device, so that nobody waits for it.
 
         Args:
-            norms: ``||grad_W L_t||``, ``[T]``.
+            norms: ``||grad_W L_t||``, ``[T]``; all 0 where the tasks share nothing, or their gradients do not reach it
+                yet: then nothing is learned.
             losses: L, ``[T]``; 0 for a task without labels.
         """
         first = self._first(losses) if self.reference_loss == "first_step" else self.first_losses
         labelled = (losses != 0) & (first != 0)
-        if not labelled.any():
-            return
         sizes, pace = self.learned * norms, losses / first
-        targets = sizes[labelled].mean() * (pace / pace[labelled].mean()) ** self.alpha
-        if not bool((sizes - targets)[labelled].isfinite().all()):
-            return
-        self.first_losses.copy_(first)
-        gradient = torch.where(labelled, (sizes - targets).sign() * norms, 0.0)
+        targets = _mean(sizes, labelled) * (pace / _mean(pace, labelled)) ** self.alpha
+        gaps = torch.where(labelled, sizes - targets, 0.0)
+        valid = norms.any() & labelled.any() & gaps.isfinite().all()
+        self.first_losses.copy_(torch.where(valid, first, self.first_losses))
+        gradient = torch.where(labelled, gaps.sign() * norms, 0.0)
         broadcast([gradient])
-        self.adam(self.learned, gradient)
-        self.learned.clamp_(min=_SMALLEST)
-        self.learned.mul_(len(losses) / self.learned.sum())
+        self.adam(self.learned, gradient, valid)
+        moved = self.learned.clamp(min=_SMALLEST)
+        moved = moved.mul(len(losses) / moved.sum())
+        self.learned.copy_(torch.where(valid, moved, self.learned))
+
+
+def _mean(values: Tensor, chosen: Tensor) -> Tensor:
+    """Of those that are chosen."""
+    return torch.where(chosen, values, 0.0).sum() / chosen.sum()

@@ -10,6 +10,8 @@ import torch
 from frugalmtl.balancing.scalarization.bilevel._buffered_adam import BufferedAdam
 from frugalmtl.core.checks import UserError
 
+YES, NO = torch.tensor(True), torch.tensor(False)
+
 
 def gradients(count: int) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(3)
@@ -25,7 +27,7 @@ def test_twenty_steps_are_torchs(weight_decay: float) -> None:
     for gradient in gradients(20):
         expected.grad = gradient.clone()
         optimizer.step()
-        adam(values, gradient)
+        adam(values, gradient, YES)
     assert torch.equal(values, expected.detach())
 
 
@@ -33,15 +35,25 @@ def test_the_state_travels_in_the_state_dict() -> None:
     whole = torch.ones(4)
     adam = BufferedAdam(whole, "famo", 0.1, 0.01)
     for gradient in gradients(6)[:3]:
-        adam(whole, gradient)
+        adam(whole, gradient, YES)
     part, fresh = whole.clone(), BufferedAdam(whole, "famo", 0.1, 0.01)
     fresh.load_state_dict({name: value.clone() for name, value in adam.state_dict().items()})
     for gradient in gradients(6)[3:]:
-        adam(whole, gradient)
-        fresh(part, gradient)
+        adam(whole, gradient, YES)
+        fresh(part, gradient, YES)
     assert torch.equal(whole, part)
     assert int(adam.steps) == 6
     assert not list(adam.parameters())
+
+
+def test_a_gradient_that_is_not_valid_changes_nothing() -> None:
+    values = torch.ones(4)
+    adam = BufferedAdam(values, "famo", 0.1, 0.01)
+    adam(values, gradients(1)[0], YES)
+    before = {"values": values.clone(), **{name: value.clone() for name, value in adam.state_dict().items()}}
+    adam(values, torch.full((4,), torch.nan), NO)
+    after = {"values": values, **adam.state_dict()}
+    assert [name for name, value in before.items() if not torch.equal(after[name], value)] == []
 
 
 @pytest.mark.parametrize(
