@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,28 +19,40 @@ class Coverage:
     """What can be said of a split before a sample is loaded.
 
     Attributes:
-        problems: what no training or evaluation may begin with: a task without a label, samples that are not there.
-        notes: what is worth a look: few labels of a task, files that are left out.
+        problems: what no training or evaluation may begin with: samples that are not there, tasks without a label.
+        absent: names of the tasks without a label.
+        notes: what is worth a look: few labels of a task.
     """
 
     problems: tuple[Problem, ...]
+    absent: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 def coverage(split: Split, name: str, tasks: Sequence[str]) -> Coverage:
     """The coverage of a split called ``name`` for tasks by name."""
     problems = split.listed_problems(tasks)
-    notes = [f"left out of split {name!r}: {problem}" for problem in split.skipped]
-    for task in tasks:
-        count = split.labelled(task)
-        if not count:
-            problems.append(split.absence(task))
-        elif count < FEW * len(split):
+    notes = []
+    counts = {task: split.labelled(task) for task in tasks}
+    absent = tuple(task for task, count in counts.items() if not count)
+    problems += [split.absence(task) for task in absent]
+    for task, count in counts.items():
+        if 0 < count < FEW * len(split):
             share = 100 * count / len(split)
             notes.append(
                 f"task {task!r} has labels for {count} of {len(split)} images of split {name!r} ({share:.2g} %)"
             )
-    return Coverage(tuple(problems), tuple(notes))
+    return Coverage(tuple(problems), absent, tuple(notes))
+
+
+def coverage_notes(dataset: Dataset, splits: Sequence[str]) -> list[str]:
+    """What is worth a look in the splits of a dataset; a split without samples is a problem, and has no notes."""
+    tasks = [task.name for task in dataset.tasks]
+    notes: list[str] = []
+    for name in splits:
+        with contextlib.suppress(UserError):
+            notes += coverage(dataset.split(name), name, tasks).notes
+    return notes
 
 
 def require_labels(dataset: Dataset, tasks: Sequence[str], splits: Sequence[str]) -> list[str]:
@@ -55,10 +68,12 @@ def require_labels(dataset: Dataset, tasks: Sequence[str], splits: Sequence[str]
     """
     notes: list[str] = []
     for name in dict.fromkeys(splits):
-        judged = coverage(dataset.split(name), name, tasks)
+        split = dataset.split(name)
+        judged = coverage(split, name, tasks)
         if judged.problems:
             count = len(judged.problems) - 1
             more = f" (and {count} more: 'frugalmtl data check' lists all)" if count else ""
-            raise UserError(f"split {name!r} cannot be used: {judged.problems[0]}{more}")
-        notes += judged.notes
+            hint = "; where a split has no labels of a task, name another split or leave the task out of 'tasks'"
+            raise UserError(f"split {name!r} cannot be used: {judged.problems[0]}{more}{hint if judged.absent else ''}")
+        notes += [*judged.notes, *(f"split {name!r}: {problem}" for problem in split.skipped)]
     return notes

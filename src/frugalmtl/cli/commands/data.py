@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Check, prepare or show a dataset."""
     known("action", arguments.action, ACTIONS)
     from frugalmtl.data.check import check
+    from frugalmtl.data.coverage import coverage_notes
     from frugalmtl.experiment.runs.datasets import contact_sheet, open_dataset
 
     dataset = open_dataset(arguments.file)
@@ -44,6 +45,9 @@ def run(arguments: argparse.Namespace) -> None:
     problems = check(dataset, splits, progress=interactive())
     for problem in problems:
         output_console(literal=True).print(visible(problem), style="red")
+    for note in coverage_notes(dataset, splits):
+        print(f"note: {visible(note)}")
     if problems:
-        raise UserError(f"{len(problems)} problems in {arguments.file}: see the lines above")
+        number = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise UserError(f"{number} in {arguments.file}: see the lines above")
     print(visible(f"{arguments.file}: no problems in {', '.join(splits)}"))

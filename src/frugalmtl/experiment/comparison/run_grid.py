@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import build, build_dataset
 from frugalmtl.experiment.runs.run import Run
-from frugalmtl.experiment.runs.training import check_training, evaluate_run, start_weights, train_run
+from frugalmtl.experiment.runs.training import check_training, evaluate_run, print_notes, start_weights, train_run
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,10 @@ def _check(
     for photo in comparison.photos:
         read_photo(photo)
     scored: dict[str, dict[str, tuple[str, bool]]] = {}
+    notes: list[str] = []
     for name, experiment in grid[comparison.seeds[0]].items():
         built = build(experiment, dataset)
-        check_training(experiment, built, dataset)
+        notes += check_training(experiment, built, dataset)
         if experiment.init_from not in comparison.rows:
             start_weights(experiment)
         scored[name] = {task.name: (task.primary, task.higher_is_better) for task in built.tasks if not task.auxiliary}
@@ -131,6 +133,8 @@ def _check(
     for seed, experiments in grid.items():
         for name, experiment in experiments.items():
             Run.check(_path(folder, name, seed), experiment)
+    if processes.first() and multiprocessing.parent_process() is None:  # the others of a sweep say the same
+        print_notes(notes)
 
 
 def _path(folder: Path, row: str, seed: int) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from frugalmtl.core.seeding import derive_seed
 from frugalmtl.core.terminal import output_console, progress_bar, visible, without_markup
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset, Loader, Transform, augmentation
+from frugalmtl.data.coverage import require_labels
 from frugalmtl.data.loading import worker_count
 from frugalmtl.deployment import plan_encoder, stopwatch
 from frugalmtl.engine import TrainJob, TrainLoop, make_fabric
@@ -58,7 +59,7 @@ def train_run(
         return Run.create(folder, config)
     dataset = dataset or build_dataset(config)
     built = build(config, dataset)
-    check_training(config, built, dataset)
+    notes = check_training(config, built, dataset)
     weights = start_weights(config, start)
     settings = (
         replace(config.train, progress="auto" if progress else "plain")
@@ -89,6 +90,8 @@ def train_run(
     console = output_console(stderr=True)
     if title and fabric.is_global_zero:
         console.print(f"[bold]{without_markup(title)}[/bold] (seed {config.seed})")
+    elif fabric.is_global_zero:
+        print_notes(notes)
     if weights is not None:
         loaded = load_matching_weights(built.model, weights)
         if fabric.is_global_zero:
@@ -100,15 +103,19 @@ def train_run(
     return run
 
 
-def check_training(config: Experiment, built: Built, dataset: Dataset) -> None:
-    """Refuse what would otherwise come up only when the training has begun.
+def check_training(config: Experiment, built: Built, dataset: Dataset) -> list[str]:
+    """Refuse what would otherwise come up only when the training has begun; returns notes on the data.
 
     Raises:
-        UserError: an unknown split or augmentation, fewer epochs than stages need, fewer samples than a batch, rates
-            for parameters that do not exist, a budget that cannot be kept, or TensorBoard wanted but not installed.
+        UserError: a task without a label in a split that it is trained or scored on, an unknown split or augmentation,
+            fewer epochs than stages need, fewer samples than a batch, rates for parameters that do not exist, a budget
+            that cannot be kept, or TensorBoard wanted but not installed.
     """
     known("split as evaluate_split:", config.evaluate_split, dataset.splits)
     known("split as test_split:", config.test_split, dataset.splits)
+    during = [config.evaluate_split] if config.train.evaluate_every else []
+    scored = [task.name for task in built.tasks if not task.auxiliary]
+    notes = require_labels(dataset, scored, ["train", *during, config.test_split])
     check_trainable(built.model, built.balancer, config.train)
     timed = built.model.encoder.target_latency_ms is not None
     if timed and config.train.devices != 1:
@@ -116,6 +123,13 @@ def check_training(config: Experiment, built: Built, dataset: Dataset) -> None:
     plan_encoder(built.model, built.image_size, stopwatch(built.model, built.image_size) if timed else None)
     dry_run(built.model, built.balancer, config.train, built.image_size)
     make_loader(built, dataset, "train", config)
+    return notes
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print notes on the data, each once, where they do not mix with results."""
+    for note in dict.fromkeys(notes):
+        Console(stderr=True).print(f"note: {visible(note)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def make_loader(

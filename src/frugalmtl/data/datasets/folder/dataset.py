@@ -70,6 +70,7 @@ class Folder(Dataset):
         self.sources = tuple(self._source(name, mapping(item, f"task {name!r}")) for name, item in tasks.items())
         self.tasks = tuple(source.task for source in self.sources)
         self._members = members_of_splits(mapping(section["splits"], "'splits'"), self.images, self._listing)
+        self._opened: dict[str, FolderSplit] = {}
         self.splits = tuple(self._members)
 
     def split(self, name: str) -> FolderSplit:
@@ -79,6 +80,8 @@ class Folder(Dataset):
             UserError: no split of that name, or nothing in it.
         """
         members = self._members[known("split", name, self._members)]
+        if name in self._opened:
+            return self._opened[name]
         if not members.ids:
             if members.origin != self.images.text:
                 raise UserError(f"split {name!r} is empty: {members.origin} holds no id; write one per line")
@@ -86,7 +89,8 @@ class Folder(Dataset):
                 raise UserError(f"split {name!r} is empty: its share of the images is too small; make it larger")
             nearest = nearest_file(self._listing, self.images.example("id"))
             raise UserError(f"split {name!r} is empty: no file under {self.root} matches {self.images.text}; {nearest}")
-        return FolderSplit(members, self.images, self.sources, self._listing, self.exif)
+        self._opened[name] = FolderSplit(members, self.images, self.sources, self._listing, self.exif)
+        return self._opened[name]
 
     def _source(self, name: str, section: Mapping[str, Any]) -> Source:
         task_name(name)

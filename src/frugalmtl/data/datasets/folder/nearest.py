@@ -27,13 +27,13 @@ def nearest_file(listing: Listing, relative: str) -> str:
         if folder not in present:
             close = _close(folder, present)
             if close:
-                return f"the nearest there is is the folder {place}{close}/"
+                return f"the nearest folder is {place}{close}/"
             return f"there is no folder {place}{folder}/, but {_some(present, f'{place}{{}}/') or 'none at all'}"
         place += f"{folder}/"
     present = listing.files(place.rstrip("/"))
     if not present:
         return f"the folder {place or '.'} holds no file"
-    return f"the nearest there is is {place}{_close(name, present) or min(present)}"
+    return f"the nearest file is {place}{_close(name, present) or min(present)}"
 
 
 def _close(name: str, names: Collection[str]) -> str | None:
