@@ -94,6 +94,17 @@ def test_labels_have_the_form_of_their_tasks(dataset: Dataset) -> None:
                 torch.testing.assert_close(task.normalise(label), label, atol=1e-4, rtol=0, equal_nan=True)
 
 
+def test_splits_say_what_they_have_without_loading(dataset: Dataset) -> None:
+    for name in dataset.splits:
+        split = dataset.split(name)
+        samples = [split.load(index) for index in range(len(split))]
+        assert list(split.ids) == [sample.name for sample in samples]
+        assert split.present() == len(split)
+        for task in dataset.tasks:
+            assert split.labelled(task.name) == sum(task.name in sample.labels for sample in samples)
+        assert split.listed_problems([task.name for task in dataset.tasks]) == []
+
+
 def test_loading_is_repeatable_and_travels(dataset: Dataset) -> None:
     split = dataset.split(dataset.splits[0])
     copy = pickle.loads(pickle.dumps(split))

@@ -56,6 +56,10 @@ class Split:
         """Files that seem to belong to the split and take no part in it, with the reason."""
         return ()
 
+    def present(self) -> int:
+        """Number of samples that exist; nothing is opened."""
+        return len(self)
+
     def labelled(self, task: str) -> int:  # noqa: ARG002 (of any task)
         """Number of samples that have a label of a task, judged by its existence: nothing is opened."""
         return len(self)

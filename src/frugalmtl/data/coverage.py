@@ -33,7 +33,7 @@ def coverage(split: Split, name: str, tasks: Sequence[str]) -> Coverage:
     """The coverage of a split called ``name`` for tasks by name."""
     problems = split.listed_problems(tasks)
     notes = []
-    counts = {task: split.labelled(task) for task in tasks}
+    counts = {task: split.labelled(task) for task in tasks} if split.present() else {}
     absent = tuple(task for task, count in counts.items() if not count)
     problems += [split.absence(task) for task in absent]
     for task, count in counts.items():

@@ -238,6 +238,18 @@ class Plain(Dataset, Split):
         return Sample(torch.zeros(3, 4, 4, dtype=torch.uint8), {"depth": depth}, f"s{index}")
 
 
+def test_whatever_a_decoder_raises_is_the_problem_of_one_sample() -> None:
+    class Raising(Plain):
+        def load(self, index: int) -> Sample:
+            if index == 0:
+                raise RuntimeError("decoder error -2")
+            return super().load(index)
+
+    first, second = check(Raising(), progress=False)
+    assert (first.file, first.what) == ("sample 0", "cannot be read (RuntimeError: decoder error -2)")
+    assert second.what == "shard 7 is gone"
+
+
 def test_any_dataset_can_be_checked() -> None:
     small, gone = check(Plain(), progress=False)
     assert (small.file, small.what) == ("s0", "is 2 x 2 pixels")

@@ -90,6 +90,10 @@ class FolderSplit(Split):
             labels[source.task.name] = label
         return Sample(image, labels, name)
 
+    def present(self) -> int:
+        """Number of samples whose image exists."""
+        return sum(bool(self.images.files(name, self.listing)) for name in self.ids)
+
     def labelled(self, task: str) -> int:
         """Number of samples whose label file exists, or whose row in the table is not empty."""
         if task not in self._labelled:
@@ -120,7 +124,10 @@ class FolderSplit(Split):
         labels: dict[str, Tensor] = {}
         files: dict[str, str] = {}
         image: Tensor | None = None
-        if len(self.images.files(name, self.listing)) == 1:
+        images = self.images.files(name, self.listing)
+        if not images:
+            return []
+        if len(images) == 1:
             try:
                 image = self._image(name)
             except BadFileError as error:
