@@ -161,6 +161,14 @@ def _rarer() -> tuple[str, ...]:
     return tuple(name for name in (*_COMMON, *_OTHERS) if name in Image.OPEN)
 
 
+@functools.cache
+def readable_endings() -> frozenset[str]:
+    """Endings, in small letters and without the dot, of the images and arrays that are read."""
+    formats = _rarer()
+    images = {ending.lower().lstrip(".") for ending, name in Image.EXTENSION.items() if name in formats}
+    return frozenset(images | {"npy"})
+
+
 def _damaged(file: Path, error: Exception, expected: str) -> BadFileError:
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return bad(file, f"cannot be read ({reason})", expected, "copy or write it again")

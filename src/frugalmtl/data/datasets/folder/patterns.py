@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
 from frugalmtl.core.checks import UserError, shown
 from frugalmtl.core.terminal import visible
 from frugalmtl.data.datasets.folder.listing import Listing
+from frugalmtl.data.files.decoding import readable_endings
 
 _ENDINGS = re.compile(r"(.*\.)(?:\{([^{}]*)\}|\*)", flags=re.DOTALL)
 ANY = "*"
@@ -84,15 +84,6 @@ class Pattern:
         last = f"(?i:{choice})" if self.endings == (ANY,) else f"(?:{choice})"
         form = re.compile(f"{re.escape(self.before)}(.+){re.escape(self.after)}{last}", flags=re.DOTALL)
         return sorted({match.group(1) for file in listing.walk(self.folder) if (match := form.fullmatch(file))})
-
-
-@cache
-def readable_endings() -> frozenset[str]:
-    """Endings, without the dot, of the images that Pillow reads, and of arrays."""
-    from PIL import Image
-
-    Image.init()
-    return frozenset(ending.lstrip(".") for ending, kind in Image.EXTENSION.items() if kind in Image.OPEN) | {"npy"}
 
 
 def relative_path(value: Any, what: str) -> str:
