@@ -129,7 +129,7 @@ def check_training(config: Experiment, built: Built, dataset: Dataset) -> list[s
 def print_notes(notes: Iterable[str]) -> None:
     """Print notes on the data, each once, where they do not mix with results."""
     for note in dict.fromkeys(notes):
-        Console(stderr=True).print(f"note: {visible(note)}", highlight=False, markup=False, soft_wrap=True)
+        output_console(stderr=True, literal=True).print(f"note: {visible(note)}")
 
 
 def make_loader(
