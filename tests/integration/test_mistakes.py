@@ -325,7 +325,7 @@ def test_damaged_files(damage: str, tmp_path: Path, experiment: Config, capsys: 
     assert main(["data", "check", str(declaration)]) == 2
     captured = capsys.readouterr()
     assert captured.out.count("2.png") == 1
-    assert "1 problems" in captured.err
+    assert "1 problem in" in captured.err
 
 
 DECLARATION_MISTAKES: dict[str, tuple[Change, str]] = {
