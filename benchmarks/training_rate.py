@@ -39,6 +39,7 @@ from frugalmtl.losses import Criterion
 
 TASKS: list[dict[str, object] | str] = [{"kind": "segmentation", "classes": 16}, {"kind": "depth"}, {"kind": "normals"}]
 WARM = 10
+CLOCK = time.perf_counter
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -112,7 +113,7 @@ class Rate:
             return
         if DEVICE.type == "cuda":
             torch.cuda.synchronize()
-        now = time.perf_counter()
+        now = CLOCK()
         if done == WARM:
             self.begin = now
         else:
@@ -224,15 +225,21 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, default=128)
     parser.add_argument("--steps", type=int, default=90 if on_gpu else 22)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--processor-time", action="store_true", help="on a CPU that others use, for one thread")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    if arguments.processor_time:
+        global CLOCK
+        CLOCK = time.process_time
+        torch.set_num_threads(1)
     setting = Setting(arguments.backbone, arguments.batch, arguments.pixels, arguments.steps)
     facts, load = environment(), os.getloadavg()[0]
     lines = [
         "# Training rate",
         "",
         f"{setting.backbone}, three tasks, HRNet heads, batch {setting.batch}, {setting.pixels} x {setting.pixels}, "
-        f"{setting.steps - WARM} steps a measurement, medians of {arguments.turns} turns; on {DEVICE.type}. "
+        f"{setting.steps - WARM} steps a measurement, medians of {arguments.turns} turns; on {DEVICE.type}"
+        f"{', per second of processor time' if arguments.processor_time else ''}. "
         f"{hardware(facts)}, load {load:.1f} at the start; torch {torch.__version__}. "
         "Made by `benchmarks/training_rate.py`.",
         "",
