@@ -35,6 +35,11 @@ FUSED = ("adam", "adamw", "sgd")
 """Optimisers that update all parameters in one kernel where the device has it, unless ``fused`` or ``foreach`` says
 otherwise: with the 162 tensors of an EfficientNet-Lite0, Adam then takes a third of the time on a CPU. Results differ
 from the others' in the last bits."""
+EXPLAINED = {
+    "foreach": "update the parameters in groups, a kernel for each operation; null leaves it to torch",
+    "fused": f"update all parameters in one kernel; null does so in {', '.join(FUSED)} where the device has one",
+}
+"""Options whose default acts otherwise here than torch's documentation says."""
 HIDDEN = ("maximize", "capturable", "differentiable")
 """Arguments that no training here can use: losses are minimised, by steps that nothing goes back through."""
 
@@ -109,6 +114,9 @@ def _documentation(kind: type, names: list[str]) -> str:
     text = inspect.getdoc(kind) or ""
     lines = [f"{kind.__name__} of ``torch.optim``.", "", "Args:"]
     for name in names:
+        if name in EXPLAINED:
+            lines.append(f"    {name}: {EXPLAINED[name]}.")
+            continue
         pattern = rf"^\s*{name} \([^)]*\):\s+(.+?)(\.\s|\n\s*\n|\n\s*\w+ \(|\Z)"
         described = re.search(pattern, text, re.DOTALL | re.MULTILINE)
         sentence = (
