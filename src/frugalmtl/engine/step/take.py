@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing import ForwardPass, RepresentationCut, StepContext
-from frugalmtl.core.distributed import average_gradients
+from frugalmtl.core.distributed import average_gradients, process_count
 from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Batch, Predictions
 from frugalmtl.engine.step.setup import StepReport, StepSetup
@@ -123,6 +123,8 @@ def _weighted_penalty(stage: Stage, predictions: Predictions) -> Tensor | None:
 
 def _reduce(setup: StepSetup) -> None:
     """Average over the processes what the strategy's wrapper does not."""
+    if process_count() == 1:
+        return
     if setup.wrapped is None:
         average_gradients([p for p in setup.model.parameters() if p.requires_grad])
     average_gradients([p for p in setup.balancer.parameters() if p.requires_grad])
