@@ -141,7 +141,7 @@ def check_trainable(model: MultiTaskModel, balancer: Balancer, settings: TrainSe
             f"the balancer {type(balancer).__name__} reads the scores of every epoch, but evaluate_every is "
             f"{settings.evaluate_every}: set it to 1"
         )
-    check_compilable(balancer, settings)
+    check_compilable(model, balancer, settings)
     if settings.tensorboard:
         require_tensorboard()
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from frugalmtl.balancing import Balancer
 from frugalmtl.core.checks import UserError
+from frugalmtl.encoders import Encoder
 from frugalmtl.engine.settings import Compile, TrainSettings
 from frugalmtl.model import MultiTaskModel
 
@@ -74,17 +75,24 @@ class CompiledParts:
                 object.__delattr__(owner, name)
 
 
-def check_compilable(balancer: Balancer, settings: TrainSettings) -> None:
+def check_compilable(model: MultiTaskModel, balancer: Balancer, settings: TrainSettings) -> None:
     """Check that a training can be compiled as its settings ask.
 
     Raises:
-        UserError: several processes; or graphs would be captured of steps that go back more than once.
+        UserError: several processes; an encoder that runs differently from step to step; or graphs would be captured of
+            steps that go back more than once.
     """
     if settings.compile is False:
         return
     asked = f"compile: {str(settings.compile).lower()}"
     if settings.devices != 1:
         raise UserError(f"{asked} trains in one process, but devices is {settings.devices}: set compile to false")
+    kind = type(model.encoder)
+    if kind.enter_step is not Encoder.enter_step:
+        raise UserError(
+            f"{asked}: the encoder {kind.__name__} runs differently from step to step, and would be compiled each time "
+            "anew: set compile to false"
+        )
     if settings.compile != "reduce-overhead":
         return
     several = {

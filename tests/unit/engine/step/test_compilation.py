@@ -100,6 +100,14 @@ def test_what_cannot_be_compiled_is_refused(section: Any, settings: dict[str, An
         check_trainable(build_model("shared"), build_balancer(section), settings_of(**settings))
 
 
+def test_an_encoder_that_changes_from_step_to_step_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_model("shared")
+    monkeypatch.setattr(type(model.encoder), "enter_step", lambda self, share: None)
+    check_trainable(model, build_balancer(), settings_of())
+    with pytest.raises(UserError, match="compile: true: the encoder Shared runs differently from step to step"):
+        check_trainable(model, build_balancer(), settings_of(compile=True))
+
+
 def test_graphs_are_captured_on_gpus_only() -> None:
     with pytest.raises(UserError, match="needs a GPU: take compile: true on a CPU"):
         make_fabric(settings_of(compile="reduce-overhead"))
