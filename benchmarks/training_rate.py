@@ -7,7 +7,7 @@ on, with its log. Rows are taken in turns.
 python benchmarks/training_rate.py --out benchmarks/training_rate.md
 
 ``--sections`` runs parts of it: ``loop`` (batches lie ready), ``loading`` (batches come from the loader),
-``precision``, ``compile`` (takes minutes).
+``precision``, ``waits`` (of the host for a GPU), ``compile`` (takes minutes: one turn will do).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
+import unittest.mock
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from frugalmtl.data import Augmentation, Loader, Sample, Transform
 from frugalmtl.data.loading import worker_count
 from frugalmtl.engine import TrainJob, TrainSettings, train
 from frugalmtl.engine.job import EpochLoader
+from frugalmtl.engine.step import FiniteCheck, StepSetup, setup
 from frugalmtl.engine.step_timing import noise_batch
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import Built, build
@@ -188,12 +190,35 @@ def rows(setting: Setting, sections: list[str]) -> dict[str, dict[str, Row]]:
     if "precision" in sections:
         names = ["32-true", "bf16-mixed", *(["tf32", "16-mixed"] if DEVICE.type == "cuda" else [])]
         result["precision"] = {f"frugalmtl, {name}": ours(precision=name) for name in names}
+    if "waits" in sections:
+        result["what the engine's waits cost"] = {
+            "frugalmtl": ours(),
+            "the host waits before each update": changed(ours(), setup, "FiniteCheck", waiting),
+            "each batch is copied when its step begins": changed(
+                ours(), StepSetup, "upcoming", lambda _, groups: groups
+            ),
+        }
     if "compile" in sections:
         modes: list[bool | str] = [False, True, *(["reduce-overhead"] if DEVICE.type == "cuda" else [])]
         result["compile (its time is not counted)"] = {
             f"frugalmtl, compile: {str(mode).lower()}": ours(compile=mode) for mode in modes
         }
     return result
+
+
+def waiting(optimizer: torch.optim.Optimizer, **_: Any) -> FiniteCheck:
+    """The check that waits."""
+    return FiniteCheck(optimizer)
+
+
+def changed(row: Row, owner: Any, name: str, value: Any) -> Row:
+    """A row that is measured with something replaced."""
+
+    def measure() -> float:
+        with unittest.mock.patch.object(owner, name, value):
+            return row()
+
+    return measure
 
 
 def balanced(setting: Setting, balancer: str) -> Built:
@@ -219,12 +244,14 @@ def main() -> None:
     """Measure in turns, print the tables, write them if asked to."""
     on_gpu = DEVICE.type == "cuda"
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sections", nargs="+", default=["loop", "loading", "precision"])
+    parser.add_argument(
+        "--sections", nargs="+", default=["loop", "loading", "precision", *(["waits"] if on_gpu else [])]
+    )
     parser.add_argument("--backbone", default="tf_efficientnet_lite0")
     parser.add_argument("--batch", type=int, default=32 if on_gpu else 8)
     parser.add_argument("--pixels", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=90 if on_gpu else 22)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=60 if on_gpu else 22)
+    parser.add_argument("--turns", type=int, default=2 if on_gpu else 3)
     parser.add_argument("--processor-time", action="store_true", help="on a CPU that others use, for one thread")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()

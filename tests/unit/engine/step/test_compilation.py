@@ -21,10 +21,10 @@ from tests.support.tiny_training import DEFAULTS, build_balancer, build_batch, b
 
 SECTIONS: list[Any] = [
     "uncertainty",
-    "famo",
     "pcgrad",
-    {"name": "mgda", "gradients_at": "parameters"},
-    {"name": "nash_mtl", "gradients_at": "parameters_batched"},
+    pytest.param("famo", marks=pytest.mark.slow),
+    pytest.param({"name": "mgda", "gradients_at": "parameters"}, marks=pytest.mark.slow),
+    pytest.param({"name": "nash_mtl", "gradients_at": "parameters_batched"}, marks=pytest.mark.slow),
 ]
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="captures CUDA graphs")
 
@@ -126,9 +126,10 @@ def test_a_dry_run_refuses_what_torch_cannot_compile(monkeypatch: pytest.MonkeyP
     assert str(error.value) == "this training cannot be compiled: no such operation: set compile to false"
 
 
-@pytest.mark.parametrize("section", ["uniform", "pcgrad"])
-def test_a_dry_run_takes_a_compiled_step_of_every_stage(section: Any) -> None:
-    dry_run(build_model("stitched"), build_balancer(section), settings_of(compile=True), (6, 6))
+@pytest.mark.slow
+def test_a_dry_run_takes_a_compiled_step_of_every_stage() -> None:
+    balancer = build_balancer({"name": "pcgrad", "gradients_at": "parameters"})
+    dry_run(build_model("stitched"), balancer, settings_of(compile=True), (6, 6))
 
 
 def test_a_run_may_go_on_without_its_compiler() -> None:
