@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.data.files.decoding import Exif
 from frugalmtl.data.problems import BadFileError, Problem
 from frugalmtl.data.sample_problems import sample_problems
 from frugalmtl.tasks import Task
@@ -91,11 +92,13 @@ class Dataset:
         tasks: what the dataset has labels for.
         splits: names of the splits (``"train"``, ``"val"``, ``"test"``, ...).
         image_size: height and width of the images, or ``None`` where they differ (the experiment has to say one).
+        exif: whether images are turned as their EXIF says; photographs that a run predicts are read in the same way.
     """
 
     tasks: tuple[Task, ...]
     splits: tuple[str, ...]
     image_size: tuple[int, int] | None = None
+    exif: Exif = "apply"
 
     def prepare(self, names: Sequence[str]) -> None:
         """Make ready what the splits need (render, unpack), with a progress bar where it takes time."""

@@ -51,7 +51,7 @@ def photo_panels(
     """Photographs with the predictions of one row, which are also written to ``predictions/`` as overlays."""
     samples = []
     for source, name in zip(sources, distinct([photo_name(source) for source in sources]), strict=True):
-        photo = shrink(read_photo(source), max(PHOTO_SIZE, *size))
+        photo = shrink(read_photo(source, predictor.exif), max(PHOTO_SIZE, *size))
         decoded = predictor(photo)
         save_predictions(photo, decoded, predictor.tasks, folder / "predictions", name)
         samples.append(Shown(name, torch.from_numpy(photo.copy()).permute(2, 0, 1), predictions={row: decoded}))

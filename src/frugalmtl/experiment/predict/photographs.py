@@ -59,7 +59,7 @@ def predict_photos(
 
 
 def _predict(source: str | Path, longest: int | None, predictor: Predictor, folder: Path, name: str) -> list[Path]:
-    photo = read_photo(source)
+    photo = read_photo(source, predictor.exif)
     small = photo if longest is None else shrink(photo, longest)
     del photo  # a large one may not fit beside its prediction
     return save_predictions(small, predictor(small), predictor.tasks, folder, name)

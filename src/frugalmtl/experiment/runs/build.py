@@ -13,6 +13,7 @@ from frugalmtl.core.names import task_name
 from frugalmtl.core.schema import parameters, read_arguments
 from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.data import DATASETS, Dataset
+from frugalmtl.data.files import Exif
 from frugalmtl.decoders import DECODERS
 from frugalmtl.decoders.heads import HEADS
 from frugalmtl.encoders import ENCODERS
@@ -35,6 +36,7 @@ class Built:
         model: encoder + decoder.
         balancer: how losses or gradients are combined.
         image_size: height and width that the network sees.
+        exif: whether its images are turned as their EXIF says.
     """
 
     tasks: tuple[Task, ...]
@@ -42,6 +44,7 @@ class Built:
     model: MultiTaskModel
     balancer: Balancer
     image_size: tuple[int, int]
+    exif: Exif = "apply"
 
 
 def build_dataset(config: Experiment) -> Dataset:
@@ -176,7 +179,7 @@ def build(config: Experiment, dataset: Dataset | None = None, *, tasks: tuple[Ta
     model = MultiTaskModel(encoder, decoder, tasks)
     balancer: Balancer = BALANCERS.build(config.balancer, tasks)
     balancer.attach(model)
-    return Built(tasks, backbone, model, balancer, size)
+    return Built(tasks, backbone, model, balancer, size, "apply" if dataset is None else dataset.exif)
 
 
 def _image_size(config: Experiment, dataset: Dataset | None, backbone: Backbone) -> tuple[int, int]:

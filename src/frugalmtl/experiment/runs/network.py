@@ -8,6 +8,7 @@ from pathlib import Path
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.files import read_text
+from frugalmtl.data.files import Exif, exif_rule
 from frugalmtl.experiment.runs.build import Built, task_records, tasks_from_records
 from frugalmtl.tasks import Task
 
@@ -21,17 +22,19 @@ class NetworkFacts:
         mean: mean of the colour channels that images are normalised with, RGB in [0, 1].
         std: their standard deviation.
         tasks: what it predicts.
+        exif: whether its images were turned as their EXIF says.
     """
 
     image_size: tuple[int, int]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     tasks: tuple[Task, ...]
+    exif: Exif = "apply"
 
     @classmethod
     def of(cls, built: Built) -> NetworkFacts:
         """The facts of an experiment's objects."""
-        return cls(built.image_size, built.backbone.mean, built.backbone.std, built.tasks)
+        return cls(built.image_size, built.backbone.mean, built.backbone.std, built.tasks, built.exif)
 
     @classmethod
     def read(cls, path: Path) -> NetworkFacts:
@@ -43,7 +46,7 @@ class NetworkFacts:
         try:
             facts = json.loads(read_text(path, "record of the network"))
             size, mean, std = (tuple(facts[key]) for key in ("image_size", "mean", "std"))
-            return cls(size, mean, std, tasks_from_records(facts["tasks"]))
+            return cls(size, mean, std, tasks_from_records(facts["tasks"]), exif_rule(facts.get("exif", "apply")))
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise UserError(f"{path} is damaged ({error!r}): train again, or restore the file") from None
 
@@ -54,5 +57,6 @@ class NetworkFacts:
             "mean": self.mean,
             "std": self.std,
             "tasks": task_records(self.tasks),
+            **({} if self.exif == "apply" else {"exif": self.exif}),
         }
         return json.dumps(plain, indent=1) + "\n"

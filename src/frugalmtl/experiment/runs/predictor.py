@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.data.files import Exif
 from frugalmtl.deployment import DeployedModel
 from frugalmtl.evaluation.infer import infer
 from frugalmtl.experiment.runs.build import Built
@@ -18,6 +19,7 @@ class Predictor:
     def __init__(self, built: Built, deployed: DeployedModel) -> None:
         self.tasks: tuple[Task, ...] = tuple(task for task in built.tasks if not task.auxiliary)
         self.built = built
+        self.exif: Exif = built.exif
         self.deployed = deployed
 
     def __call__(self, photo: Image) -> dict[str, Tensor]:

@@ -31,7 +31,7 @@ class Run(RunFolder):
         for module in (built.backbone, *built.model.modules()):
             if isinstance(module, Backbone):
                 module.mean, module.std = facts.mean, facts.std
-        return built
+        return replace(built, exif=facts.exif)
 
     def load(self) -> Built:
         """The run's objects with the final weights, model in eval mode.

@@ -18,7 +18,7 @@ from frugalmtl.data.datasets.folder.patterns import Pattern, relative_path
 from frugalmtl.data.datasets.folder.sources import FileSource, Source, TableSource
 from frugalmtl.data.datasets.folder.split import FolderSplit
 from frugalmtl.data.encodings import encoding
-from frugalmtl.data.files import exif_rule
+from frugalmtl.data.files import Exif, exif_rule
 from frugalmtl.tasks import make_task
 
 _KEYS = ("root", "images", "tasks", "splits")
@@ -63,7 +63,7 @@ class Folder(Dataset):
             raise UserError(f"root {self.root} of {path} is not a folder: correct 'root' (relative to the file)")
         self._listing = Listing(self.root)
         self.images = Pattern.of(section["images"], "images")
-        self.exif = exif_rule(section.get("exif", "apply"))
+        self.exif: Exif = exif_rule(section.get("exif", "apply"))
         tasks = mapping(section["tasks"], "'tasks'")
         if not tasks:
             raise UserError(f"dataset file {path} declares no task: add one under 'tasks'")
