@@ -14,6 +14,7 @@ from frugalmtl.data.files.decoding import Exif, bad, decoded, upright
 from frugalmtl.tasks.base import Image
 
 _EIGHT_BITS = ("RGB", "RGBA", "RGBX", "RGBa", "L", "LA", "La", "1", "P", "PA", "CMYK", "YCbCr")
+_WIDE = {"I": "32-bit whole numbers", "F": "32-bit floats"}
 _PAIRED = ("MPO",)
 """Formats whose further frames are no animation: cameras write previews and depth there."""
 
@@ -48,15 +49,17 @@ def _pixels(picture: Pillow.Image, exif: Exif, file: Path) -> Image:
 
 
 def _rgb(picture: Pillow.Image, form: str | None, file: Path) -> Image:
+    if picture.mode == "RGB":
+        return np.array(picture)  # without the copy that a conversion would make
     if picture.mode in _EIGHT_BITS:
         return np.array(picture.convert("RGB"))
     if picture.mode.startswith("I;16") or (picture.mode == "I" and form in ("PNG", "PPM")):
         # Pillow gives 16-bit PNM (and PNG, in its older versions) as 32-bit numbers of the same range.
         grey = (np.array(picture) >> 8).astype(np.uint8)
         return np.ascontiguousarray(np.broadcast_to(grey[..., None], (*grey.shape, 3)))
-    kinds = {"I": "32-bit whole numbers", "F": "32-bit floats"}
-    what = f"has pixels of the kind {kinds.get(picture.mode, picture.mode)}, whose white is not agreed on"
-    raise bad(file, what, "8 or 16 bits per channel", "save it as 8-bit RGB")
+    kinds = {mode: f"{words}, whose white is not agreed on" for mode, words in _WIDE.items()}
+    what = f"has pixels of the kind {kinds.get(picture.mode, picture.mode)}"
+    raise bad(file, what, "RGB or grey of 8 or 16 bits per channel", "save it as 8-bit RGB")
 
 
 _said: set[str] = set()
