@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from frugalmtl.data.shards.shard import Record, Shard, write_shard
 SHARD = 64
 """Records in a shard."""
 _FORMAT = "npz, a member per record"
+
+_log = logging.getLogger(__name__)
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -74,15 +76,17 @@ class Cache:
         if shard is None or (shard.numbers and number not in shard.numbers):
             if not self._warned:
                 self._warned = True
-                warnings.warn(
-                    f"{self.name}: record {number} is not in the cache {self.folder}; records are made on the fly, "
-                    "which is slow. Prepare the dataset first.",
-                    stacklevel=2,
+                _log.warning(
+                    "%s: record %d is not in the cache %s; records are made on the fly, which is slow. Prepare the "
+                    "dataset first.",
+                    self.name,
+                    number,
+                    self.folder,
                 )
             return self._arrays(self._render(number))
         record = shard.read(number)
         if record is None:
-            warnings.warn(f"{self.path(index)} is damaged (record {number}); it is made anew", stacklevel=2)
+            _log.warning("%s is damaged (record %d); it is made anew", self.path(index), number)
             self.write(index, max(number % SHARD + 1, self._rows(index, shard)))
             shard = self._open(index)
             record = None if shard is None else shard.read(number)

@@ -15,6 +15,7 @@ import frugalmtl_rooms as rooms
 from frugalmtl.core.checks import UserError
 from frugalmtl.data import DATASETS
 from frugalmtl.data.datasets.rooms import FIRST_SEED, Rooms, _renderer
+from tests.support.logs import warns_in_one_line
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_the_cache_knows_the_code_of_the_whole_renderer(tmp_path: Path, monkeypa
 
 def test_an_unprepared_split_still_gives_the_same_samples(dataset: Rooms, folder: str, tmp_path: Path) -> None:
     other = Rooms(size="tiny", train=3, cache=str(tmp_path))
-    with pytest.warns(UserWarning, match="not in the cache"):
+    with warns_in_one_line("not in the cache"):
         sample = other.split("train").load(2)
     cached = dataset.split("train").load(2)
     assert sample.name == cached.name
