@@ -25,7 +25,7 @@ def test_one_run_per_preference_is_planned(tmp_path: Path) -> None:
     config = read()
     values = config.sweep.values
     assert values is not None
-    grid = RunGrid.checked(expand(config, values), tmp_path / "front")
+    grid = RunGrid.of(expand(config, values), tmp_path / "front")
     balancers = [experiment.balancer for experiment in grid.experiments[0].values()]
     sections = [section for section in balancers if section["name"] == "pareto_mtl"]
     assert [section["preference"] for section in sections] == [0, 1, 2, 3, 4]
@@ -35,4 +35,4 @@ def test_one_run_per_preference_is_planned(tmp_path: Path) -> None:
 
 def test_a_preference_that_is_none_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="preference of pareto_mtl must be one of 0 to 4, but got 5"):
-        RunGrid.checked(expand(read(), [5]), tmp_path / "front")
+        RunGrid.of(expand(read(), [5]), tmp_path / "front")

@@ -124,6 +124,11 @@ class TrainJob:
         )
 
 
+def default_facts() -> dict[str, Any]:
+    """Those of :meth:`TrainJob.facts` that a run of an earlier version may lack: settings that were added since."""
+    return flatten({"train": TrainSettings().identity()})
+
+
 def check_trainable(model: MultiTaskModel, balancer: Balancer, settings: TrainSettings) -> None:
     """Check that settings, recipe and balancer fit each other; to be called once, before anything is written.
 

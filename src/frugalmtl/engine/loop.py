@@ -15,7 +15,7 @@ from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.engine.affinity import affinities
 from frugalmtl.engine.checkpoints import FINAL, Checkpoints, SavedRun, find_saved_run, restore, step_name
 from frugalmtl.engine.checkpoints.exclusive import exclusive
-from frugalmtl.engine.job import TrainJob, check_trainable, grouped_batches
+from frugalmtl.engine.job import TrainJob, check_trainable, default_facts, grouped_batches
 from frugalmtl.engine.launch import kernels, make_fabric
 from frugalmtl.engine.logs import Means, ProgressDisplay, RunLog, count_report, step_record
 from frugalmtl.engine.parameter_groups import Rates
@@ -111,7 +111,8 @@ class TrainLoop:
             UserError: see :func:`train`.
         """
         try:
-            saved = find_saved_run(self.checkpoints, self.facts, [n for _, n in self.job.stages], self.resume)
+            lengths, defaults = [length for _, length in self.job.stages], default_facts()
+            saved = find_saved_run(self.checkpoints, self.facts, lengths, self.resume, defaults)
             if saved is not None:
                 self.history, self.seconds_before = saved.history, saved.seconds
                 self.steps = self.first_step = saved.steps

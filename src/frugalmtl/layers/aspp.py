@@ -38,7 +38,9 @@ class AtrousPyramid(nn.Module):
             UserError: one image in training mode; its pooled branch is one value per channel, without batch statistics.
         """
         if self.training and maps.shape[0] == 1:
-            raise UserError("ASPP in training needs at least 2 images per batch, but got 1: raise the batch size")
+            raise UserError(
+                "ASPP in training needs at least 2 images per batch and process, but got 1: raise batch_size"
+            )
         pooled: Tensor = self.pyramid(maps)
         return pooled
 

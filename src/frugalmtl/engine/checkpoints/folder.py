@@ -26,7 +26,7 @@ from torch import nn
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.disk.flushing import flush_file, flush_folder
-from frugalmtl.core.files import read_text, temporary_beside, write_text
+from frugalmtl.core.files import temporary_beside, write_text
 from frugalmtl.engine.checkpoints.tensors import tensor_bytes
 
 MODEL, BALANCER, STATE, MANIFEST, LAST, FINAL = (
@@ -61,7 +61,10 @@ class Checkpoints:
         pointer = self.folder / LAST
         if not pointer.exists():
             return None
-        name = read_text(pointer, "checkpoint pointer").strip()
+        try:
+            name = pointer.read_bytes().decode("ascii", "backslashreplace").strip()
+        except OSError as error:
+            raise UserError(f"cannot read {pointer}: {error.strerror or error}") from None
         if not _STEP.fullmatch(name) or not (self.folder / name).is_dir():
             raise UserError(f"{pointer} names {name[:80]!r}, which is no checkpoint: restore it, or take a new folder")
         return self.folder / name

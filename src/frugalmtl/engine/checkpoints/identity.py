@@ -25,16 +25,36 @@ def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def require_same(old: Mapping[str, Any], new: Mapping[str, Any], run_dir: Path) -> None:
+def require_same(
+    old: Mapping[str, Any], new: Mapping[str, Any], run_dir: Path, defaults: Mapping[str, Any] | None = None
+) -> None:
     """Compare the facts with which a run started and those with which it shall go on.
+
+    Args:
+        old: when it started.
+        new: now.
+        run_dir: of the run, for messages.
+        defaults: values of settings that a run of an earlier version did not know yet.
 
     Raises:
         UserError: names the first key that differs, and both values.
     """
+    change = difference(old, new, defaults)
+    if change is not None:
+        key, before, now = change
+        raise UserError(
+            f"cannot continue the run in {run_dir}: {key} was {before!r} when it started and is {now!r} now; restore "
+            "it, or choose another folder"
+        )
+
+
+def difference(
+    old: Mapping[str, Any], new: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> tuple[str, Any, Any] | None:
+    """The first key that differs, and both values; None if all agree. See :func:`require_same`."""
     now = json.loads(json.dumps(new))  # as it looks after a round through the checkpoint
-    for key in [*now, *(key for key in old if key not in now)]:
-        if old.get(key, "(absent)") != now.get(key, "(absent)"):
-            raise UserError(
-                f"cannot continue the run in {run_dir}: {key} was {old.get(key, '(absent)')!r} when it started and is "
-                f"{now.get(key, '(absent)')!r} now; restore it, or choose another folder"
-            )
+    before = {key: value for key, value in json.loads(json.dumps(defaults or {})).items() if key in now} | dict(old)
+    for key in [*now, *(key for key in before if key not in now)]:
+        if before.get(key, "(absent)") != now.get(key, "(absent)"):
+            return key, before.get(key, "(absent)"), now.get(key, "(absent)")
+    return None

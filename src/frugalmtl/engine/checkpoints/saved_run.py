@@ -84,7 +84,11 @@ class SavedRun:
 
 
 def find_saved_run(
-    checkpoints: Checkpoints, facts: Mapping[str, Any], epochs: Sequence[int], resume: bool | Literal["auto"]
+    checkpoints: Checkpoints,
+    facts: Mapping[str, Any],
+    epochs: Sequence[int],
+    resume: bool | Literal["auto"],
+    defaults: Mapping[str, Any] | None = None,
 ) -> SavedRun | None:
     """The saved run in a folder that a training goes on from; None to begin anew.
 
@@ -93,6 +97,7 @@ def find_saved_run(
         facts: see :meth:`~frugalmtl.engine.job.TrainJob.facts`.
         epochs: of each stage.
         resume: see :func:`~frugalmtl.engine.train`.
+        defaults: facts that a run of an earlier version did not know yet.
 
     Raises:
         UserError: there is one, or none, against ``resume``; it is damaged, or another training's.
@@ -107,7 +112,7 @@ def find_saved_run(
     state = read_state(folder, _COMMON if folder.name == FINAL else _RUNNING)
     try:
         history, seconds, steps = json.loads(state["history"]), float(state["seconds"]), int(state["steps"])
-        require_same(json.loads(state["identity"]), facts, run_dir)
+        require_same(json.loads(state["identity"]), facts, run_dir, defaults)
         if folder.name != FINAL and not 0 <= state["epoch"] < epochs[state["stage"]]:
             raise IndexError(f"there is no epoch {state['epoch']} in stage {state['stage']}")
     except UserError:
@@ -115,6 +120,21 @@ def find_saved_run(
     except (ValueError, TypeError, IndexError, AttributeError) as error:
         raise UserError(f"the state in {folder} does not belong to this training: {error}") from None
     return SavedRun(folder, state, history, seconds, steps)
+
+
+def facts_at_start(folder: Path) -> dict[str, Any]:
+    """The facts with which the run of a checkpoint started (:meth:`~frugalmtl.engine.job.TrainJob.facts`).
+
+    Raises:
+        UserError: the state is damaged.
+    """
+    try:
+        facts = json.loads(read_state(folder, _COMMON)["identity"])
+    except (ValueError, TypeError):
+        facts = None
+    if not isinstance(facts, dict):
+        raise UserError(f"{folder / STATE} does not say how its training started: it is damaged")
+    return facts
 
 
 def read_state(folder: Path, keys: set[str]) -> dict[str, Any]:

@@ -37,8 +37,8 @@ class RunLog:
             return
         for leftover in folder.glob(f".{FILE}.*.tmp"):  # of a killed process
             leftover.unlink(missing_ok=True)
-        old = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
-        kept = [line for line in old if _step_of(line) <= step] if step > 0 else []
+        old = _lines(self._path) if step > 0 else []
+        kept = [line for line in old if _step_of(line) <= step]
         write_text(self._path, "".join(f"{line}\n" for line in kept))
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
@@ -79,6 +79,16 @@ def require_tensorboard() -> None:
     """
     if importlib.util.find_spec("tensorboard") is None:
         raise UserError("tensorboard: true needs TensorBoard: pip install 'frugalmtl[tensorboard]', or set it to false")
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of an earlier log; what is no text in them is no record either."""
+    try:
+        return path.read_bytes().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}: restore it, or move it away") from None
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:

@@ -15,6 +15,10 @@ from frugalmtl.core.checks import UserError
 from frugalmtl.engine.optimizers import OptimizerSet
 
 
+class DivergenceError(UserError):
+    """A loss or a gradient is infinite or not a number."""
+
+
 @dataclass(frozen=True)
 class _Pending:
     """Numbers of a step on their way to the host."""
@@ -53,7 +57,7 @@ class FiniteCheck:
             samples: names of the samples in the step.
 
         Raises:
-            UserError: one of them is not, where the host waits; else :meth:`settle` raises it.
+            DivergenceError: one of them is not, where the host waits; else :meth:`settle` raises it.
         """
         if self._optimizer is None or not values:
             require_finite(values, step, samples)
@@ -78,7 +82,7 @@ class FiniteCheck:
         """Wait for the numbers of the last step, if the host ran ahead of them.
 
         Raises:
-            UserError: one of them is infinite or not a number; names it, the step and the samples.
+            DivergenceError: one of them is infinite or not a number; names it, the step and the samples.
         """
         pending, self._pending = self._pending, None
         if pending is None:
@@ -97,7 +101,7 @@ def require_finite(values: Mapping[str, Tensor], step: int, samples: Sequence[st
         samples: names of the samples in the step.
 
     Raises:
-        UserError: one of them is infinite or not a number; names it, the step and the samples.
+        DivergenceError: one of them is infinite or not a number; names it, the step and the samples.
     """
     if values:
         _refuse(tuple(values), _stacked(values).cpu(), step, samples)
@@ -113,7 +117,7 @@ def _refuse(names: Sequence[str], numbers: Tensor, step: int, samples: Sequence[
     if not bad:
         return
     shown = ", ".join(samples[:8]) + (f" and {len(samples) - 8} more" if len(samples) > 8 else "")
-    raise UserError(
+    raise DivergenceError(
         f"training stopped at step {step}: {'; '.join(bad)} (samples: {shown or 'unnamed'}). The weights and the last "
         "checkpoint are untouched: check these samples, lower lr, or set clip_norm"
     )

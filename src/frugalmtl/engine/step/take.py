@@ -40,8 +40,8 @@ def take_step(
             per batch.
 
     Raises:
-        UserError: a loss or gradient is not finite, in this step or, where the host runs ahead, in the one before; the
-            weights are as they were before it.
+        DivergenceError: a loss or gradient is not finite, in this step or, where the host runs ahead, in the one
+            before; the weights are as they were before it.
     """
     if setup.compiled is not None:
         setup.compiled.begin_step()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from frugalmtl.core.disk.locks import hold, refuse_held
 from frugalmtl.core.terminal import output_console, without_markup
 from frugalmtl.data import Dataset
 from frugalmtl.deployment import DeployedModel
@@ -19,6 +21,7 @@ from frugalmtl.experiment.comparison.gallery import photo_panels, test_panels
 from frugalmtl.experiment.comparison.results import collect, rank_rows
 from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.config.comparison import Comparison
+from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.measure.profiling import measure
 from frugalmtl.experiment.measure.training_cost import StepFigures, step_figures
 from frugalmtl.experiment.runs import processes
@@ -35,6 +38,7 @@ def compare(
     progress: bool = True,
     console: Console | None = None,
     estimate: bool = False,
+    checked: Sequence[Experiment] = (),
 ) -> Results:
     """Train every row and seed, continuing where an earlier call stopped; then evaluate, deploy, measure and report.
 
@@ -48,12 +52,22 @@ def compare(
         progress: show progress bars.
         console: where the table is printed.
         estimate: say first how long the trainings will take on this machine.
+        checked: see :meth:`~frugalmtl.experiment.comparison.run_grid.RunGrid.of`.
 
     Raises:
-        UserError: a config does not fit, or the folder cannot be used.
+        UserError: a config does not fit, the folder cannot be used, or another process uses it.
     """
     console = console or output_console()
-    grid = RunGrid.checked(comparison, folder)
+    alone = processes.launched_first()
+    if alone:
+        refuse_held(folder)
+    grid = RunGrid.of(comparison, folder, checked)
+    with hold(folder) if alone else nullcontext():
+        return _compare(grid, progress=progress, console=console, estimate=estimate)
+
+
+def _compare(grid: RunGrid, *, progress: bool, console: Console, estimate: bool) -> Results:
+    comparison, folder = grid.comparison, grid.folder
     if estimate and processes.first():
         announce(grid, output_console(stderr=True))
     grid.prepare()

@@ -61,9 +61,7 @@ def collect(
     tasks = [task for task in loaded[comparison.reference][0].tasks if not task.auxiliary]
     first = runs[comparison.reference][0].config
     facts = environment()
-    primary = {
-        row: [_primary(run.scores(first.test_split), tasks) for run in row_runs] for row, row_runs in runs.items()
-    }
+    primary = {row: [run.primary_scores(first.test_split, tasks) for run in row_runs] for row, row_runs in runs.items()}
     directions = {task.name: task.higher_is_better for task in tasks}
     undefined = [task.name for task in tasks if any(scores[task.name] == 0 for scores in primary[comparison.reference])]
     rows = []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from frugalmtl.core.checks import UserError, not_negative, positive
@@ -15,7 +15,8 @@ from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import build, build_dataset
 from frugalmtl.experiment.runs.run import Run
-from frugalmtl.experiment.runs.training import check_training, evaluate_run, print_notes, start_weights, train_run
+from frugalmtl.experiment.runs.start import start_weights
+from frugalmtl.experiment.runs.training import check_training, evaluate_run, print_notes, train_run
 
 
 @dataclass(frozen=True)
@@ -27,24 +28,32 @@ class RunGrid:
         folder: of the comparison.
         experiments: ``{seed: {row: experiment}}``.
         dataset: the one dataset of all rows.
+        checked: experiments, of whatever seed, of which a step of every stage has been tried.
     """
 
     comparison: Comparison
     folder: Path
     experiments: Mapping[int, Mapping[str, Experiment]]
     dataset: Dataset
+    checked: Sequence[Experiment] = ()
 
     @classmethod
-    def checked(cls, comparison: Comparison, folder: Path) -> RunGrid:
-        """Check everything, and build every model once; nothing is written.
+    def of(cls, comparison: Comparison, folder: Path, checked: Sequence[Experiment] = ()) -> RunGrid:
+        """Check everything, build every model once and take a dry step with it; nothing is written.
+
+        Args:
+            comparison: the rows.
+            folder: of the comparison.
+            checked: experiments of which another process has tried the steps.
 
         Raises:
             UserError: a config does not fit, or the folder cannot be used.
         """
         experiments = {seed: row_experiments(comparison, seed) for seed in _seeds(comparison)}
         dataset = _dataset(experiments)
-        _check(comparison, experiments, dataset, folder)
-        return cls(comparison, folder, experiments, dataset)
+        _check(comparison, experiments, dataset, folder, checked)
+        rows = [_seedless(experiment) for experiment in experiments[comparison.seeds[0]].values()]
+        return cls(comparison, folder, experiments, dataset, rows)
 
     def cells(self) -> list[tuple[int, str]]:
         """Seed and row of every run; one that starts from another's weights comes after it."""
@@ -79,6 +88,8 @@ class RunGrid:
             start=source.folder if source else None,
             progress=progress,
             title=row_text(self.comparison, row, "title", row),
+            checked=_seedless(run.config) in self.checked,
+            remedy=_gentler_row,
         )
         evaluate_run(run, run.config.test_split, dataset=self.dataset, progress=progress, quiet=True, reuse=True)
         return run
@@ -102,7 +113,11 @@ def _dataset(grid: Mapping[int, Mapping[str, Experiment]]) -> Dataset:
 
 
 def _check(
-    comparison: Comparison, grid: Mapping[int, Mapping[str, Experiment]], dataset: Dataset, folder: Path
+    comparison: Comparison,
+    grid: Mapping[int, Mapping[str, Experiment]],
+    dataset: Dataset,
+    folder: Path,
+    checked: Sequence[Experiment],
 ) -> None:
     """Refuse what would otherwise come up after rows were trained, or at the very end.
 
@@ -119,7 +134,13 @@ def _check(
     notes: list[str] = []
     for name, experiment in grid[comparison.seeds[0]].items():
         built = build(experiment, dataset)
-        notes += check_training(experiment, built, dataset)
+        finished = all(Run(_path(folder, name, seed), experiment).finished for seed in grid)
+        try:
+            notes += check_training(
+                experiment, built, dataset, steps=not (finished or _seedless(experiment) in checked)
+            )
+        except UserError as error:
+            raise UserError(f"row {name!r}: {error}") from error
         if experiment.init_from not in comparison.rows:
             start_weights(experiment)
         scored[name] = {task.name: (task.primary, task.higher_is_better) for task in built.tasks if not task.auxiliary}
@@ -139,3 +160,15 @@ def _check(
 
 def _path(folder: Path, row: str, seed: int) -> Path:
     return folder / "runs" / f"{row}-seed{seed}"
+
+
+def _seedless(experiment: Experiment) -> Experiment:
+    """The experiment whatever its seed, which no check depends on."""
+    return replace(experiment, seed=0)
+
+
+def _gentler_row(run: Run) -> str:
+    """What to do in a comparison's config after a divergence."""
+    change = "give this row 'train: {optimizer: {lr: ...}}' with a lower rate, or 'train: {clip_norm: 1}'"
+    begun = f", delete {run.folder}" if run.checkpoint() is not None else ""
+    return f"{change}{begun}, and run the same command again, which keeps all runs that are finished"

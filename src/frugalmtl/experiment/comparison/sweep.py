@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import math
 import multiprocessing
+import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import torch
@@ -25,6 +27,7 @@ from frugalmtl.experiment.comparison.compare import compare
 from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.comparison.trials import Trials
 from frugalmtl.experiment.config.comparison import row_experiments
+from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.sweep import Sweep, Value, expand, points
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.report import Results, load_results
@@ -32,6 +35,9 @@ from frugalmtl.report import Results, load_results
 INSTALL = "pip install 'frugalmtl[sweep]'"
 PAUSE = 1.0
 """Seconds between two looks at what the other processes have finished."""
+GRACE = 10.0
+"""Seconds that a worker has to end when it is asked to."""
+INTERRUPTED = 130
 
 
 def sweep(
@@ -58,7 +64,7 @@ def sweep(
     positive("workers", workers)
     worker = Worker(config, folder, progress=progress and workers == 1)
     before = _stamp(folder)
-    with _threads(workers), _other_workers(config, folder, workers):
+    with _threads(workers), _other_workers(worker, workers - 1):
         worker.work()
     return worker.report(before, console or output_console(), progress=progress)
 
@@ -80,17 +86,22 @@ class Worker:
         config: the sweep.
         folder: of the sweep.
         progress: show progress bars.
+        checked: see :meth:`RunGrid.of`.
 
     Raises:
         UserError: something does not fit; nothing has been written then.
     """
 
-    def __init__(self, config: Sweep, folder: Path, *, progress: bool) -> None:
+    def __init__(self, config: Sweep, folder: Path, *, progress: bool, checked: Sequence[Experiment] = ()) -> None:
         self.config = config
         self.folder = folder
         self.progress = progress
+        self.locks = Locks(folder / "claims")
         axis = config.sweep
-        grid = RunGrid.checked(expand(config, axis.limits() if axis.values is None else axis.values), folder)
+        comparison = expand(config, axis.limits() if axis.values is None else axis.values)
+        # Not beside the measurements of another process: steps are taken here.
+        with self.locks.lock("report") if self.locks.folder.is_dir() else nullcontext():
+            grid = RunGrid.of(comparison, folder, checked)
         for experiment in grid.experiments[config.seeds[0]].values():
             if experiment.train.devices != 1:
                 raise UserError(
@@ -98,7 +109,7 @@ class Worker:
                     f"{experiment.train.devices}: set it to 1 and take several workers"
                 )
         self.dataset = grid.dataset
-        self.locks = Locks(folder / "claims")
+        self.checked = grid.checked
         self.trials = Trials(axis, folder, self.locks)
         self._grid = grid
         self._rows: dict[Value, str] | None = None
@@ -114,6 +125,7 @@ class Worker:
             self.trials.tell(self._score)
             if self.trials.draw():
                 continue
+            grid = self.grid()  # another process may have drawn the last value since, and train it
             if all(_done(grid.run(row, seed)) for seed, row in grid.cells()):
                 return
             time.sleep(PAUSE)
@@ -124,7 +136,7 @@ class Worker:
         if self._rows is None or values != list(self._rows):
             comparison = expand(self.config, values)
             experiments = {seed: row_experiments(comparison, seed) for seed in comparison.seeds}
-            self._grid = RunGrid(comparison, self.folder, experiments, self.dataset)
+            self._grid = RunGrid(comparison, self.folder, experiments, self.dataset, self.checked)
             self._rows = {value: name for name, (value, _) in points(self.config, values).items()}
         return self._grid
 
@@ -167,9 +179,7 @@ class Worker:
             point, reference = (grid.run(name, seed) for name in names)
             built, deployed = point.deployed()
             tasks = [task for task in built.tasks if not task.auxiliary]
-            scores, single = (
-                {task.name: _scores(run)[task.name][task.primary] for task in tasks} for run in (point, reference)
-            )
+            scores, single = (run.primary_scores(run.config.test_split, tasks) for run in (point, reference))
             directions = {task.name: task.higher_is_better for task in tasks}
             gains.append(delta_mtl(scores, single, directions) if all(single.values()) else math.nan)
             costs.append(count(deployed, built.image_size).macs)
@@ -203,35 +213,59 @@ def _threads(workers: int) -> Iterator[None]:
 
 
 @contextmanager
-def _other_workers(config: Sweep, folder: Path, workers: int) -> Iterator[None]:
-    """All workers but this one; they end when there is nothing left to do, and are stopped if this one fails."""
+def _other_workers(worker: Worker, count: int) -> Iterator[None]:
+    """So many more workers; they end when there is nothing left to do, and are stopped if this one fails.
+
+    Ctrl-C reaches all processes of a terminal, but is this one's to answer: it stops the others.
+    """
     context = multiprocessing.get_context("spawn")  # a fork of a process in which torch has run may hang
-    helpers = [
-        context.Process(target=_work_beside, args=(config, folder, torch.get_num_threads()), name=f"worker {number}")
-        for number in range(2, workers + 1)
-    ]
-    for helper in helpers:
-        helper.start()
+    task = (worker.config, worker.folder, torch.get_num_threads(), worker.checked)
+    helpers = [context.Process(target=_work_beside, args=task, name=f"worker {number + 2}") for number in range(count)]
+    try:
+        with _interrupts_wait():
+            for helper in helpers:
+                helper.start()
+        yield
+        for helper in helpers:
+            helper.join()
+    except BaseException:
+        _stop([helper for helper in helpers if helper.pid is not None])
+        raise
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block; processes that are started in it never see one."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: workers answer it themselves
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
-    except BaseException:
-        for helper in helpers:
-            helper.terminate()
-        raise
     finally:
-        for helper in helpers:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _stop(helpers: Sequence[SpawnProcess]) -> None:
+    for helper in helpers:
+        helper.terminate()
+    for helper in helpers:
+        helper.join(GRACE)
+        if helper.is_alive():
+            helper.kill()
             helper.join()
 
 
-def _work_beside(config: Sweep, folder: Path, threads: int) -> None:
+def _work_beside(config: Sweep, folder: Path, threads: int, checked: Sequence[Experiment]) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))  # so that processes that load data are ended too
     torch.set_num_threads(threads)
     try:
-        Worker(config, folder, progress=False).work()
+        Worker(config, folder, progress=False, checked=checked).work()
     except UserError as error:
         print(f"frugalmtl: error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def _orphaned() -> bool:

@@ -74,7 +74,7 @@ def build_tasks(config: Experiment, dataset: Dataset | None) -> tuple[Task, ...]
     else:
         tasks = tuple(_dataset_task(section, dataset.tasks) for section in config.tasks)
     for task in tasks:
-        _check_task(task)
+        check_task(task)
     if not tasks:
         raise UserError("'tasks' is empty: name at least one task, or leave the key out for all of the dataset's")
     names = [task.name for task in tasks]
@@ -85,8 +85,13 @@ def build_tasks(config: Experiment, dataset: Dataset | None) -> tuple[Task, ...]
     return tasks
 
 
-def _check_task(task: Task) -> None:
-    """A name that modules and files can carry, a weight that can be minimised, a score that exists."""
+def check_task(task: Task) -> None:
+    """Check that a task's name is one that modules and files can carry, its weight one that can be minimised, and that
+    the score that counts exists.
+
+    Raises:
+        UserError: one of them is not so.
+    """
     task_name(task.name)
     if not (isinstance(task.weight, int | float) and task.weight >= 0):
         raise UserError(f"the weight of task {task.name!r} must be 0 or more, but got {task.weight!r}")

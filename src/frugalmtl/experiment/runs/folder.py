@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.files import read_text, write_text
+from frugalmtl.core.disk.locks import HOLDER, LOCK
+from frugalmtl.core.files import write_text
 from frugalmtl.core.names import path_part
-from frugalmtl.core.schema import read
-from frugalmtl.core.text.json_values import json_text, number_of, with_nan
+from frugalmtl.core.text.json_values import json_text
 from frugalmtl.core.types import Scores
+from frugalmtl.engine.checkpoints import FINAL, Checkpoints, facts_at_start
 from frugalmtl.evaluation.evaluator import Evaluation, Remarks
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse, read_yaml, to_yaml
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.environment import environment
+from frugalmtl.experiment.runs.identity import binding, change_since
 from frugalmtl.experiment.runs.network import NetworkFacts
+from frugalmtl.experiment.runs.records import read_environment, read_epochs, read_kept
+from frugalmtl.tasks import Task
 
-Kind = TypeVar("Kind")
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
 NETWORK = "network.json"
-FREE = ("published", "name", "evaluate_split", "test_split")
-"""Keys of a config that do not change what is learned; ``train`` has such keys of its own
-(:meth:`~frugalmtl.engine.settings.TrainSettings.identity` leaves them out)."""
+HISTORY = "log.jsonl"
+CHECKPOINTS = "checkpoints"
+BEFORE_CHECKPOINTS = (CONFIG, ENVIRONMENT, NETWORK, HISTORY, LOCK, HOLDER, "tensorboard")
+"""What a run writes before its first checkpoint."""
 
 
 @dataclass
@@ -58,12 +62,12 @@ class RunFolder:
             UserError: see :meth:`check`.
         """
         cls.check(folder, config)
-        begun = (folder / CONFIG).exists()
+        begun = _begun(folder)
         if not begun:
             write_text(folder / ENVIRONMENT, json_text(environment()) + "\n")
             if built is not None:
                 write_text(folder / NETWORK, NetworkFacts.of(built).to_json())
-        if not begun or as_plain(cls.open(folder).config) != as_plain(config):
+        if not _says(folder, config):
             write_text(folder / CONFIG, to_yaml(config))
         return cls(folder, config)
 
@@ -71,19 +75,30 @@ class RunFolder:
     def check(cls, folder: Path, config: Experiment) -> None:
         """Whether a run of this config can begin in the folder or go on there; nothing is written.
 
+        A run has begun when it has a checkpoint. Until then any config may begin anew where nothing but a run's own
+        files lie: there is nothing to lose.
+
         Raises:
             UserError: the folder holds a run of another config, or something else.
         """
-        if (folder / CONFIG).exists():
-            old, new = _binding(cls.open(folder).config), _binding(config)
-            changed = [key for key, value in new.items() if old[key] != value]
-            if changed:
-                raise UserError(
-                    f"{folder} holds a run whose config differs in {', '.join(changed)}: give the same config "
-                    "to continue it, or another folder to begin anew"
-                )
-        elif folder.exists() and (not folder.is_dir() or any(not _begun(path) for path in folder.iterdir())):
+        if not folder.exists():
+            return
+        if not folder.is_dir():
             raise UserError(f"{folder} exists and holds no run: choose another folder")
+        begun = _begun(folder)
+        only_ours = all(_of_a_run(path) for path in folder.iterdir())
+        if not begun and only_ours and ((folder / ENVIRONMENT).exists() or not (folder / CONFIG).exists()):
+            return
+        if not (folder / CONFIG).exists():
+            lost = f"has checkpoints but no {CONFIG}: restore that file, or" if begun else "exists and holds no run:"
+            raise UserError(f"{folder} {lost} choose another folder")
+        old, new = binding(cls.open(folder).config), binding(config)
+        changed = [key for key, value in new.items() if old[key] != value]
+        if changed:
+            raise UserError(
+                f"{folder} holds a run whose config differs in {', '.join(changed)}: give the same config "
+                "to continue it, or another folder to begin anew"
+            )
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -97,17 +112,43 @@ class RunFolder:
             raise UserError(
                 f"{path} holds no run (no {CONFIG}): train one with 'frugalmtl train --config FILE --out {path}'"
             )
-        return cls(path, parse(Experiment, read_yaml(path / CONFIG), str(path / CONFIG)))
+        try:
+            return cls(path, parse(Experiment, read_yaml(path / CONFIG), str(path / CONFIG)))
+        except UserError as error:
+            raise UserError(f"{error}. It is the record of a run: restore the file") from None
 
     @property
     def weights(self) -> Path:
         """Folder of the final weights; exists once the training is complete."""
-        return self.folder / "checkpoints" / "final"
+        return self.folder / CHECKPOINTS / FINAL
 
     @property
     def finished(self) -> bool:
         """Whether the training is complete."""
         return self.weights.is_dir()
+
+    def checkpoint(self) -> Path | None:
+        """Folder of the final weights, else of the last checkpoint, else None.
+
+        Raises:
+            UserError: the pointer to it is damaged.
+        """
+        return Checkpoints(self.folder / CHECKPOINTS).latest()
+
+    def require_trained_by_config(self) -> None:
+        """Check that the config is the one that the run was trained by, but for keys that change nothing.
+
+        Raises:
+            UserError: names the first key that differs; or the checkpoint is damaged.
+        """
+        checkpoint = self.checkpoint()
+        change = None if checkpoint is None else change_since(facts_at_start(checkpoint), self.config)
+        if change is not None:
+            key, before, now = change
+            raise UserError(
+                f"{self.folder} was trained with {key} {before!r}, but its config says {now!r}: restore it, or choose "
+                "another folder to train anew"
+            )
 
     def network(self) -> NetworkFacts:
         """What the trained network predicts and expects.
@@ -129,7 +170,22 @@ class RunFolder:
             UserError: the split was not evaluated, or the file is damaged.
         """
         path = self._kept("scores", split)
-        return {} if missing_ok and not path.exists() else _read_kept(Scores, path)
+        return {} if missing_ok and not path.exists() else read_kept(Scores, path)
+
+    def primary_scores(self, split: str, tasks: Sequence[Task]) -> dict[str, float]:
+        """The score that counts of each task, from the kept scores of a split.
+
+        Raises:
+            UserError: see :meth:`scores`; the file lacks one of them.
+        """
+        scores = self.scores(split)
+        for task in tasks:
+            if task.primary not in scores.get(task.name, {}):
+                raise UserError(
+                    f"{self._kept('scores', split)} has no {task.primary} of task {task.name!r}: delete the file; the "
+                    "next evaluation writes it again"
+                )
+        return {task.name: scores[task.name][task.primary] for task in tasks}
 
     def remarks(self, split: str) -> Remarks:
         """The remarks on the kept scores of a split; none in a run of an earlier version.
@@ -138,7 +194,7 @@ class RunFolder:
             UserError: the file is damaged.
         """
         path = self._kept("remarks", split)
-        return _read_kept(Remarks, path) if path.exists() else {}
+        return read_kept(Remarks, path) if path.exists() else {}
 
     def _kept(self, what: str, split: str) -> Path:
         return self.folder / f"{what}-{path_part('split', split)}.json"
@@ -146,38 +202,41 @@ class RunFolder:
     @property
     def history(self) -> Path:
         """The engine's log, one JSON object per line."""
-        return self.folder / "log.jsonl"
+        return self.folder / HISTORY
 
     def epochs(self) -> list[dict[str, Any]]:
-        """One record per epoch: ``epoch``, ``stage``, ``losses``, ``seconds``, and ``scores`` where evaluated."""
-        records = [with_nan(json.loads(line)) for line in read_text(self.history, "log").splitlines()]
-        return [record for record in records if record["event"] == "epoch"]
+        """One record per epoch: ``epoch``, ``stage``, ``losses``, ``seconds``, and ``scores`` where evaluated.
+
+        Raises:
+            UserError: neither the log nor the checkpoint holds them.
+        """
+        return read_epochs(self.history, self.checkpoint() if self.finished else None)
 
     def train_seconds(self) -> float:
         """Time spent training, over all interruptions."""
         return float(self.epochs()[-1]["seconds"])
 
     def environment(self) -> dict[str, Any]:
-        """Versions and hardware of the training."""
-        facts: dict[str, Any] = json.loads((self.folder / ENVIRONMENT).read_text(encoding="utf-8"))
-        return facts
+        """Versions and hardware of the training; nothing where the record is lost, which is logged."""
+        return read_environment(self.folder / ENVIRONMENT)
 
 
-def _read_kept(kind: type[Kind], path: Path) -> Kind:
-    """The content of a file of scores, or of remarks on them."""
+def _begun(folder: Path) -> bool:
+    """Whether the folder holds a checkpoint."""
+    return Checkpoints(folder / CHECKPOINTS).latest() is not None
+
+
+def _of_a_run(path: Path) -> bool:
+    """Whether a run writes a file or folder of this name before its first checkpoint; a killed process may have left it
+    behind."""
+    if path.name == CHECKPOINTS and path.is_dir():
+        return all(entry.name.startswith((".step-", ".last.", "step-")) for entry in path.iterdir())
+    return path.name in BEFORE_CHECKPOINTS or (path.name.startswith(".") and path.suffix == ".tmp")
+
+
+def _says(folder: Path, config: Experiment) -> bool:
+    """Whether the folder's config is this one, in all keys."""
     try:
-        return read(kind, json.loads(read_text(path, "scores")), str(path), readers={float: number_of})
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is damaged ({error}): delete it and evaluate again") from None
-
-
-def _begun(path: Path) -> bool:
-    """Whether a file is one that a run writes before its config; a killed process may have left it behind."""
-    return path.name in (ENVIRONMENT, NETWORK) or (path.name.startswith(".") and path.suffix == ".tmp")
-
-
-def _binding(config: Experiment) -> dict[str, Any]:
-    """What a run may not be continued without; nested keys of ``train`` by their dotted names."""
-    plain = {key: value for key, value in as_plain(config).items() if key not in FREE}
-    settings = plain.pop("train")
-    return plain | {f"train.{key}": settings[key] for key in config.train.identity()}
+        return as_plain(RunFolder.open(folder).config) == as_plain(config)
+    except UserError:
+        return False

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.files import read_text
+from frugalmtl.core.schema import read
 from frugalmtl.data.files import Exif, exif_rule
-from frugalmtl.experiment.runs.build import Built, task_records, tasks_from_records
+from frugalmtl.experiment.runs.build import Built, check_task, task_records, tasks_from_records
 from frugalmtl.tasks import Task
 
 
@@ -44,11 +47,18 @@ class NetworkFacts:
             UserError: no such file, or it is damaged.
         """
         try:
-            facts = json.loads(read_text(path, "record of the network"))
-            size, mean, std = (tuple(facts[key]) for key in ("image_size", "mean", "std"))
-            return cls(size, mean, std, tasks_from_records(facts["tasks"]), exif_rule(facts.get("exif", "apply")))
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise UserError(f"{path} is damaged ({error!r}): train again, or restore the file") from None
+            record = read(_Record, json.loads(read_text(path, "record of the network")), str(path))
+            numbers = [*record.image_size, *record.mean, *record.std]
+            if not all(map(math.isfinite, numbers)) or min(*record.image_size, *record.std) <= 0:
+                raise ValueError(f"{path}: sizes and deviations must be above 0, and all numbers finite")
+            tasks = tasks_from_records(record.tasks)
+            for task in tasks:
+                check_task(task)
+            exif = exif_rule(record.exif)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            cause = str(error) if str(path) in str(error) else f"{path} is damaged ({error!r})"
+            raise UserError(f"{cause}. It says what the network predicts: restore the file, or train again") from None
+        return cls(record.image_size, record.mean, record.std, tasks, exif)
 
     def to_json(self) -> str:
         """The facts as JSON text."""
@@ -60,3 +70,14 @@ class NetworkFacts:
             **({} if self.exif == "apply" else {"exif": self.exif}),
         }
         return json.dumps(plain, indent=1) + "\n"
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The file's content."""
+
+    image_size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    tasks: list[dict[str, Any]]
+    exif: str = "apply"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import distributed
 
@@ -20,6 +22,11 @@ def first() -> bool:
     return place()[0] == 0
 
 
+def launched_first() -> bool:
+    """Whether this is the first of several processes, also before they are connected; a process by itself is."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+
+
 def wait() -> None:
     """Go on when all processes are here."""
     if place()[1] > 1:
@@ -32,5 +39,6 @@ def device(settings: TrainSettings) -> torch.device:
     Processes that train on GPUs can exchange nothing but what lies there, sums of metrics included.
     """
     if settings.accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available():
-        return torch.device("cuda", torch.cuda.current_device())
+        index = int(os.environ.get("LOCAL_RANK", torch.cuda.current_device()))  # set before the processes are connected
+        return torch.device("cuda", index)
     return torch.device("cpu")

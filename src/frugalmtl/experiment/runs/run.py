@@ -12,7 +12,7 @@ from frugalmtl.deployment import DeployedModel, deploy
 from frugalmtl.engine.checkpoints import load_trained
 from frugalmtl.experiment.config.files import as_plain
 from frugalmtl.experiment.runs.build import Built, build, without_weights
-from frugalmtl.experiment.runs.folder import RunFolder
+from frugalmtl.experiment.runs.folder import CONFIG, RunFolder
 from frugalmtl.experiment.runs.predictor import Predictor
 from frugalmtl.export import EXPORTERS, Exported, Exporter
 
@@ -27,7 +27,10 @@ class Run(RunFolder):
             UserError: what the network predicts is not written down, or the file is damaged.
         """
         facts = self.network()
-        built = build(replace(without_weights(self.config), image_size=facts.image_size), tasks=facts.tasks)
+        try:
+            built = build(replace(without_weights(self.config), image_size=facts.image_size), tasks=facts.tasks)
+        except UserError as error:
+            raise UserError(f"{self.folder / CONFIG}: {error}") from error
         for module in (built.backbone, *built.model.modules()):
             if isinstance(module, Backbone):
                 module.mean, module.std = facts.mean, facts.std

@@ -7,9 +7,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from lightning_fabric import Fabric
 from torch import nn
 
 from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.disk.locks import refuse_held
 from frugalmtl.core.seeding import derive_seed
 from frugalmtl.core.terminal import output_console, progress_bar, visible, without_markup
 from frugalmtl.core.types import Scores
@@ -18,17 +20,18 @@ from frugalmtl.data.coverage import require_labels
 from frugalmtl.data.loading import worker_count
 from frugalmtl.deployment import plan_encoder, stopwatch
 from frugalmtl.engine import TrainJob, TrainLoop, make_fabric
-from frugalmtl.engine.checkpoints import load_matching_weights
+from frugalmtl.engine.checkpoints.exclusive import exclusive
 from frugalmtl.engine.dry_run import dry_run
 from frugalmtl.engine.job import check_trainable
 from frugalmtl.engine.launch import trains_on_cpu
+from frugalmtl.engine.step import DivergenceError
 from frugalmtl.evaluation.evaluator import Evaluation, evaluate, evaluate_with_remarks
 from frugalmtl.experiment.config.experiment import Experiment
-from frugalmtl.experiment.config.files import as_plain
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import Built, build, build_dataset
-from frugalmtl.experiment.runs.folder import FREE
+from frugalmtl.experiment.runs.identity import identity
 from frugalmtl.experiment.runs.run import Run
+from frugalmtl.experiment.runs.start import Start, gentler_command, start_weights
 
 
 def train_run(
@@ -39,6 +42,8 @@ def train_run(
     start: Path | None = None,
     progress: bool = True,
     title: str = "",
+    checked: bool = False,
+    remedy: Callable[[Run], str] = gentler_command,
 ) -> Run:
     """Train an experiment, or continue it where it was interrupted; a finished run is returned as it is.
 
@@ -49,26 +54,51 @@ def train_run(
         start: folder of the run that ``config.init_from`` stands for, if that is not a path itself.
         progress: show a progress bar; else a plain line per epoch.
         title: what the lines begin with.
+        checked: a step of every stage has been tried for this experiment, with whatever seed.
+        remedy: what to do after a divergence, in words or as a command.
 
     Raises:
-        UserError: the config does not fit; the folder holds something else; training failed. Everything that can be
-            checked is checked before the folder is made.
+        UserError: the config does not fit; the folder holds something else, or another process trains there; training
+            failed. Everything that can be checked is checked before the folder is made.
     """
+    refuse_held(folder)
     Run.check(folder, config)
-    if Run(folder, config).finished:
+    run = Run(folder, config)
+    if run.finished:
+        run.require_trained_by_config()
         return Run.create(folder, config)
     dataset = dataset or build_dataset(config)
     built = build(config, dataset)
-    notes = check_training(config, built, dataset)
-    weights = start_weights(config, start)
+    notes = check_training(config, built, dataset, steps=not checked)
+    weights = start_weights(config, start) if run.checkpoint() is None else None
     settings = (
         replace(config.train, progress="auto" if progress else "plain")
         if config.train.progress == "auto"
         else config.train
     )
     fabric = make_fabric(settings)
+    with exclusive(folder, fabric):
+        if fabric.is_global_zero and not title:
+            print_notes(notes)
+        try:
+            _train(run, replace(config, train=settings), built, dataset, fabric, weights, title)
+        except DivergenceError as error:
+            raise UserError(f"{error}, for example: {remedy(run)}") from error
+    return run
+
+
+def _train(
+    run: Run,
+    config: Experiment,
+    built: Built,
+    dataset: Dataset,
+    fabric: Fabric,
+    weights: Start | None,
+    title: str,
+) -> None:
+    """Train in the run's folder, which is held."""
     if fabric.is_global_zero:
-        dataset.prepare(["train", config.evaluate_split] if settings.evaluate_every else ["train"])
+        dataset.prepare(["train", config.evaluate_split] if config.train.evaluate_every else ["train"])
     fabric.barrier()
     stream = partial(
         make_loader, built, dataset, "train", config, rank=fabric.global_rank, world_size=fabric.world_size
@@ -79,37 +109,41 @@ def train_run(
     job = TrainJob(
         built.model,
         built.balancer,
-        settings,
+        config.train,
         streams,
-        folder,
+        run.folder,
         evaluate=_evaluation(built, dataset, config, fabric.global_rank, fabric.world_size),
         seed=config.seed,
-        identity={key: value for key, value in as_plain(config).items() if key not in (*FREE, "train")},
+        identity=identity(config),
     )
-    run = Run.create(folder, config, built) if fabric.is_global_zero else Run(folder, config)
+    if fabric.is_global_zero:
+        Run.create(run.folder, run.config, built)
     console = output_console(stderr=True)
     if title and fabric.is_global_zero:
         console.print(f"[bold]{without_markup(title)}[/bold] (seed {config.seed})")
-    elif fabric.is_global_zero:
-        print_notes(notes)
     if weights is not None:
-        loaded = load_matching_weights(built.model, weights)
+        line = weights.load(built.model)
         if fabric.is_global_zero:
-            console.print(without_markup(f"start from {weights.parent.parent}: {loaded}"))
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     plan_encoder(
         built.model, built.image_size, stopwatch(built.model, built.image_size) if fabric.world_size == 1 else None
     )
     TrainLoop(job, fabric).run()
-    return run
 
 
-def check_training(config: Experiment, built: Built, dataset: Dataset) -> list[str]:
+def check_training(config: Experiment, built: Built, dataset: Dataset, *, steps: bool = True) -> list[str]:
     """Refuse what would otherwise come up only when the training has begun; returns notes on the data.
+
+    Args:
+        config: the experiment.
+        built: its objects; stay as they are.
+        dataset: of the experiment.
+        steps: measure a budget in milliseconds, and take a step of every stage; else leave out what takes time.
 
     Raises:
         UserError: a task without a label in a split that it is trained or scored on, an unknown split or augmentation,
             fewer epochs than stages need, fewer samples than a batch, rates for parameters that do not exist, a budget
-            that cannot be kept, or TensorBoard wanted but not installed.
+            that cannot be kept, TensorBoard wanted but not installed, or a step that a stage refuses.
     """
     known("split as evaluate_split:", config.evaluate_split, dataset.splits)
     known("split as test_split:", config.test_split, dataset.splits)
@@ -117,12 +151,14 @@ def check_training(config: Experiment, built: Built, dataset: Dataset) -> list[s
     scored = [task.name for task in built.tasks if not task.auxiliary]
     notes = require_labels(dataset, scored, ["train", *during, config.test_split])
     check_trainable(built.model, built.balancer, config.train)
+    make_loader(built, dataset, "train", config, world_size=config.train.devices)
     timed = built.model.encoder.target_latency_ms is not None
     if timed and config.train.devices != 1:
         raise UserError(f"a budget in milliseconds needs one training process, but devices is {config.train.devices}")
+    if not steps:
+        return notes
     plan_encoder(built.model, built.image_size, stopwatch(built.model, built.image_size) if timed else None)
-    dry_run(built.model, built.balancer, config.train, built.image_size)
-    make_loader(built, dataset, "train", config)
+    dry_run(built.model, built.balancer, config.train, built.image_size, device=processes.device(config.train))
     return notes
 
 
@@ -216,20 +252,6 @@ def evaluate_run(
     if not quiet and processes.first():
         print(visible(f"{run.folder}, split {split}"), *map(visible, result.lines()), sep="\n  ")
     return result.scores
-
-
-def start_weights(config: Experiment, start: Path | None = None) -> Path | None:
-    """Where the weights lie that training starts from, if from a run's (the run ``start``, or ``config.init_from``).
-
-    Raises:
-        UserError: no run there, or one that is not finished.
-    """
-    if config.init_from is None:
-        return None
-    source = Run.open(start or config.init_from)
-    if not source.finished:
-        raise UserError(f"init_from: {source.folder} is not trained to its end: finish it first")
-    return source.weights
 
 
 def _evaluation(

@@ -1,0 +1,54 @@
+"""Identity of an experiment: the keys of its config that decide what is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from frugalmtl.engine.checkpoints.identity import difference, flatten
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.files import as_plain
+
+FREE = ("published", "name", "evaluate_split", "test_split")
+"""Keys of a config that do not change what is learned; ``train`` has such keys of its own
+(:meth:`~frugalmtl.engine.settings.TrainSettings.identity` leaves them out)."""
+
+
+def identity(config: Experiment) -> dict[str, Any]:
+    """The keys of a config beside ``train`` that must not differ when a run is continued."""
+    return {key: value for key, value in as_plain(config).items() if key not in (*FREE, "train")}
+
+
+def binding(config: Experiment) -> dict[str, Any]:
+    """All that a run may not be continued without; nested keys of ``train`` by their dotted names."""
+    settings = as_plain(config.train)
+    return identity(config) | {f"train.{key}": settings[key] for key in config.train.identity()}
+
+
+def change_since(start: Mapping[str, Any], config: Experiment) -> tuple[str, Any, Any] | None:
+    """The first key in which a config differs from that with which a run started, with the value then and now.
+
+    Sections that the program did not know then count as their defaults, sections that it has dropped not at all.
+
+    Args:
+        start: facts of the run (:meth:`~frugalmtl.engine.job.TrainJob.facts`).
+        config: the config now.
+    """
+    sections = _sections(config)
+    kinds = {_section(key) for key in sections}
+    old = {key: value for key, value in start.items() if _section(key) in kinds}
+    known_then = {_section(key) for key in old}
+    defaults = flatten(_sections(Experiment()))
+    added = {key: value for key, value in defaults.items() if _section(key) not in known_then}
+    change = difference(old, flatten(sections), added)
+    return None if change is None else (change[0].removeprefix("config."), *change[1:])
+
+
+def _sections(config: Experiment) -> dict[str, Any]:
+    """The facts of a training that come from its config alone, by the first two parts of their keys."""
+    sections = {f"config.{key}": value for key, value in identity(config).items()}
+    return sections | {f"train.{key}": value for key, value in config.train.identity().items()} | {"seed": config.seed}
+
+
+def _section(key: str) -> tuple[str, ...]:
+    return tuple(key.split(".")[:2])

@@ -1,0 +1,88 @@
+"""The start of a training: another run's weights, and the command that starts again from a run that diverged."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.core.registry import Spec
+from frugalmtl.engine.checkpoints import FINAL, load_matching_weights, read_state
+from frugalmtl.engine.optimizers import OPTIMIZERS
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.runs.folder import CONFIG
+from frugalmtl.experiment.runs.run import Run
+from frugalmtl.model import MultiTaskModel
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights that a training starts from.
+
+    Attributes:
+        run: whose they are.
+        checkpoint: its folder.
+        moment: when in that run they were written, in words.
+    """
+
+    run: Path
+    checkpoint: Path
+    moment: str
+
+    def load(self, model: MultiTaskModel) -> str:
+        """Fill what fits into a model; returns a line that says what came from where.
+
+        Raises:
+            UserError: the checkpoint is damaged, or nothing fits.
+        """
+        return f"start from {self.run} ({self.moment}): {load_matching_weights(model, self.checkpoint)}"
+
+
+def start_weights(config: Experiment, source: Path | None = None) -> Start | None:
+    """The weights that training starts from, if from a run's: its final ones, or those of its last checkpoint.
+
+    Args:
+        config: the experiment.
+        source: folder of the run that ``config.init_from`` stands for, if that is not a path itself.
+
+    Raises:
+        UserError: no run there, or one without a checkpoint.
+    """
+    if config.init_from is None:
+        return None
+    run = Run.open(source or config.init_from)
+    checkpoint = run.checkpoint()
+    if checkpoint is None:
+        raise UserError(
+            f"init_from: {run.folder} has no checkpoint yet: let it train until it has one (train.checkpoint_every), "
+            "or leave init_from out"
+        )
+    if checkpoint.name == FINAL:
+        return Start(run.folder, checkpoint, "finished")
+    state = read_state(checkpoint, {"steps", "history"})
+    epochs = len(json.loads(state["history"]))
+    moment = f"not finished: step {state['steps']}, {epochs} of {run.config.train.epochs} epochs"
+    return Start(run.folder, checkpoint, moment)
+
+
+def gentler_command(run: Run) -> str:
+    """The command that trains again, with smaller steps, what diverged: from the last checkpoint if there is one."""
+    config = run.config
+    arguments = ["frugalmtl", "train", "--config", str(run.folder / CONFIG)]
+    if run.checkpoint() is None:
+        arguments += ["--out", str(run.folder)]
+    else:
+        free = next(path for path in (Path(f"{run.folder}-{number}") for number in count(2)) if not path.exists())
+        arguments += ["--out", str(free), "--init_from", str(run.folder)]
+    arguments += ["--train.optimizer.lr", f"{_rate(OPTIMIZERS.check(config.train.optimizer)) / 10:g}"]
+    if config.train.clip_norm is None:
+        arguments += ["--train.clip_norm", "1"]
+    return shlex.join(arguments)
+
+
+def _rate(optimizer: Spec) -> float:
+    rate = optimizer.args.get("lr", OPTIMIZERS.schema(optimizer.name)["lr"].default)
+    return float(rate)
