@@ -15,7 +15,7 @@ import frugalmtl_rooms as rooms
 from frugalmtl.core.checks import UserError
 from frugalmtl.data import DATASETS
 from frugalmtl.data.datasets.rooms import FIRST_SEED, Rooms, _renderer
-from tests.support.logs import warns_in_one_line
+from tests.support.runs.logs import warns_in_one_line
 
 
 @pytest.fixture(scope="module")

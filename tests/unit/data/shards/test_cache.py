@@ -13,7 +13,7 @@ import pytest
 from frugalmtl.core.checks import UserError
 from frugalmtl.data.shards import Cache, default_folder, prepare
 from frugalmtl.data.shards.cache import SHARD
-from tests.support.logs import warns_in_one_line
+from tests.support.runs.logs import warns_in_one_line
 
 DTYPE = np.dtype([("number", "<i8"), ("picture", "|u1", (3, 5)), ("half", "<f2", (4,))])
 
