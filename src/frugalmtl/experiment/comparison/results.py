@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset
 from frugalmtl.deployment import DeployedModel
@@ -19,6 +20,7 @@ from frugalmtl.experiment.config.files import as_plain
 from frugalmtl.experiment.measure.training_cost import StepFigures
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.environment import environment, hardware
+from frugalmtl.experiment.runs.folder import RunFolder
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.report import (
     Cost,
@@ -61,7 +63,9 @@ def collect(
     tasks = [task for task in loaded[comparison.reference][0].tasks if not task.auxiliary]
     first = runs[comparison.reference][0].config
     facts = environment()
-    primary = {row: [run.primary_scores(first.test_split, tasks) for run in row_runs] for row, row_runs in runs.items()}
+    primary = {
+        row: [primary_scores(run, first.test_split, tasks) for run in row_runs] for row, row_runs in runs.items()
+    }
     directions = {task.name: task.higher_is_better for task in tasks}
     undefined = [task.name for task in tasks if any(scores[task.name] == 0 for scores in primary[comparison.reference])]
     rows = []
@@ -161,6 +165,22 @@ def mean_affinity(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, dic
         if means:
             result.setdefault(stepping, {})[feeling] = spread(means).mean
     return result
+
+
+def primary_scores(run: RunFolder, split: str, tasks: Sequence[Task]) -> dict[str, float]:
+    """The score that counts of each task, from a run's kept scores of a split.
+
+    Raises:
+        UserError: the split was not evaluated, or the file is damaged or lacks one of them.
+    """
+    scores = run.scores(split)
+    for task in tasks:
+        if task.primary not in scores.get(task.name, {}):
+            raise UserError(
+                f"scores-{split}.json in {run.folder} has no {task.primary} of task {task.name!r}: delete it; the "
+                "next evaluation writes it again"
+            )
+    return _primary(scores, tasks)
 
 
 def rank_rows(results: Results) -> list[str]:

@@ -24,6 +24,7 @@ from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.cost import count
 from frugalmtl.evaluation.delta import delta_mtl
 from frugalmtl.experiment.comparison.compare import compare
+from frugalmtl.experiment.comparison.results import primary_scores
 from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.comparison.trials import Trials
 from frugalmtl.experiment.config.comparison import row_experiments
@@ -179,7 +180,7 @@ class Worker:
             point, reference = (grid.run(name, seed) for name in names)
             built, deployed = point.deployed()
             tasks = [task for task in built.tasks if not task.auxiliary]
-            scores, single = (run.primary_scores(run.config.test_split, tasks) for run in (point, reference))
+            scores, single = (primary_scores(run, run.config.test_split, tasks) for run in (point, reference))
             directions = {task.name: task.higher_is_better for task in tasks}
             gains.append(delta_mtl(scores, single, directions) if all(single.values()) else math.nan)
             costs.append(count(deployed, built.image_size).macs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,16 +12,15 @@ from frugalmtl.core.files import write_text
 from frugalmtl.core.names import path_part
 from frugalmtl.core.text.json_values import json_text
 from frugalmtl.core.types import Scores
-from frugalmtl.engine.checkpoints import FINAL, Checkpoints, facts_at_start
+from frugalmtl.engine.checkpoints import FINAL, Checkpoints
 from frugalmtl.evaluation.evaluator import Evaluation, Remarks
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse, read_yaml, to_yaml
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.environment import environment
-from frugalmtl.experiment.runs.identity import binding, change_since
+from frugalmtl.experiment.runs.identity import binding
 from frugalmtl.experiment.runs.network import NetworkFacts
 from frugalmtl.experiment.runs.records import read_environment, read_epochs, read_kept
-from frugalmtl.tasks import Task
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
@@ -135,21 +133,6 @@ class RunFolder:
         """
         return Checkpoints(self.folder / CHECKPOINTS).latest()
 
-    def require_trained_by_config(self) -> None:
-        """Check that the config is the one that the run was trained by, but for keys that change nothing.
-
-        Raises:
-            UserError: names the first key that differs; or the checkpoint is damaged.
-        """
-        checkpoint = self.checkpoint()
-        change = None if checkpoint is None else change_since(facts_at_start(checkpoint), self.config)
-        if change is not None:
-            key, before, now = change
-            raise UserError(
-                f"{self.folder} was trained with {key} {before!r}, but its config says {now!r}: restore it, or choose "
-                "another folder to train anew"
-            )
-
     def network(self) -> NetworkFacts:
         """What the trained network predicts and expects.
 
@@ -171,21 +154,6 @@ class RunFolder:
         """
         path = self._kept("scores", split)
         return {} if missing_ok and not path.exists() else read_kept(Scores, path)
-
-    def primary_scores(self, split: str, tasks: Sequence[Task]) -> dict[str, float]:
-        """The score that counts of each task, from the kept scores of a split.
-
-        Raises:
-            UserError: see :meth:`scores`; the file lacks one of them.
-        """
-        scores = self.scores(split)
-        for task in tasks:
-            if task.primary not in scores.get(task.name, {}):
-                raise UserError(
-                    f"{self._kept('scores', split)} has no {task.primary} of task {task.name!r}: delete the file; the "
-                    "next evaluation writes it again"
-                )
-        return {task.name: scores[task.name][task.primary] for task in tasks}
 
     def remarks(self, split: str) -> Remarks:
         """The remarks on the kept scores of a split; none in a run of an earlier version.

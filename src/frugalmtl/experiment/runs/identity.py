@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from frugalmtl.core.checks import UserError
+from frugalmtl.engine.checkpoints import facts_at_start
 from frugalmtl.engine.checkpoints.identity import difference, flatten
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain
@@ -23,6 +26,25 @@ def binding(config: Experiment) -> dict[str, Any]:
     """All that a run may not be continued without; nested keys of ``train`` by their dotted names."""
     settings = as_plain(config.train)
     return identity(config) | {f"train.{key}": settings[key] for key in config.train.identity()}
+
+
+def require_unchanged(config: Experiment, checkpoint: Path) -> None:
+    """Check that a config is the one that a run was trained by, but for keys that change nothing.
+
+    Args:
+        config: that of the run now.
+        checkpoint: of the run.
+
+    Raises:
+        UserError: names the first key that differs; or the checkpoint is damaged.
+    """
+    change = change_since(facts_at_start(checkpoint), config)
+    if change is not None:
+        key, before, now = change
+        raise UserError(
+            f"{checkpoint.parents[1]} was trained with {key} {before!r}, but its config says {now!r}: restore it, or "
+            "choose another folder to train anew"
+        )
 
 
 def change_since(start: Mapping[str, Any], config: Experiment) -> tuple[str, Any, Any] | None:

@@ -29,7 +29,7 @@ from frugalmtl.evaluation.evaluator import Evaluation, evaluate, evaluate_with_r
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import Built, build, build_dataset
-from frugalmtl.experiment.runs.identity import identity
+from frugalmtl.experiment.runs.identity import identity, require_unchanged
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.start import Start, gentler_command, start_weights
 
@@ -65,7 +65,7 @@ def train_run(
     Run.check(folder, config)
     run = Run(folder, config)
     if run.finished:
-        run.require_trained_by_config()
+        require_unchanged(config, run.weights)
         return Run.create(folder, config)
     dataset = dataset or build_dataset(config)
     built = build(config, dataset)
