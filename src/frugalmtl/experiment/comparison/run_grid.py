@@ -13,7 +13,7 @@ from frugalmtl.data.photographs import read_photo
 from frugalmtl.experiment.config.comparison import Comparison, row_experiments, row_text
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs import processes
-from frugalmtl.experiment.runs.build import build, build_dataset
+from frugalmtl.experiment.runs.build import Built, build, build_dataset
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.start import start_weights
 from frugalmtl.experiment.runs.training import check_training, evaluate_run, print_notes, train_run
@@ -135,12 +135,7 @@ def _check(
     for name, experiment in grid[comparison.seeds[0]].items():
         built = build(experiment, dataset)
         finished = all(Run(_path(folder, name, seed), experiment).finished for seed in grid)
-        try:
-            notes += check_training(
-                experiment, built, dataset, steps=not (finished or _seedless(experiment) in checked)
-            )
-        except UserError as error:
-            raise UserError(f"row {name!r}: {error}") from error
+        notes += _check_row(name, experiment, built, dataset, steps=not (finished or _seedless(experiment) in checked))
         if experiment.init_from not in comparison.rows:
             start_weights(experiment)
         scored[name] = {task.name: (task.primary, task.higher_is_better) for task in built.tasks if not task.auxiliary}
@@ -160,6 +155,13 @@ def _check(
 
 def _path(folder: Path, row: str, seed: int) -> Path:
     return folder / "runs" / f"{row}-seed{seed}"
+
+
+def _check_row(name: str, experiment: Experiment, built: Built, dataset: Dataset, *, steps: bool) -> list[str]:
+    try:
+        return check_training(experiment, built, dataset, steps=steps)
+    except UserError as error:
+        raise UserError(f"row {name!r}: {error}") from error
 
 
 def _seedless(experiment: Experiment) -> Experiment:
