@@ -69,18 +69,21 @@ def start_weights(config: Experiment, source: Path | None = None) -> Start | Non
 
 
 def gentler_command(run: Run) -> str:
-    """The command that trains again, with smaller steps, what diverged: from the last checkpoint if there is one."""
-    config = run.config
-    arguments = ["frugalmtl", "train", "--config", str(run.folder / CONFIG)]
-    if run.checkpoint() is None:
-        arguments += ["--out", str(run.folder)]
-    else:
-        free = next(path for path in (Path(f"{run.folder}-{number}") for number in count(2)) if not path.exists())
-        arguments += ["--out", str(free), "--init_from", str(run.folder)]
-    arguments += ["--train.optimizer.lr", f"{_rate(OPTIMIZERS.check(config.train.optimizer)) / 10:g}"]
-    if config.train.clip_norm is None:
+    """The command that trains anew, with smaller steps, what diverged; and how to start from its last checkpoint.
+
+    From the beginning, since weights that diverge are often far off before the first number is infinite.
+    """
+    begun = run.checkpoint() is not None
+    free = (Path(f"{run.folder}-{number}") for number in count(2))
+    folder = next(path for path in free if not path.exists()) if begun else run.folder
+    rate = _rate(OPTIMIZERS.check(run.config.train.optimizer)) / 10
+    arguments = ["--config", str(run.folder / CONFIG), "--out", str(folder), "--train.optimizer.lr", f"{rate:g}"]
+    if run.config.train.clip_norm is None:
         arguments += ["--train.clip_norm", "1"]
-    return shlex.join(arguments)
+    command = shlex.join(["frugalmtl", "train", *arguments])
+    return (
+        f"{command} (and {shlex.join(['--init_from', str(run.folder)])} to keep what it learned)" if begun else command
+    )
 
 
 def _rate(optimizer: Spec) -> float:
