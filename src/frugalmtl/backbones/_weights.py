@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.documents import require_stored
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -22,6 +23,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise UserError(f"weights must be 'package' or a file, but {str(path)!r} does not exist")
     if path.suffix not in (".safetensors", ".pth", ".pt", ".bin"):
         raise UserError(f"weights must be a .safetensors or .pth file, but got {path.name!r}")
+    with path.open("rb") as file:
+        require_stored(file, f"weights file {str(path)!r}")
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # both readers raise several kinds, each of which means that the file is unusable

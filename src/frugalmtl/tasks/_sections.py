@@ -9,6 +9,7 @@ from typing import Any
 
 from frugalmtl.core.checks import UserError, shown
 from frugalmtl.core.registry import Registry, Spec
+from frugalmtl.core.terminal import visible
 from frugalmtl.tasks.base import Task
 
 MOST_CLASSES = 65_536
@@ -68,6 +69,9 @@ def _class_names(what: str, value: Any) -> Any:
             f"{what} must be texts, but got {shown(value)}: quote them ([{quoted}]), or write {len(value)} for as many "
             "classes without names"
         )
+    unseen = [name for name in value if isinstance(name, str) and (not name or visible(name) != name)]
+    if unseen:
+        raise UserError(f"{what} holds {shown(unseen[0])}, which is not printed: give each class a name that is")
     repeated = [name for name, count in Counter(map(str, value)).items() if count > 1]
     if repeated:
         raise UserError(f"{what} holds {shown(repeated[0])} more than once: each class has a name of its own")

@@ -15,6 +15,7 @@ import torch
 from lightning_fabric import Fabric
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.documents import require_stored
 from frugalmtl.engine.checkpoints.folder import FINAL, STATE, Checkpoints, verified
 from frugalmtl.engine.checkpoints.identity import require_same
 from frugalmtl.engine.logs.means import Means
@@ -145,13 +146,14 @@ def read_state(folder: Path, keys: set[str]) -> dict[str, Any]:
     """
     path = folder / STATE
     data = verified(folder, STATE)
+    require_stored(io.BytesIO(data), path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about foreign pickles, which are refused below
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        if isinstance(error, pickle.UnpicklingError):
-            raise UserError(f"{path} holds more than plain values, so it was not loaded: it is not ours") from None
+    except pickle.UnpicklingError:
+        raise UserError(f"{path} holds more than plain values, so it was not loaded: it is not ours") from None
+    except Exception as error:  # the unpickler raises whatever a malformed file leads it to
         raise UserError(f"{path} is damaged: {error}") from None
     if not isinstance(state, dict) or not keys <= state.keys():
         raise UserError(f"{path} is not the state of a training: it was not written by this program")

@@ -11,6 +11,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.documents import parse_json
 
 SHARED = "shared"
 """Key of the file's metadata: a JSON object ``{further name: name under which the tensor is stored}``."""
@@ -48,8 +49,8 @@ def parse_tensors(path: Path, data: bytes) -> dict[str, Tensor]:
     """
     try:
         tensors = load_tensors(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        shared = json.loads(header.get("__metadata__", {}).get(SHARED, "{}"))
+        header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        shared = parse_json(header.get("__metadata__", {}).get(SHARED, "{}"))
         return tensors | {name: tensors[first] for name, first in shared.items()}
     except (SafetensorError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise UserError(f"{path} is damaged: {error}") from None

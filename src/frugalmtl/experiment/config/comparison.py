@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.names import path_part
 from frugalmtl.core.schema.json_schema import Keys
+from frugalmtl.core.terminal import visible
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import parse
 from frugalmtl.experiment.config.published import Published
@@ -86,7 +87,7 @@ def row_text(comparison: Comparison, row: str, key: str, default: str) -> str:
     value = (comparison.rows[row] or {}).get(key, default)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise UserError(f"{key!r} of row {row!r} must be a text, but got {value!r}")
-    return str(value)
+    return visible(value)
 
 
 def row_experiments(comparison: Comparison, seed: int) -> dict[str, Experiment]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.terminal import visible
 from frugalmtl.evaluation.cost.conventions import CONVENTIONS
 from frugalmtl.report.results import PublishedRow
 
@@ -59,4 +60,4 @@ class Published:
         if not self.title:
             raise UserError(f"a published row of a comparison needs a 'title': add it to {self.source!r}")
         shared = {key: value for key in ("macs", "params", "delta_mtl") if (value := getattr(self, key)) is not None}
-        return PublishedRow(self.title, self.source, self.convention, {**shared, **self.values})
+        return PublishedRow(visible(self.title), visible(self.source), self.convention, {**shared, **self.values})

@@ -1,11 +1,10 @@
-"""Configs, flags, data files and run folders are data: whatever they hold, nothing of it is executed."""
+"""Class paths in every section, key and flag, and in data files and run folders: nothing is instantiated."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -23,10 +22,10 @@ from frugalmtl.experiment.config.comparison import Comparison
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.published import Published
 from frugalmtl.experiment.config.sweep import Sweep
+from tests.attacks.payloads import refused
 from tests.integration.conftest import write_config
 
 Config = dict[str, Any]
-EARLIER = Path(__file__).parent / "data" / "earlier_runs"
 SECTIONS = (
     "encoder.name",
     "encoder.own",
@@ -55,15 +54,9 @@ def keys_of(kind: type, before: str = "") -> Iterator[str]:
             yield from keys_of(parameter.annotation, f"{before}{name}.")  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def marker(tmp_path: Path) -> Path:
-    """The file that exists if something was executed."""
-    return tmp_path / "executed"
-
-
-def payload(marker: Path) -> Config:
+def payload(canary: Path) -> Config:
     """What makes a reader that instantiates run a command."""
-    return {"class_path": "os.system", "init_args": {"command": f"touch {marker}"}}
+    return {"class_path": "os.system", "init_args": {"command": f"touch {canary}"}}
 
 
 def put(content: Config, key: str, value: Any) -> Config:
@@ -79,32 +72,23 @@ def put(content: Config, key: str, value: Any) -> Config:
     return content
 
 
-def refused(capsys: pytest.CaptureFixture[str], arguments: list[str], marker: Path) -> None:
-    capsys.readouterr()
-    assert main(arguments) == 2
-    lines = capsys.readouterr().err.strip().split("\n")
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("frugalmtl: error: ")
-    assert not marker.exists()
-
-
 @pytest.mark.parametrize("key", [*keys_of(Experiment), *SECTIONS])
 def test_experiment(
-    key: str, tmp_path: Path, experiment: Config, marker: Path, capsys: pytest.CaptureFixture[str]
+    key: str, tmp_path: Path, experiment: Config, canary: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    config = write_config(tmp_path / "config.yaml", put(experiment, key, payload(marker)))
-    refused(capsys, ["train", "--config", str(config), "--out", str(out)], marker)
+    config = write_config(tmp_path / "config.yaml", put(experiment, key, payload(canary)))
+    refused(capsys, ["train", "--config", str(config), "--out", str(out)], canary)
     plain = write_config(tmp_path / "plain.yaml", experiment)
-    text = json.dumps(payload(marker))
-    refused(capsys, ["train", "--config", str(plain), "--out", str(out), f"--{key}", text], marker)
+    text = json.dumps(payload(canary))
+    refused(capsys, ["train", "--config", str(plain), "--out", str(out), f"--{key}", text], canary)
     assert not out.exists()
 
 
 @pytest.mark.parametrize("key", [f"published.{key}" for key in keys_of(Published)])
-def test_published(key: str, tmp_path: Path, experiment: Config, marker: Path, capsys: Any) -> None:
-    content = put({**experiment, "published": {"source": "a table"}}, key, payload(marker))
-    refused(capsys, ["train", "--config", str(write_config(tmp_path / "config.yaml", content))], marker)
+def test_published(key: str, tmp_path: Path, experiment: Config, canary: Path, capsys: Any) -> None:
+    content = put({**experiment, "published": {"source": "a table"}}, key, payload(canary))
+    refused(capsys, ["train", "--config", str(write_config(tmp_path / "config.yaml", content))], canary)
 
 
 COMPARED = [*keys_of(Comparison), "rows.shared", "rows.shared.encoder", "base.train", "base.data", "base.train.epochs"]
@@ -115,7 +99,7 @@ COMPARED = [*keys_of(Comparison), "rows.shared", "rows.shared.encoder", "base.tr
     [*(("compare", key) for key in COMPARED), *(("sweep", key) for key in [*keys_of(Sweep), "sweep.row.encoder"])],
 )
 def test_comparison_and_sweep(
-    command: str, key: str, tmp_path: Path, experiment: Config, marker: Path, capsys: Any
+    command: str, key: str, tmp_path: Path, experiment: Config, canary: Path, capsys: Any
 ) -> None:
     content: Config = {
         "base": experiment,
@@ -125,8 +109,8 @@ def test_comparison_and_sweep(
     if command == "sweep":
         row = {"title": "Cross-stitch", "encoder": {"name": "cross_stitch"}}
         content["sweep"] = {"key": "encoder.own", "row": row, "values": [0.4, 0.6]}
-    config = write_config(tmp_path / "config.yaml", put(content, key, payload(marker)))
-    refused(capsys, [command, "--config", str(config), "--out", str(tmp_path / "out")], marker)
+    config = write_config(tmp_path / "config.yaml", put(content, key, payload(canary)))
+    refused(capsys, [command, "--config", str(config), "--out", str(tmp_path / "out")], canary)
     assert not (tmp_path / "out").exists()
 
 
@@ -139,13 +123,13 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize(("package", "name", "key"), OPTIONS)
-def test_every_option_of_every_member(package: str, name: str, key: str, marker: Path) -> None:
-    registry, value = REGISTRIES[package], payload(marker)
+def test_every_option_of_every_member(package: str, name: str, key: str, canary: Path) -> None:
+    registry, value = REGISTRIES[package], payload(canary)
     needed = {one: "x" for one, item in registry.schema(name).items() if item.default is item.empty}
     with contextlib.suppress(UserError):
         spec = registry.check({"name": name, **needed, key: value})
         assert spec.args[key] == value, "a free mapping stays the plain values that it was"
-    assert not marker.exists()
+    assert not canary.exists()
 
 
 DECLARATION: Config = {
@@ -161,20 +145,15 @@ DECLARATION: Config = {
     ["root", "images", "tasks", "splits", "splits.train"]
     + [f"tasks.floor{key}" for key in ("", ".kind", ".classes", ".weight", ".files", ".encoding", ".encoding.first")],
 )
-def test_data_file(key: str, tmp_path: Path, marker: Path, capsys: Any) -> None:
-    content = put(DECLARATION, key, payload(marker))
+def test_data_file(key: str, tmp_path: Path, canary: Path, capsys: Any) -> None:
+    content = put(DECLARATION, key, payload(canary))
     if key == "tasks.floor.encoding.first":
         content["tasks"]["floor"]["encoding"]["name"] = "index"
     file = write_config(tmp_path / "own.yaml", content)
-    refused(capsys, ["data", "check", str(file)], marker)
+    refused(capsys, ["data", "check", str(file)], canary)
     with pytest.raises(UserError):
         DATASETS.build({"name": "folder", "file": str(file)})
-    assert not marker.exists()
-
-
-def run_folder(tmp_path: Path) -> Path:
-    source = next(path for path in sorted(EARLIER.iterdir()) if path.is_dir())
-    return Path(shutil.copytree(source, tmp_path / "run"))
+    assert not canary.exists()
 
 
 RUN_KEYS = (
@@ -196,30 +175,14 @@ RUN_KEYS = (
     [["evaluate", "RUN"], ["deploy", "RUN"], ["profile", "RUN", "--rounds", "1"], ["predict", "RUN", "skimage:coffee"]],
     ids=lambda arguments: arguments[0],
 )
-def test_run_folder(arguments: list[str], key: str, tmp_path: Path, marker: Path, capsys: Any) -> None:
-    run = run_folder(tmp_path)
+def test_run_folder(arguments: list[str], key: str, run: Path, canary: Path, capsys: Any) -> None:
     config = run / "config.yaml"
-    write_config(config, put(yaml.safe_load(config.read_text(encoding="utf-8")), key, payload(marker)))
+    write_config(config, put(yaml.safe_load(config.read_text(encoding="utf-8")), key, payload(canary)))
     words = [str(run) if word == "RUN" else word for word in arguments]
     code = main(words)
     error = capsys.readouterr().err
-    assert not marker.exists()
+    assert not canary.exists()
     # Sections that a command has no use for (the dataset, when it predicts) are not read at all.
     assert code == 2 or key in ("data", "tasks"), error
     if code == 2:
         assert error.count("\n") == 1
-
-
-TAGGED = "name: !!python/object/apply:os.system ['touch {marker}']\n"
-
-
-@pytest.mark.parametrize("place", ["config", "data file", "run"])
-def test_tags_of_yaml_that_make_objects_are_refused(place: str, tmp_path: Path, marker: Path, capsys: Any) -> None:
-    text = TAGGED.format(marker=marker)
-    file = tmp_path / "config.yaml"
-    arguments = ["train", "--config", str(file)] if place == "config" else ["data", "check", str(file)]
-    if place == "run":
-        file = run_folder(tmp_path) / "config.yaml"
-        arguments = ["evaluate", str(file.parent)]
-    file.write_text(text, encoding="utf-8")
-    refused(capsys, arguments, marker)
