@@ -3,7 +3,8 @@
 The threads of a training meet after every operation. The runtime of torch's wheels (libgomp) lets those that are done
 wait actively unless told otherwise: they hold a core that another process could use, and if the thread they wait for
 is the one that got no core, all wait for the system's next turn. Each policy is measured in processes of its own,
-in turns, since the runtime reads it once.
+in turns, since the runtime reads it once: its own default (actively), that of the commands of frugalmtl (passively),
+and a short spin before a thread goes to sleep (`GOMP_SPINCOUNT`).
 
 python benchmarks/thread_waiting.py --out benchmarks/thread_waiting.md
 """
@@ -18,12 +19,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-POLICIES = {
-    "active (OpenMP's default)": {},
-    "passive (the commands' default)": {"OMP_WAIT_POLICY": "passive"},
-    "short spin (`GOMP_SPINCOUNT=1000`)": {"GOMP_SPINCOUNT": "1000"},
+POLICIES: dict[str, dict[str, str]] = {
+    "actively": {},
+    "passively": {"OMP_WAIT_POLICY": "passive"},
+    "spinning 1000 times": {"GOMP_SPINCOUNT": "1000"},
 }
 TASKS: list[dict[str, object] | str] = [{"kind": "segmentation", "classes": 16}, {"kind": "depth"}, {"kind": "normals"}]
+READ = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables of the caller that would decide instead."""
 BUSY = "while True: pass"
 
 
@@ -51,7 +54,7 @@ def measure(steps: int, pixels: int) -> dict[str, float]:
 
 def turn(policy: dict[str, str], neighbours: int, options: list[str]) -> dict[str, float]:
     """One process's figures beside so many busy ones."""
-    inherited = {key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    inherited = {key: value for key, value in os.environ.items() if key not in READ}
     busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(neighbours)]
     try:
         command = [sys.executable, __file__, "--measure", *options]
@@ -67,10 +70,11 @@ def turn(policy: dict[str, str], neighbours: int, options: list[str]) -> dict[st
 def main() -> None:
     """Measure in turns, print the table, write it if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--pixels", type=int, default=128)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--neighbours", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--neighbours", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--policies", nargs="+", choices=list(POLICIES), default=list(POLICIES), metavar="NAME")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--measure", action="store_true", help="measure this process and print its figures")
     arguments = parser.parse_args()
@@ -82,24 +86,25 @@ def main() -> None:
     load = os.getloadavg()[0]
     for number in range(arguments.turns):
         for neighbours in arguments.neighbours:
-            names = list(POLICIES)[number % 3 :] + list(POLICIES)[: number % 3]
-            for name in names:
+            first = number % len(arguments.policies)
+            for name in arguments.policies[first:] + arguments.policies[:first]:
                 figures = turn(POLICIES[name], neighbours, options)
                 rows.setdefault((name, neighbours), []).append(figures["ms"])
                 print(number, neighbours, name, figures, file=sys.stderr)
     medians = {key: statistics.median(values) for key, values in rows.items()}
-    base = next(iter(POLICIES))
+    base = arguments.policies[0]
     lines = [
         "# Waiting of threads",
         "",
         f"One training step of EfficientNet-Lite0 with three HRNet heads, batch 8, {arguments.pixels} x "
         f"{arguments.pixels}, {os.cpu_count()} cores, load {load:.1f} at the start; ms, medians of {arguments.turns} "
-        f"processes of {arguments.steps} steps each, taken in turns; in brackets the ratio to active waiting.",
+        f"processes of {arguments.steps} steps each, taken in turns; in brackets the ratio to the first row. "
+        "Made by `benchmarks/thread_waiting.py`.",
         "",
         "| threads wait | " + " | ".join(f"beside {count} busy processes" for count in arguments.neighbours) + " |",
         "| --- |" + " ---: |" * len(arguments.neighbours),
     ]
-    for name in POLICIES:
+    for name in arguments.policies:
         cells = [
             f"{medians[name, count]:.0f} ({medians[name, count] / medians[base, count]:.2f})"
             for count in arguments.neighbours

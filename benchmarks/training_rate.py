@@ -236,7 +236,9 @@ def table(title: str, rates: dict[str, list[float]]) -> list[str]:
     lines = [f"## {title[0].upper()}{title[1:]}", "", f"| row | images/s | ratio to {base} |", "| --- | ---: | ---: |"]
     for name, values in rates.items():
         ratio = statistics.median(here / there for here, there in zip(values, rates[base], strict=True))
-        lines.append(f"| {name} | {statistics.median(values):.0f} | {ratio:.2f} |")
+        lines.append(
+            f"| {name} | {statistics.median(values):.{0 if statistics.median(values) > 100 else 1}f} | {ratio:.2f} |"
+        )
     return [*lines, ""]
 
 
