@@ -66,7 +66,8 @@ class StepTimer:
         enter_first_step(model, recipe[index], lengths[index])
         model.to(memory_format=settings.memory_format)
         balancer.to(device).enter_epoch(sum(lengths[:index]), settings.epochs)
-        setup = StepSetup(local_fabric(device, settings.precision), model, balancer, recipe[index], settings)
+        fabric = local_fabric(device, settings.precision)
+        setup = StepSetup(fabric, model, balancer, recipe[index], settings, run_ahead=True)
         return cls(setup, batch, update=update)
 
     def time(self, *, parts: bool = False) -> dict[str, float]:
@@ -96,6 +97,7 @@ class StepTimer:
         """Take the step and wait for the device."""
         with kernels(self.setup.settings):
             take_step(self.setup, self.batches, validation=self.validation, update=self.update, mark=mark)
+            self.setup.check.settle()
             self._wait()
 
     def clear(self) -> None:
