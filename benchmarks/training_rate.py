@@ -2,7 +2,8 @@
 
 Both train the same network on the same batches by the same optimiser; the plain loop adds the tasks' losses up and
 does nothing else: no checks, no log, no checkpoints, no random states. A row is ``train()`` itself from its tenth step
-on, with its log. Rows are taken in turns.
+on, with its log. Rows are taken in turns; where others use the CPU, ``--processor-time`` takes them step by step
+(sections ``loop`` and ``precision``).
 
 python benchmarks/training_rate.py --out benchmarks/training_rate.md
 
@@ -17,15 +18,17 @@ import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
 import unittest.mock
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from frugalmtl.balancing import BALANCERS
 from frugalmtl.core.files import write_text
 from frugalmtl.core.types import Batch
 from frugalmtl.data import Augmentation, Loader, Sample, Transform
@@ -41,7 +44,9 @@ from frugalmtl.losses import Criterion
 
 TASKS: list[dict[str, object] | str] = [{"kind": "segmentation", "classes": 16}, {"kind": "depth"}, {"kind": "normals"}]
 WARM = 10
-CLOCK = time.perf_counter
+OnStep = Callable[[int], None]
+Row = Callable[[OnStep], None]
+"""A training that calls its argument with the number of steps done, after each."""
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -115,25 +120,62 @@ class Rate:
             return
         if DEVICE.type == "cuda":
             torch.cuda.synchronize()
-        now = CLOCK()
+        now = time.perf_counter()
         if done == WARM:
             self.begin = now
         else:
             self.rate = self.setting.batch * (self.setting.steps - WARM) / (now - self.begin)
 
 
-def by_library(setting: Setting, loader: EpochLoader, built: Built, **settings: Any) -> float:
-    """Images per second of ``train()``."""
-    rate = Rate(setting)
+class Turns:
+    """Rows that take their steps in turns, each in a thread of its own, timed by the processor time of the process.
+
+    Whatever else the machine does falls on all rows alike.
+
+    Args:
+        setting: size and number of steps.
+        rows: that many.
+    """
+
+    def __init__(self, setting: Setting, rows: int) -> None:
+        self.setting = setting
+        self.batons = [threading.Semaphore(0) for _ in range(rows)]
+        self.times: list[list[float]] = [[] for _ in range(rows)]
+        self.begin = 0.0
+
+    def rates(self, rows: Sequence[Row]) -> list[list[float]]:
+        """Images per second of every step of every row from the tenth on."""
+        threads = [threading.Thread(target=self._take, args=(place, row)) for place, row in enumerate(rows)]
+        for thread in threads:
+            thread.start()
+        self.batons[0].release()
+        for thread in threads:
+            thread.join()
+        return [[self.setting.batch / elapsed for elapsed in times[WARM:]] for times in self.times]
+
+    def _take(self, place: int, row: Row) -> None:
+        self.batons[place].acquire()
+        self.begin = time.process_time()
+
+        def on_step(done: int) -> None:
+            self.times[place].append(time.process_time() - self.begin)
+            self.batons[(place + 1) % len(self.batons)].release()
+            if done < self.setting.steps:
+                self.batons[place].acquire()
+                self.begin = time.process_time()
+
+        row(on_step)
+
+
+def by_library(setting: Setting, loader: EpochLoader, built: Built, on_step: OnStep, **settings: Any) -> None:
+    """``train()``."""
     chosen = TrainSettings(epochs=1, batch_size=setting.batch, progress="off", **settings)
     with tempfile.TemporaryDirectory() as folder:
-        train(TrainJob(built.model, built.balancer, chosen, [loader], Path(folder)), on_step=rate)
-    return rate.rate
+        train(TrainJob(built.model, built.balancer, chosen, [loader], Path(folder)), on_step=on_step)
 
 
-def by_plain_loop(setting: Setting, loader: EpochLoader, built: Built, **options: Any) -> float:
-    """Images per second of a loop as PyTorch's tutorials have it, with channels-last and chosen convolutions."""
-    rate = Rate(setting)
+def by_plain_loop(loader: EpochLoader, built: Built, on_step: OnStep, **options: Any) -> None:
+    """A loop as PyTorch's tutorials have it, with channels-last and chosen convolutions."""
     torch.backends.cudnn.benchmark = True
     model = built.model.to(DEVICE).to(memory_format=torch.channels_last).train()
     criterion = Criterion(built.tasks)
@@ -145,12 +187,8 @@ def by_plain_loop(setting: Setting, loader: EpochLoader, built: Built, **options
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        rate(number)
+        on_step(number)
     torch.backends.cudnn.benchmark = False
-    return rate.rate
-
-
-Row = Callable[[], float]
 
 
 def rows(setting: Setting, sections: list[str]) -> dict[str, dict[str, Row]]:
@@ -164,10 +202,15 @@ def rows(setting: Setting, sections: list[str]) -> dict[str, dict[str, Row]]:
         return Loader(split, transform, batch_size=setting.batch, workers=workers)
 
     def ours(loader: EpochLoader | None = None, **settings: Any) -> Row:
-        return lambda: by_library(setting, loader or ready, setting.build(), **settings)
+        return lambda on_step: by_library(setting, loader or ready, setting.build(), on_step, **settings)
 
     def plain(loader: EpochLoader | None = None, **options: Any) -> Row:
-        return lambda: by_plain_loop(setting, loader or ready, setting.build(), **options)
+        return lambda on_step: by_plain_loop(loader or ready, setting.build(), on_step, **options)
+
+    def balanced(name: str) -> Row:
+        built = setting.build()
+        balancer = BALANCERS.build(name, built.tasks)
+        return lambda on_step: by_library(setting, ready, replace(setting.build(), balancer=balancer), on_step)
 
     result: dict[str, dict[str, Row]] = {}
     if "loop" in sections:
@@ -177,8 +220,8 @@ def rows(setting: Setting, sections: list[str]) -> dict[str, dict[str, Row]]:
             "plain loop, fused Adam": plain(fused=True),
             "frugalmtl": ours(),
             "frugalmtl, Adam not fused": ours(optimizer=unfused),
-            "frugalmtl, uncertainty": lambda: by_library(setting, ready, balanced(setting, "uncertainty")),
-            "frugalmtl, PCGrad": lambda: by_library(setting, ready, balanced(setting, "pcgrad")),
+            "frugalmtl, uncertainty": balanced("uncertainty"),
+            "frugalmtl, PCGrad": balanced("pcgrad"),
         }
     if "loading" in sections:
         automatic = worker_count("auto", on_cpu=DEVICE.type == "cpu", batches=setting.steps)
@@ -214,20 +257,11 @@ def waiting(optimizer: torch.optim.Optimizer, **_: Any) -> FiniteCheck:
 def changed(row: Row, owner: Any, name: str, value: Any) -> Row:
     """A row that is measured with something replaced."""
 
-    def measure() -> float:
+    def measure(on_step: OnStep) -> None:
         with unittest.mock.patch.object(owner, name, value):
-            return row()
+            row(on_step)
 
     return measure
-
-
-def balanced(setting: Setting, balancer: str) -> Built:
-    """The network with another balancer."""
-    from frugalmtl.balancing import BALANCERS
-
-    built = setting.build()
-    built.balancer = BALANCERS.build(balancer, built.tasks)
-    return built
 
 
 def table(title: str, rates: dict[str, list[float]]) -> list[str]:
@@ -254,33 +288,35 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, default=128)
     parser.add_argument("--steps", type=int, default=60 if on_gpu else 22)
     parser.add_argument("--turns", type=int, default=2 if on_gpu else 3)
-    parser.add_argument("--processor-time", action="store_true", help="on a CPU that others use, for one thread")
+    parser.add_argument("--processor-time", action="store_true", help="step by step in turns, with one thread")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     if arguments.processor_time:
-        global CLOCK
-        CLOCK = time.process_time
         torch.set_num_threads(1)
     setting = Setting(arguments.backbone, arguments.batch, arguments.pixels, arguments.steps)
+    turns = "steps taken in turns, by processor time" if arguments.processor_time else f"{arguments.turns} turns"
     facts, load = environment(), os.getloadavg()[0]
     lines = [
         "# Training rate",
         "",
         f"{setting.backbone}, three tasks, HRNet heads, batch {setting.batch}, {setting.pixels} x {setting.pixels}, "
-        f"{setting.steps - WARM} steps a measurement, medians of {arguments.turns} turns; on {DEVICE.type}"
-        f"{', per second of processor time' if arguments.processor_time else ''}. "
+        f"{setting.steps - WARM} steps a measurement, medians of {turns}; on {DEVICE.type}. "
         f"{hardware(facts)}, load {load:.1f} at the start; torch {torch.__version__}. "
         "Made by `benchmarks/training_rate.py`.",
         "",
     ]
     for title, measurements in rows(setting, arguments.sections).items():
-        rates: dict[str, list[float]] = {name: [] for name in measurements}
-        for number in range(arguments.turns):
-            for name, measure in measurements.items():
-                begin = time.perf_counter()
-                rates[name].append(measure())
-                elapsed = time.perf_counter() - begin
-                print(f"turn {number}: {name}: {rates[name][-1]:.0f} images/s, {elapsed:.1f} s in all", file=sys.stderr)
+        if arguments.processor_time:
+            taken = Turns(setting, len(measurements)).rates([*measurements.values()])
+            rates = dict(zip(measurements, taken, strict=True))
+        else:
+            rates = {name: [] for name in measurements}
+            for number in range(arguments.turns):
+                for name, row in measurements.items():
+                    rate = Rate(setting)
+                    row(rate)
+                    rates[name].append(rate.rate)
+                    print(f"turn {number}: {name}: {rate.rate:.0f} images/s", file=sys.stderr)
         lines += table(title, rates)
     text = "\n".join(lines)
     print(text)
