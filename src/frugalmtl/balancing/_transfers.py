@@ -8,6 +8,9 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
+QUEUES = frozenset({"cuda"})
+"""Types of devices whose copies to the host can be queued; others are waited for at once."""
+
 
 class HostCopy:
     """Numbers on their way to the host.
@@ -23,7 +26,7 @@ class HostCopy:
         self._shapes = [tensor.shape for tensor in tensors]
         flat = torch.cat([tensor.detach().reshape(-1).to(widest(tensor.device)) for tensor in tensors])
         # A copy to the host that does not block ends in pinned memory.
-        self._values = flat.to("cpu", non_blocking=flat.device.type == "cuda")
+        self._values = flat.to("cpu", non_blocking=flat.device.type in QUEUES)
         self._wait = mark(flat.device)
 
     def get(self) -> list[Tensor]:
@@ -35,7 +38,7 @@ class HostCopy:
 
 def mark(device: torch.device) -> Callable[[], None]:
     """A function that waits until the device has done all that has been queued up to now."""
-    if device.type != "cuda":
+    if device.type not in QUEUES:
         return lambda: None
     reached: Callable[[], None] = torch.cuda.current_stream(device).record_event().synchronize
     return reached

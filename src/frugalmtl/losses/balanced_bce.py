@@ -34,7 +34,7 @@ def balanced_bce(raw: Tensor, target: Tensor, valid: Tensor, *, positive_weight:
     if positive_weight is None:
         weight = 1.0 - mean_over(positive.sum().to(logits.dtype), count)
     else:
-        weight = logits.new_tensor(fraction("positive_weight", positive_weight))
+        weight = logits.new_full((), fraction("positive_weight", positive_weight))
     weights = torch.where(positive, weight, 1.0 - weight) * mask
     total = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), weight=weights, reduction="sum")
     return mean_over(total, count)

@@ -9,14 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing.aggregation._solvers.cones import Array, lengths_and_units
+from frugalmtl.balancing.aggregation._solvers.cones import Array, lengths_and_units, singular_vectors
 from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.balancing.base import check_choice
 from frugalmtl.tasks import Task
-
-_ROUNDING = 4e-6
-"""Eigenvalues of the cosines up to this share of the largest count as 0: inner products summed in float32 leave up to
-5e-7 of parallel gradients. Cosines rather than products, so that a short gradient is not taken for rounding."""
 
 
 class AlignedMTL(GramianWeightedAggregator):
@@ -52,10 +48,8 @@ class AlignedMTL(GramianWeightedAggregator):
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """Weights of the aligned gradients' mean."""
-        lengths, units = lengths_and_units(gramian, _ROUNDING)
-        rank = np.count_nonzero(units.any(axis=0))
-        u, values, _ = np.linalg.svd(lengths[:, None] * units)
-        u, values = u[:, :rank], values[:rank]
+        lengths, units = lengths_and_units(gramian)
+        u, values = singular_vectors(lengths, units)
         even = np.full(len(lengths), 1.0 / len(lengths))
         return torch.from_numpy(self._scale(values) * (u / values) @ (u.T @ even))
 

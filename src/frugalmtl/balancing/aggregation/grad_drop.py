@@ -35,11 +35,12 @@ class GradDrop(Aggregator):
     pulls that way, so the direction is shorter than the plain sum where tasks disagree and equal to it where they
     agree.
 
-    Where the paper is silent: a signal of exactly 0 has no sign to disagree with, so its gradient stays (as in the
-    authors' code; this concerns activations of exactly 0, and keeps one task alone as it is); nothing is rescaled
-    afterwards (the authors' code can). A task without a label has no gradient and no say. If a gradient is not finite,
-    the plain sum goes on, for the loss scaler or the engine's guard to see. Batches that are accumulated must have
-    images of one size where their samples are summed.
+    Where all signals that are not 0 have one sign, P is 0 or 1 and they all stay; where all are 0, P is taken as 1/2,
+    and nothing depends on it. By the formula above a task whose signal is exactly 0 has ``M_t = 0``; here its gradient
+    stays (ours), for it has no sign to disagree with: it is 0 itself, but for activations of exactly 0 and samples that
+    cancel, and one task alone stays as it is. Nothing is rescaled afterwards. A task without a label has no gradient
+    and no say. If a gradient is not finite, the plain sum goes on, for the loss scaler or the engine's guard to see.
+    Batches that are accumulated must have images of one size where their samples are summed.
 
     There are no weights: ``normalise: mean`` divides the direction by T, ``sum`` is the method as it is.
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing.aggregation._solvers.cones import shortest
+from frugalmtl.balancing.aggregation._solvers.cones import ROUNDING, lengths_and_units, shortest
 from frugalmtl.balancing.aggregation.base import GramianWeightedAggregator
 from frugalmtl.core.checks import UserError, not_negative
 from frugalmtl.tasks import Task
@@ -96,7 +96,12 @@ class ParetoMTL(GramianWeightedAggregator):
         return rows[rows @ losses / losses.norm().clamp(min=torch.finfo(losses.dtype).tiny) >= -self.epsilon]
 
     def _shortest(self, gramian: Tensor, rows: Tensor) -> Tensor:
-        weights = rows.T @ torch.from_numpy(shortest(rows @ gramian @ rows.T))
+        # Rank is decided on the tasks' gradients: those of constraints may cancel down to rounding.
+        lengths, units = lengths_and_units(gramian)
+        vectors = rows @ torch.from_numpy(lengths[:, None] * units)
+        sizes = rows.abs() @ torch.from_numpy(lengths)
+        vectors[vectors.norm(dim=1) <= math.sqrt(ROUNDING) * sizes] = 0.0
+        weights = rows.T @ torch.from_numpy(shortest(vectors @ vectors.T))
         size = weights.abs().sum()
         return weights * (len(self.task_names) / size) if size > 0 else weights
 
