@@ -1,4 +1,4 @@
-"""How often each balancer makes the host wait for the device in a step."""
+"""Waits of the host for the device in a step, balancer by balancer."""
 
 from __future__ import annotations
 
