@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -88,7 +89,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while not path.exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -107,3 +108,42 @@ def test_a_second_process_is_told_who_trains(config: Path, tmp_path: Path, capsy
     first.communicate()
     assert json.loads((run / HOLDER).read_text())["pid"] == first.pid
     assert "differs in train.epochs" in error_of(command, capsys), "the killed one holds nothing"
+
+
+@pytest.mark.slow
+def test_an_interrupted_sweep_ends_in_one_line(config: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    base = yaml.safe_load(config.read_text())
+    del base["name"]
+    base["train"].update(epochs=2000, progress="off")
+    content = {
+        "name": "curve",
+        "reference": "single",
+        "base": base,
+        "rows": {"single": {"encoder": {"name": "single_task"}}},
+        "sweep": {"row": {"title": "Rate"}, "key": "train.optimizer.lr", "values": [0.001, 0.002]},
+    }
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(content))
+    process = start("sweep", "--config", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "out"), "--workers", "2")
+    deadline = time.monotonic() + 600
+    while len(list(tmp_path.glob("out/runs/*/checkpoints/last"))) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    lines = [line for line in errors.splitlines() if not line.endswith("(seed 0)") and "start" not in line]
+    assert lines == ["frugalmtl: interrupted; run the same command again to continue"]
+    while alive(process.pid):
+        assert time.monotonic() < deadline, "a process of the group lives on"
+        time.sleep(0.1)
+
+
+def alive(group: int) -> bool:
+    """Whether any process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
