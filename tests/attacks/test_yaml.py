@@ -81,5 +81,5 @@ def test_nothing_is_filled_in(tmp_path: Path, canary: Path, capsys: Any, monkeyp
     for text in ("${SECRET}", "$SECRET", f"$(touch {canary})", f"`touch {canary}`", "{{ 7 * 7 }}", "%(SECRET)s", "~"):
         (tmp_path / "file.yaml").write_text(f"encoder: {{name: '{text}'}}\ndata: {{name: rooms}}\n", encoding="utf-8")
         error = refused(capsys, ["train", "--config", str(tmp_path / "file.yaml")], canary)
-        assert text in error
+        assert text[:20] in error
         assert "hidden" not in error

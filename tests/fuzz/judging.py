@@ -10,8 +10,8 @@ from pathlib import Path
 
 from frugalmtl.core.checks import UserError
 
-SECONDS = 20
-"""Far more than an input takes on a busy machine."""
+SECONDS = 120
+"""Far more than an input takes, the first one's imports and a busy machine included."""
 LONGEST = 700
 """Characters of a refusal, apart from the lists of known names in it."""
 

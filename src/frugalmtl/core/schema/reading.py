@@ -149,7 +149,10 @@ def replace_types(kind: Any, replacement: Callable[[Any], Any]) -> Any:
 
 def _convert(kind: Any, value: Any, readers: Readers) -> Any:
     shadow = _shadow(kind, tuple(readers.items()))
-    return msgspec.convert(value, shadow, strict=False, dec_hook=lambda target, item: target.read(item))
+    try:
+        return msgspec.convert(value, shadow, strict=False, dec_hook=lambda target, item: target.read(item))
+    except UnicodeEncodeError:  # bytes of a file's name where a number, a word or a key must stand
+        raise msgspec.ValidationError("not a text in Unicode") from None
 
 
 @functools.cache
@@ -221,12 +224,12 @@ def _complaint(kind: Any, value: Any, where: str, place: str, readers: Readers) 
 def _remedy(kind: Any, value: Any, members: bool) -> str:
     """What to write instead, where that is plain from the value."""
     if members and isinstance(value, str):
-        return f": write {{name: {value}}}"
+        return f": write {{name: {value[:40]}}}"
     if not isinstance(value, int | float) or not {_WORDS[str]} <= set(_alternatives(kind)) <= {_WORDS[str], "null"}:
         return ""
     if isinstance(value, bool):
         return f", as YAML reads {'yes, on and true' if value else 'no, off and false'}: quote the word that is meant"
-    return f": quote it ('{value}')"
+    return f": quote it ({shown(str(value))})"
 
 
 def _members(kind: Any) -> bool:

@@ -68,6 +68,9 @@ def test_values_become_what_the_types_say() -> None:
     [
         ({"nam": "x"}, "unknown key in file: 'nam'.* Did you mean 'name'"),
         ({"name": None}, "^file: name must be a text, but got null$"),
+        ({"limit": "\udce9"}, r"^file: limit must be a number or null, but got '\\udce9'$"),
+        ({"style": {"\udce9": "x"}}, r"^file: style"),
+        ({"\udce9": 1}, "unknown key in file"),
         ({"name": 3}, r"^file: name must be a text, but got 3: quote it \('3'\)$"),
         ({"name": True}, "^file: name must be a text, but got true, as YAML reads yes, on and true: quote the word"),
         ({"points": {}}, r"^file: points must be a list, but got \{\}$"),
