@@ -60,14 +60,14 @@ def test_a_whole_log_is_read_as_it_is(run: Run) -> None:
     ]
 
 
-@pytest.mark.parametrize("damage", DAMAGES.keys() - {"texts for numbers", "NaN for numbers"})
+@pytest.mark.parametrize("damage", sorted(DAMAGES.keys() - {"texts for numbers", "NaN for numbers"}))
 def test_a_lost_environment_is_noted(damage: str, run: Run) -> None:
     DAMAGES[damage](run.folder / "environment.json")
     with warns_in_one_line(r"environment\.json is missing or damaged: the versions"):
         assert run.environment() == {}
 
 
-@pytest.mark.parametrize("damage", DAMAGES.keys() - {"NaN for numbers"})
+@pytest.mark.parametrize("damage", sorted(DAMAGES.keys() - {"NaN for numbers"}))
 def test_damaged_scores_are_refused_with_the_remedy(damage: str, run: Run) -> None:
     DAMAGES[damage](run.folder / "scores-test.json")
     remedy = "does not exist" if damage == "missing" else "delete it"
@@ -87,7 +87,7 @@ def test_a_damaged_record_of_the_network_is_refused_with_the_remedy(damage: str,
         run.network()
 
 
-@pytest.mark.parametrize("damage", DAMAGES.keys() - {"missing", "NaN for numbers", "texts for numbers", "cut"})
+@pytest.mark.parametrize("damage", sorted(DAMAGES.keys() - {"missing", "NaN for numbers", "texts for numbers", "cut"}))
 def test_a_damaged_config_is_refused_with_the_remedy(damage: str, run: Run) -> None:
     DAMAGES[damage](run.folder / "config.yaml")
     with pytest.raises(UserError, match=r"config\.yaml.*restore the file") as caught:
