@@ -71,8 +71,8 @@ class Experiment:
         balancer: how the tasks' losses or gradients are combined, and its options.
         train: how long and how to optimise.
         init_from: run folder (or, in a comparison, name of an earlier row) whose weights training starts from, wherever
-            name and shape agree; how many do, and how many do not, is printed. Of an unfinished run the last checkpoint is
-            taken, and its step printed.
+            name and shape agree; how many do, and how many do not, is printed. An unfinished run gives its last
+            checkpoint, and its step is printed.
         test_split: split that is evaluated at the end.
         evaluate_split: split that is evaluated during training.
         published: published figures that belong to this config; shown beside the measured ones.
