@@ -13,6 +13,7 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.documents import mapping, parse_json
 from frugalmtl.export.base import Exporter, ExportInput, Forward, Plain
 
 CONFIG_KEY = "frugalmtl.config"
@@ -60,9 +61,10 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         with safe_open(os.fspath(path), "pt") as file:
-            config: dict[str, Any] = json.loads((file.metadata() or {})[CONFIG_KEY])
-            return config
+            return mapping(parse_json((file.metadata() or {})[CONFIG_KEY]), f"the config in {path}")
     except FileNotFoundError:
         raise UserError(f"weights {path} do not exist: check the path") from None
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise UserError(f"{path} is not a weights file of this library: {type(error).__name__}") from None
+    except KeyError:
+        raise UserError(f"{path} is not a weights file of this library: it holds no config") from None
+    except (SafetensorError, ValueError, OSError) as error:
+        raise UserError(f"{path} is not a weights file of this library: {error}") from None

@@ -47,4 +47,5 @@ DAMAGES: dict[str, Damage] = {
     "texts for numbers": texts_for_numbers,
     "NaN for numbers": nan_for_numbers,
     "nested": lambda path: path.write_text("[" * 100_000),
+    "nested and closed": lambda path: path.write_text("[" * 2000 + "]" * 2000),
 }

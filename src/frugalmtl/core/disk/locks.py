@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.documents import read_json
 from frugalmtl.core.files import write_text
 
 LOCK, HOLDER = ".in-use.lock", ".in-use.json"
@@ -121,9 +122,9 @@ def refuse_held(folder: Path) -> None:
 
 def _in_use(folder: Path) -> UserError:
     try:
-        holder = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
+        holder = read_json(folder / HOLDER, "holder", remedy="")
         who = f"process {holder['pid']} on {holder['host']} since {holder['since']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it has the lock, and writes its name just now
+    except (UserError, KeyError):  # it has the lock, and writes its name just now
         who = "another process"
     return UserError(f"{folder} is in use by {who}: wait until it ends, or choose another folder")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from frugalmtl.core.files import read_text
 
 LONGEST = 200_000_000
 """Bytes of a file: the results of a large comparison hold some megabytes."""
+DEPTH = 100
+"""Levels of nesting; the results of a comparison have ten."""
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -21,7 +24,7 @@ def parse_json(text: str | bytes) -> Any:
         UnreadableError: the text is not JSON, nested too deep, or holds a number of thousands of digits.
     """
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError as error:
         raise UnreadableError(f"line {error.lineno}: {error.msg}") from None
     except UnicodeDecodeError:
@@ -30,6 +33,24 @@ def parse_json(text: str | bytes) -> Any:
         raise UnreadableError("values are nested too deep") from None
     except ValueError:
         raise UnreadableError("a number is too long") from None
+    _require_shallow(value)
+    return value
+
+
+def _require_shallow(value: Any) -> None:
+    """Refuse what functions that call themselves for every level could not walk through: Python's stack is shorter than
+    that of its JSON parser.
+
+    Raises:
+        UnreadableError: nested deeper than ``DEPTH``.
+    """
+    level = [value]
+    for _ in range(DEPTH):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = list(chain.from_iterable(inner))
+        if not level:
+            return
+    raise UnreadableError("values are nested too deep")
 
 
 def read_json(path: str | Path, what: str, *, remedy: str) -> dict[str, Any]:

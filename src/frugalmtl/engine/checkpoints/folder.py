@@ -26,6 +26,7 @@ from torch import nn
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.disk.flushing import flush_file, flush_folder
+from frugalmtl.core.documents import parse_json
 from frugalmtl.core.files import temporary_beside, write_text
 from frugalmtl.engine.checkpoints.tensors import tensor_bytes
 
@@ -131,7 +132,7 @@ def step_name(step: int) -> str:
 def verified(folder: Path, file: str) -> bytes:
     """The bytes of a file, if they are those that were written."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = parse_json((folder / MANIFEST).read_bytes())
         expected = manifest["files"][file]["sha256"]
         data = (folder / file).read_bytes()
     except FileNotFoundError as error:

@@ -15,7 +15,7 @@ import torch
 from lightning_fabric import Fabric
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.documents import require_stored
+from frugalmtl.core.documents import parse_json, require_stored
 from frugalmtl.engine.checkpoints.folder import FINAL, STATE, Checkpoints, verified
 from frugalmtl.engine.checkpoints.identity import require_same
 from frugalmtl.engine.logs.means import Means
@@ -112,8 +112,8 @@ def find_saved_run(
         raise UserError(f"{run_dir} holds a run already: continue it, or choose another folder")
     state = read_state(folder, _COMMON if folder.name == FINAL else _RUNNING)
     try:
-        history, seconds, steps = json.loads(state["history"]), float(state["seconds"]), int(state["steps"])
-        require_same(json.loads(state["identity"]), facts, run_dir, defaults)
+        history, seconds, steps = parse_json(state["history"]), float(state["seconds"]), int(state["steps"])
+        require_same(parse_json(state["identity"]), facts, run_dir, defaults)
         if folder.name != FINAL and not 0 <= state["epoch"] < epochs[state["stage"]]:
             raise IndexError(f"there is no epoch {state['epoch']} in stage {state['stage']}")
     except UserError:
@@ -130,7 +130,7 @@ def facts_at_start(folder: Path) -> dict[str, Any]:
         UserError: the state is damaged.
     """
     try:
-        facts = json.loads(read_state(folder, _COMMON)["identity"])
+        facts = parse_json(read_state(folder, _COMMON)["identity"])
     except (ValueError, TypeError):
         facts = None
     if not isinstance(facts, dict):

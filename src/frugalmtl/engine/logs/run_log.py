@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.documents import parse_json
 from frugalmtl.core.files import write_text
 from frugalmtl.core.text.json_values import json_text
 
@@ -103,6 +103,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]
 
 def _step_of(line: str) -> float:
     try:
-        return float(json.loads(line)["step"])
+        return float(parse_json(line)["step"])
     except (ValueError, KeyError, TypeError):
         return float("inf")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.documents import parse_json
 from frugalmtl.core.files import read_text
 from frugalmtl.core.schema import read
 from frugalmtl.data.files import Exif, exif_rule
@@ -47,7 +48,7 @@ class NetworkFacts:
             UserError: no such file, or it is damaged.
         """
         try:
-            record = read(_Record, json.loads(read_text(path, "record of the network")), str(path))
+            record = read(_Record, parse_json(read_text(path, "record of the network")), str(path))
             numbers = [*record.image_size, *record.mean, *record.std]
             if not all(map(math.isfinite, numbers)) or min(*record.image_size, *record.std) <= 0:
                 raise ValueError(f"{path}: sizes and deviations must be above 0, and all numbers finite")
@@ -55,8 +56,8 @@ class NetworkFacts:
             for task in tasks:
                 check_task(task)
             exif = exif_rule(record.exif)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            cause = str(error) if str(path) in str(error) else f"{path} is damaged ({error!r})"
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            cause = str(error) if str(path) in str(error) else f"{path} is damaged ({error})"
             raise UserError(f"{cause}. It says what the network predicts: restore the file, or train again") from None
         return cls(record.image_size, record.mean, record.std, tasks, exif)
 

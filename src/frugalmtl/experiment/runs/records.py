@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from functools import cache
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.documents import UnreadableError, parse_json, read_json
 from frugalmtl.core.files import read_text
 from frugalmtl.core.schema import read
 from frugalmtl.core.text.json_values import number_of, with_nan
@@ -31,23 +31,20 @@ def read_kept(kind: type[Kind], path: Path) -> Kind:
     """
     remedy = "delete it; the next evaluation writes it again"
     try:
-        return read(kind, json.loads(read_text(path, "scores")), str(path), readers={float: number_of})
+        return read(kind, parse_json(read_text(path, "scores")), str(path), readers={float: number_of})
     except UserError as error:
         raise UserError(f"{error} ({remedy})" if path.exists() else str(error)) from None
-    except (ValueError, RecursionError) as error:
+    except UnreadableError as error:
         raise UserError(f"{path} is damaged ({error}): {remedy}") from None
 
 
 def read_environment(path: Path) -> dict[str, Any]:
     """Versions and hardware of a training; nothing where the record is lost, which is logged: no figure needs it."""
     try:
-        facts = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        facts = None
-    if not isinstance(facts, dict):
+        return read_json(path, "environment", remedy="leave it out")
+    except UserError:
         _warn(f"{path} is missing or damaged: the versions and the hardware of this training are not known")
         return {}
-    return facts
 
 
 def read_epochs(log: Path, checkpoint: Path | None) -> Epochs:
@@ -67,9 +64,9 @@ def read_epochs(log: Path, checkpoint: Path | None) -> Epochs:
         return records
     state = read_state(checkpoint, {"history", "seconds"})
     try:
-        history = [with_nan(record) for record in json.loads(state["history"])]
+        history = [with_nan(record) for record in parse_json(state["history"])]
         seconds = float(state["seconds"])
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError):
         history, seconds = [], math.nan
     numbers = [record["epoch"] for record in records]
     if whole and numbers == list(range(len(history) or len(numbers))):
@@ -89,9 +86,9 @@ def _parse(log: Path) -> tuple[Epochs, bool]:
     records, whole = [], True
     for line in lines:
         try:
-            record = with_nan(json.loads(line))
+            record = with_nan(parse_json(line))
             epoch = record["event"] == "epoch"
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError):
             whole = False
             continue
         if epoch and _sound(record):

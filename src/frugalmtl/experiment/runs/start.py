@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.documents import parse_json
 from frugalmtl.core.registry import Spec
 from frugalmtl.engine.checkpoints import FINAL, load_matching_weights, read_state
 from frugalmtl.engine.optimizers import OPTIMIZERS
@@ -63,7 +63,12 @@ def start_weights(config: Experiment, source: Path | None = None) -> Start | Non
     if checkpoint.name == FINAL:
         return Start(run.folder, checkpoint, "finished")
     state = read_state(checkpoint, {"steps", "history"})
-    epochs = len(json.loads(state["history"]))
+    try:
+        epochs = len(parse_json(state["history"]))
+    except (ValueError, TypeError):
+        raise UserError(
+            f"init_from: {checkpoint} is damaged: train {run.folder} again, or leave init_from out"
+        ) from None
     moment = f"not finished: step {state['steps']}, {epochs} of {run.config.train.epochs} epochs"
     return Start(run.folder, checkpoint, moment)
 
