@@ -8,9 +8,9 @@ import math
 from pathlib import Path
 
 from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
 
-from frugalmtl.core.checks import UserError
+from frugalmtl.core.checks import UserError, shown
+from frugalmtl.data.files.decoding import decoded
 
 _LARGEST, _SMALLEST = 640, 96
 
@@ -31,26 +31,35 @@ def embed(paths: list[str], folder: Path, photographs: set[str], budget: int) ->
         budget: characters; exceeded only if even the smallest pictures do not fit.
 
     Raises:
-        UserError: a picture is missing or not readable.
+        UserError: a picture is missing, not readable, or outside of ``folder``, links followed: results may come from
+            somebody else, and the page is sent on.
     """
+    files = {path: _inside(folder, path) for path in paths}
     side = _LARGEST
     while True:
         # Opened again each time: all pictures of a large comparison at once would not fit into memory.
-        uris = {path: _encode(_open(folder / path), side, smooth=path in photographs) for path in paths}
+        uris = {path: _encode(_open(file), side, smooth=path in photographs) for path, file in files.items()}
         size = sum(map(len, uris.values()))
         if size <= budget or side <= _SMALLEST:
             return uris
         side = max(_SMALLEST, int(side * min(0.9, math.sqrt(budget / size))))
 
 
-def _open(path: Path) -> Pillow.Image:
+def _inside(folder: Path, path: str) -> Path:
+    """The file of a picture."""
     try:
-        with Pillow.open(path) as picture:
-            return picture.convert("RGB")
-    except FileNotFoundError:
-        raise UserError(f"picture {path} does not exist: keep the folder 'figures' beside the results file") from None
-    except (OSError, UnidentifiedImageError, Pillow.DecompressionBombError) as error:
-        raise UserError(f"cannot read picture {path}: {error}") from error
+        file = (folder / path).resolve()
+    except (OSError, ValueError, RuntimeError):  # a loop of links, a zero byte
+        raise UserError(f"picture {shown(path)} is no path of a file: write the report again") from None
+    if not file.is_relative_to(folder.resolve()):
+        raise UserError(f"picture {shown(path)} lies outside of {folder}, the folder of the report: copy it there")
+    if not file.exists():
+        raise UserError(f"picture {file} does not exist: keep the folder 'figures' beside the results file")
+    return file
+
+
+def _open(file: Path) -> Pillow.Image:
+    return decoded(file, lambda picture: picture.convert("RGB"))
 
 
 def _encode(picture: Pillow.Image, side: int, *, smooth: bool) -> str:

@@ -5,7 +5,6 @@ Numbers that were not measured are NaN (null in the file), never zero.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -14,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.checks import UserError, known, shown
+from frugalmtl.core.documents import UnreadableError, parse_json
 from frugalmtl.core.files import read_text, write_text
 from frugalmtl.core.schema import read
 from frugalmtl.core.text.json_values import json_text, number_of
@@ -256,11 +256,9 @@ class Results:
             UserError: not JSON, a field is missing, unknown or of the wrong type, or names do not fit together.
         """
         try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
+            content = parse_json(text)
+        except UnreadableError as error:
             raise UserError(f"{where} is not JSON ({error}); was the file cut off? Write it again") from None
-        except RecursionError:
-            raise UserError(f"{where} is nested too deeply to be a results file") from None
         results: Results = read(cls, content, where, readers={float: number_of})
         results.check(where)
         return results
@@ -286,7 +284,7 @@ class Results:
                 _all_known(f"task in panel {panel.name!r}", cells, tasks)
         for path in self.pictures():
             if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-                raise UserError(f"picture {path!r} must be a path inside the folder of the results file")
+                raise UserError(f"picture {shown(path)} must be a path inside the folder of the results file")
 
     def pictures(self) -> list[str]:
         """Every picture that the panels and photographs point to, each once."""

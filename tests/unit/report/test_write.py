@@ -126,7 +126,7 @@ def test_a_missing_picture_is_found_before_anything_is_written(make_results: Mak
         write_report(results, tmp_path)
     assert not (tmp_path / "results.json").exists()
     (tmp_path / results.panels[0].image).write_text("not a picture")
-    with pytest.raises(UserError, match="cannot read picture"):
+    with pytest.raises(UserError, match="is not an image"):
         write_report(results, tmp_path)
 
 
