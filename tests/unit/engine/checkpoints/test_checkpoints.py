@@ -7,6 +7,7 @@ import pickle
 import resource
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
         load_weights(module(), tmp_path / "nothing")
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
     """No file may grow beyond 300 bytes: the operating system then refuses writes as on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -198,10 +199,9 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_full_disk_leaves_the_previous_checkpoint(folder: Path, request: pytest.FixtureRequest) -> None:
+def test_a_full_disk_leaves_the_previous_checkpoint(folder: Path) -> None:
     store = Checkpoints(folder.parent)
-    request.getfixturevalue("full_disk")
-    with pytest.raises(UserError, match="previous checkpoint is intact"):
+    with full_disk(), pytest.raises(UserError, match="previous checkpoint is intact"):
         store.write(step_name(8), module(), nn.Identity(), {"steps": 8})
     assert store.latest() == folder
     assert read_state(folder, {"steps"})["steps"] == 7
