@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import errno
+import itertools
 import json
 import logging
 import os
 import platform
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
@@ -70,6 +71,27 @@ class Locks:
         finally:
             if lock is not None:
                 lock.release()
+
+    @contextmanager
+    def share(self, name: str) -> Iterator[None]:
+        """Hold a lock for the block beside others that share it; waits while one holds it, or waits for it, alone."""
+        with ExitStack() as stack:
+            with self.lock(name):  # who holds it alone keeps this: none begins meanwhile
+                any(stack.enter_context(self.try_lock(f"{name}.{number}")) for number in itertools.count(1))
+            yield
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Wait until nobody shares a lock, and hold it for the block; a process that waits long says so in the log."""
+        with self.lock(name), ExitStack() as stack:
+            for path in sorted(self.folder.glob(f"{name}.[0-9]*.lock")):
+                lock = _acquire(path, seconds=PATIENCE)
+                if lock is None:
+                    _log.warning("waiting until another process ends its work in %s", self.folder.parent)
+                    lock = _acquire(path, seconds=-1.0)
+                if lock is not None:
+                    stack.callback(lock.release)
+            yield
 
 
 @contextmanager
