@@ -87,8 +87,13 @@ class Trials:
         from optuna.trial import TrialState
 
         with self._study() as study:
+            waiting = [trial.params[self.axis.key] for trial in self._drawn(study) if not trial.state.is_finished()]
+        scored = {value: scores for value in waiting if (scores := score(value)) is not None}
+        if not scored:
+            return
+        with self._study() as study:
             for trial in self._drawn(study):
-                values = None if trial.state.is_finished() else score(trial.params[self.axis.key])
+                values = None if trial.state.is_finished() else scored.get(trial.params[self.axis.key])
                 if values is None:
                     continue
                 if math.isnan(values[0]):
@@ -111,7 +116,11 @@ class Trials:
         )
 
     def _drawn(self, study: Study) -> list[FrozenTrial]:
-        return [trial for trial in study.get_trials(deepcopy=False) if self.axis.key in trial.params]
+        drawn = [trial for trial in study.get_trials(deepcopy=False) if self.axis.key in trial.params]
+        for value in (trial.params[self.axis.key] for trial in drawn):
+            if not self.axis.holds(value):
+                raise ValueError(f"{value!r} is no value of {self.axis.key}")
+        return drawn
 
     def _values(self, study: Study) -> list[Value]:
         return list(dict.fromkeys(trial.params[self.axis.key] for trial in self._drawn(study)))
@@ -125,19 +134,21 @@ class Trials:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with self.locks.lock("study"):
-            _mend(self.path)
             try:
+                _mend(self.path)
                 storage = JournalStorage(JournalFileBackend(str(self.path), JournalFileOpenLock(str(self.path))))
                 name = self._name()
                 if name in optuna.get_all_study_names(storage):  # to ask first keeps the journal from growing
                     study = optuna.load_study(study_name=name, storage=storage)
                 else:
                     study = optuna.create_study(study_name=name, storage=storage, directions=["maximize", "minimize"])
+                yield study
+            except UserError:
+                raise
             except Exception as error:  # Optuna checks no line of its journal: each malformed one has its own
                 raise UserError(
                     f"{self.path} cannot be read ({error!r}): delete it; finished runs are found again"
                 ) from None
-            yield study
 
     def _name(self) -> str:
         """What the study is called: another axis in the same folder is another study."""

@@ -77,6 +77,13 @@ class Axis:
             raise TypeError("an axis of values has no limits")
         return self.low, self.high
 
+    def holds(self, value: Value) -> bool:
+        """Whether a value is one of the axis."""
+        if self.values is not None:
+            return value in self.values
+        low, high = self.limits()
+        return isinstance(value, type(low)) and low <= value <= high
+
     def text(self, value: Value) -> str:
         """A value as titles show it."""
         return f"{value:.6g}" if self.values is None and isinstance(value, float) else str(value)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from frugalmtl.core.checks import UserError
 from frugalmtl.core.disk.locks import Locks
 from frugalmtl.experiment.comparison.trials import JOURNAL, Trials
 from frugalmtl.experiment.config.sweep import Axis, Value
@@ -134,3 +135,44 @@ def test_looking_does_not_grow_the_journal(tmp_path: Path) -> None:
     trials(GRID, tmp_path).values()
     trials(GRID, tmp_path).tell(lambda value: None)
     assert (tmp_path / JOURNAL).stat().st_size == size
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"param_value_internal":0.', '"param_value_internal":7.'),
+        ('"param_value_internal":0.', '"param_value_internal":[0.'),
+        ('"state":1,"values":[', '"state":1,"values":["x",'),
+        ('"op_code":5', '"op_code":4'),
+        ('"op_code":6', '"op_code":'),
+    ],
+)
+def test_a_journal_that_was_edited_is_one_line_whatever_is_done_with_it(old: str, new: str, tmp_path: Path) -> None:
+    run(RANGE, tmp_path, 2)
+    trials(RANGE, tmp_path).tell(score)
+    journal = tmp_path / JOURNAL
+    before = journal.read_text()
+    assert old in before
+    journal.write_text(before.replace(old, new, 1))
+    if '":[0.' in new:
+        journal.write_text(journal.read_text().replace(',"distribution"', '],"distribution"', 1))
+    with pytest.raises(UserError, match=r"sweep\.journal cannot be read \(.*\): delete it"):
+        run(RANGE, tmp_path, 1)
+
+
+def test_a_folder_in_place_of_the_journal_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).mkdir()
+    with pytest.raises(UserError, match="cannot be read"):
+        trials(GRID, tmp_path).values()
+
+
+def test_scores_are_taken_while_others_may_draw(tmp_path: Path) -> None:
+    search = trials(GRID, tmp_path)
+    search.draw()
+
+    def look(value: Value) -> tuple[float, float]:
+        assert trials(GRID, tmp_path).draw()
+        return score(value)
+
+    search.tell(look)
+    assert len(search.values()) == 2
