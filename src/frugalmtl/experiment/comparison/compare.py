@@ -20,6 +20,7 @@ from frugalmtl.experiment.comparison.announcement import announce
 from frugalmtl.experiment.comparison.gallery import photo_panels, test_panels
 from frugalmtl.experiment.comparison.results import collect, rank_rows
 from frugalmtl.experiment.comparison.run_grid import RunGrid
+from frugalmtl.experiment.comparison.turns import measuring
 from frugalmtl.experiment.config.comparison import Comparison
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.measure.profiling import measure
@@ -43,7 +44,8 @@ def compare(
     """Train every row and seed, continuing where an earlier call stopped; then evaluate, deploy, measure and report.
 
     Everything is checked, and every model built once, before the first file is written. Scores are those of the
-    deployed models. Latencies of all rows are measured against each other in one interleaved run. With several training
+    deployed models. Latencies of all rows are measured against each other in one interleaved run, while no process of
+    a sweep in the same folder trains. With several training
     processes the first one reports; all return the same results.
 
     Args:
@@ -69,7 +71,8 @@ def compare(
 def _compare(grid: RunGrid, *, progress: bool, console: Console, estimate: bool) -> Results:
     comparison, folder = grid.comparison, grid.folder
     if estimate and processes.first():
-        announce(grid, output_console(stderr=True))
+        with measuring(folder):
+            announce(grid, output_console(stderr=True))
     grid.prepare()
     runs: dict[str, list[Run]] = {row: [] for row in comparison.rows}
     for seed, row in grid.cells():
@@ -77,7 +80,8 @@ def _compare(grid: RunGrid, *, progress: bool, console: Console, estimate: bool)
     if not processes.first():
         processes.wait()
         return load_results(folder / "results.json")
-    results = _report(comparison, runs, grid.dataset, folder)
+    with measuring(folder):
+        results = _report(comparison, runs, grid.dataset, folder)
     processes.wait()
     print_table(results, console)
     best = results.row(rank_rows(results)[0])

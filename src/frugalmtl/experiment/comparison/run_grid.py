@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from frugalmtl.core.checks import UserError, not_negative, positive
 from frugalmtl.data import Dataset
 from frugalmtl.data.photographs import read_photo
+from frugalmtl.experiment.comparison.folder import check_folder, run_folder
+from frugalmtl.experiment.comparison.remedy import Remedy, row_remedy
+from frugalmtl.experiment.comparison.trials import JOURNAL
+from frugalmtl.experiment.comparison.turns import CLAIMS, measuring, working
 from frugalmtl.experiment.config.comparison import Comparison, row_experiments, row_text
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs import processes
@@ -29,6 +35,7 @@ class RunGrid:
         experiments: ``{seed: {row: experiment}}``.
         dataset: the one dataset of all rows.
         checked: experiments, of whatever seed, of which a step of every stage has been tried.
+        points: the rows that are points of a sweep, and what to do if one diverges.
     """
 
     comparison: Comparison
@@ -36,6 +43,7 @@ class RunGrid:
     experiments: Mapping[int, Mapping[str, Experiment]]
     dataset: Dataset
     checked: Sequence[Experiment] = ()
+    points: Mapping[str, Remedy] = field(default_factory=dict)
 
     @classmethod
     def of(cls, comparison: Comparison, folder: Path, checked: Sequence[Experiment] = ()) -> RunGrid:
@@ -61,7 +69,7 @@ class RunGrid:
 
     def run(self, row: str, seed: int) -> Run:
         """The run of a row and seed, begun or not."""
-        return Run(_path(self.folder, row, seed), self.experiments[seed][row])
+        return Run(run_folder(self.folder, row, seed), self.experiments[seed][row])
 
     def source(self, row: str, seed: int) -> Run | None:
         """The run of the same seed whose weights this one starts from, if ``init_from`` names an earlier row."""
@@ -81,18 +89,42 @@ class RunGrid:
             UserError: training failed, or a file cannot be written.
         """
         run, source = self.run(row, seed), self.source(row, seed)
-        run = train_run(
-            run.config,
-            run.folder,
-            dataset=self.dataset,
-            start=source.folder if source else None,
-            progress=progress,
-            title=row_text(self.comparison, row, "title", row),
-            checked=_seedless(run.config) in self.checked,
-            remedy=_gentler_row,
-        )
-        evaluate_run(run, run.config.test_split, dataset=self.dataset, progress=progress, quiet=True, reuse=True)
+        with self._turn(run):
+            run = train_run(
+                run.config,
+                run.folder,
+                dataset=self.dataset,
+                start=source.folder if source else None,
+                progress=progress,
+                title=row_text(self.comparison, row, "title", row),
+                checked=_seedless(run.config) in self.checked,
+                remedy=partial(self._gentler, row),
+            )
+            evaluate_run(run, run.config.test_split, dataset=self.dataset, progress=progress, quiet=True, reuse=True)
         return run
+
+    def _turn(self, run: Run) -> AbstractContextManager[None]:
+        """Beside other processes of a sweep; alone where a budget in milliseconds is measured before the training."""
+        if run.finished or not (self.folder / CLAIMS).is_dir():
+            return working(self.folder)
+        timed = build(run.config, self.dataset).model.encoder.target_latency_ms is not None
+        return measuring(self.folder) if timed else working(self.folder)
+
+    def _gentler(self, row: str, _: Run) -> str:
+        """What to do in the config after a row has diverged.
+
+        All that the change concerns must be trained anew: the row's other seeds, the other points of its curve, and
+        the rows that start from its weights.
+        """
+        rows = set(self.points) if row in self.points else {row}
+        for name, experiment in self.experiments[self.comparison.seeds[0]].items():  # in order: a source comes first
+            if experiment.init_from in rows:
+                rows.add(name)
+        runs = [self.run(name, seed) for seed, name in self.cells() if name in rows]
+        outdated = [run.folder for run in runs if run.checkpoint() is not None]
+        if outdated and row in self.points:  # it holds what came of the points before the change
+            outdated.append(self.folder / JOURNAL)
+        return self.points.get(row, row_remedy(row)).text(outdated)
 
 
 def _seeds(comparison: Comparison) -> list[int]:
@@ -124,6 +156,7 @@ def _check(
     Raises:
         UserError: the first thing that does not fit.
     """
+    check_folder(folder)
     positive("latency_rounds", comparison.latency_rounds)
     not_negative("step_rounds", comparison.step_rounds)
     for row in comparison.published:
@@ -134,7 +167,7 @@ def _check(
     notes: list[str] = []
     for name, experiment in grid[comparison.seeds[0]].items():
         built = build(experiment, dataset)
-        finished = all(Run(_path(folder, name, seed), experiment).finished for seed in grid)
+        finished = all(Run(run_folder(folder, name, seed), experiment).finished for seed in grid)
         notes += _check_row(name, experiment, built, dataset, steps=not (finished or _seedless(experiment) in checked))
         if experiment.init_from not in comparison.rows:
             start_weights(experiment)
@@ -148,13 +181,9 @@ def _check(
             )
     for seed, experiments in grid.items():
         for name, experiment in experiments.items():
-            Run.check(_path(folder, name, seed), experiment)
+            Run.check(run_folder(folder, name, seed), experiment)
     if processes.first() and multiprocessing.parent_process() is None:  # the others of a sweep say the same
         print_notes(notes)
-
-
-def _path(folder: Path, row: str, seed: int) -> Path:
-    return folder / "runs" / f"{row}-seed{seed}"
 
 
 def _check_row(name: str, experiment: Experiment, built: Built, dataset: Dataset, *, steps: bool) -> list[str]:
@@ -167,10 +196,3 @@ def _check_row(name: str, experiment: Experiment, built: Built, dataset: Dataset
 def _seedless(experiment: Experiment) -> Experiment:
     """The experiment whatever its seed, which no check depends on."""
     return replace(experiment, seed=0)
-
-
-def _gentler_row(run: Run) -> str:
-    """What to do in a comparison's config after a divergence."""
-    change = "give this row 'train: {optimizer: {lr: ...}}' with a lower rate, or 'train: {clip_norm: 1}'"
-    begun = f", delete {run.folder}" if run.checkpoint() is not None else ""
-    return f"{change}{begun}, and run the same command again, which keeps all runs that are finished"

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
@@ -24,14 +24,17 @@ from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.cost import count
 from frugalmtl.evaluation.delta import delta_mtl
 from frugalmtl.experiment.comparison.compare import compare
+from frugalmtl.experiment.comparison.folder import kept_results
+from frugalmtl.experiment.comparison.remedy import point_remedy
 from frugalmtl.experiment.comparison.results import primary_scores
 from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.comparison.trials import Trials
+from frugalmtl.experiment.comparison.turns import CLAIMS, working
 from frugalmtl.experiment.config.comparison import row_experiments
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.sweep import Sweep, Value, expand, points
 from frugalmtl.experiment.runs.run import Run
-from frugalmtl.report import Results, load_results
+from frugalmtl.report import Results
 
 INSTALL = "pip install 'frugalmtl[sweep]'"
 PAUSE = 1.0
@@ -53,8 +56,8 @@ def sweep(
         config: the sweep.
         folder: as of :func:`~frugalmtl.experiment.comparison.compare.compare`; besides gets ``sweep.journal`` (an
             Optuna study) and ``claims/``.
-        workers: processes that train, this one included; they share its threads evenly. Budgets in milliseconds are
-            measured beside the other workers' training: take one.
+        workers: processes that train, this one included; they share its threads evenly. Latencies are measured while
+            none of them trains; a run whose budget is in milliseconds trains alone for that.
         progress: show progress bars (with one worker).
         console: where the table is printed.
 
@@ -97,11 +100,10 @@ class Worker:
         self.config = config
         self.folder = folder
         self.progress = progress
-        self.locks = Locks(folder / "claims")
+        self.locks = Locks(folder / CLAIMS)
         axis = config.sweep
         comparison = expand(config, axis.limits() if axis.values is None else axis.values)
-        # Not beside the measurements of another process: steps are taken here.
-        with self.locks.lock("report") if self.locks.folder.is_dir() else nullcontext():
+        with working(folder):  # steps are taken here
             grid = RunGrid.of(comparison, folder, checked)
         for experiment in grid.experiments[config.seeds[0]].values():
             if experiment.train.devices != 1:
@@ -117,13 +119,14 @@ class Worker:
 
     def work(self) -> None:
         """Train whatever no other process trains, until all is done."""
-        with self.locks.lock("data"):
+        with self.locks.lock("data"), working(self.folder):
             self._grid.prepare()
         while not _orphaned():
             grid = self.grid()
             if self._train_one(grid):
                 continue
-            self.trials.tell(self._score)
+            with working(self.folder):  # deployed networks are counted
+                self.trials.tell(self._score)
             if self.trials.draw():
                 continue
             grid = self.grid()  # another process may have drawn the last value since, and train it
@@ -137,19 +140,19 @@ class Worker:
         if self._rows is None or values != list(self._rows):
             comparison = expand(self.config, values)
             experiments = {seed: row_experiments(comparison, seed) for seed in comparison.seeds}
-            self._grid = RunGrid(comparison, self.folder, experiments, self.dataset, self.checked)
             self._rows = {value: name for name, (value, _) in points(self.config, values).items()}
+            remedies = {name: point_remedy(self.config.sweep, value) for value, name in self._rows.items()}
+            self._grid = RunGrid(comparison, self.folder, experiments, self.dataset, self.checked, remedies)
         return self._grid
 
     def report(self, before: int, console: Console, *, progress: bool) -> Results:
         """Evaluate, measure and report, unless another process did so since ``before``."""
         with self.locks.lock("report"):
             comparison = self.grid().comparison
-            if _stamp(self.folder) != before:
-                results = load_results(self.folder / "results.json")
-                if [row.name for row in results.rows] == list(comparison.rows):
-                    console.print(f"report: {without_markup(self.folder / 'report.html')}, made by another worker")
-                    return results
+            results = kept_results(self.folder) if _stamp(self.folder) != before else None
+            if results is not None and [row.name for row in results.rows] == list(comparison.rows):
+                console.print(f"report: {without_markup(self.folder / 'report.html')}, made by another worker")
+                return results
             return compare(comparison, self.folder, progress=progress, console=console)
 
     def _train_one(self, grid: RunGrid) -> bool:
