@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.integration.conftest import EXPERIMENT, write_config
 def run(tmp_path_factory: pytest.TempPathFactory, room_cache: Path) -> Path:
     folder = tmp_path_factory.mktemp("predict")
     content: dict[str, Any] = {**EXPERIMENT, "data": {**EXPERIMENT["data"], "cache": str(room_cache)}}
-    config = write_config(folder / "config.yaml", content)
+    config = write_config(folder / "tiny.yaml", content)
     assert main(["train", "--config", str(config), "--out", str(folder / "run")]) == 0
     return folder / "run"
 
@@ -36,9 +37,9 @@ def test_one_photograph_is_held_at_a_time(run: Path, tmp_path: Path, monkeypatch
     alive: list[weakref.ref[Any]] = []
     read = photographs.read_photo
 
-    def watched(source: str | Path) -> Any:
+    def watched(source: str | Path, *more: Any) -> Any:
         assert not [photo for photo in alive if photo() is not None], "an earlier photograph is still held"
-        photo = read(source)
+        photo = read(source, *more)
         alive.append(weakref.ref(photo))
         return photo
 
@@ -69,6 +70,32 @@ def test_a_photograph_that_does_not_exist_is_met_before_the_run_is_read(
     good = photograph(tmp_path / "good.png")
     assert main(["predict", str(tmp_path / "norun"), good, str(tmp_path / "absent.png")]) == 2
     assert "absent.png does not exist" in capsys.readouterr().err
+
+
+def test_folders_and_configs_are_told_from_photographs_and_runs(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = photograph(tmp_path / "good.png")
+
+    def answer(*arguments: str | Path) -> str:
+        assert main([*map(str, arguments)]) == 2
+        return capsys.readouterr().err
+
+    assert "is a folder, not a photograph" in answer("predict", run, tmp_path)
+    assert "is a file: expected the folder of a run" in answer("predict", run / "config.yaml", good)
+    assert f"such as {run}" in answer("evaluate", run.parent)
+    assert f"{run / 'config.yaml'}" in answer("train", "--config", run)
+    assert "a file lies where a folder has to be" in answer("predict", run, good, "--out", good)
+
+
+def test_a_warning_is_one_line(run: Path, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    command = [sys.executable, "-m", "frugalmtl", "predict", str(run), str(tmp_path / "moving.gif")]
+    done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True)
+    [line] = done.stderr.splitlines()
+    assert line.startswith("frugalmtl: note: ")
+    assert "several frames" in line
 
 
 def test_names_that_look_like_options(

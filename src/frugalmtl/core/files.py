@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -46,13 +47,18 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         flush_file(temporary)
         temporary.replace(target)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(
-            f"cannot write {target}: {reason}. Nothing was changed there; free the space or choose another folder."
-        ) from error
+        raise UserError(f"cannot write {target}: {_reason(error)}. Nothing was changed there.") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    """Why a file could not be written, and what to do."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "a file lies where a folder has to be: choose another folder"
+    remedy = "free the space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another folder"
+    return f"{error.strerror or error}: {remedy}"
 
 
 def temporary_beside(target: Path) -> Path:
@@ -87,6 +93,10 @@ def read_text(path: str | os.PathLike[str], what: str, *, limit: int = LONGEST) 
             data = file.read(limit + 1)
     except FileNotFoundError:
         raise UserError(f"{what} {path} does not exist: check the path") from None
+    except IsADirectoryError:
+        inner = sorted(str(one) for one in Path(path).glob("*.yaml"))[:3]
+        files = f" ({', '.join(inner)})" if inner else ""
+        raise UserError(f"{what} {path} is a folder: expected a file{files}") from None
     except OSError as error:
         raise UserError(f"cannot read {what} {path}: {error.strerror or error}") from error
     except ValueError as error:  # a path with a zero byte

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def progress_bar(*, shown: bool = True) -> Progress:
 
 
 def tolerant_output() -> None:
-    """Let standard output write what its encoding lacks as escapes: a name must not end a command with a traceback."""
+    """Let a command's output hold what its encoding lacks as escapes, and each warning in one line without code."""
+    warnings.formatwarning = lambda message, *_, **__: f"frugalmtl: note: {visible(' '.join(str(message).split()))}\n"
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)  # a test or a notebook may have put another stream there
         if reconfigure is not None:

@@ -33,6 +33,8 @@ def check_source(source: str | Path) -> None:
     text = str(source)
     if text.startswith(SAMPLE):
         known("photograph of scikit-image:", photo_name(source), SAMPLES)
+    elif Path(source).is_dir():
+        raise UserError(f"{text} is a folder, not a photograph: name the files in it ({Path(text) / '*.png'})")
     elif not Path(source).is_file():
         remedy = "an option stands before '--'" if text.startswith("--") else "check the path"
         raise UserError(f"photograph {text} does not exist: {remedy}")

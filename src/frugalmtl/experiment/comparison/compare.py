@@ -85,8 +85,10 @@ def _compare(grid: RunGrid, *, progress: bool, console: Console, estimate: bool)
     processes.wait()
     print_table(results, console)
     best = results.row(rank_rows(results)[0])
-    if math.isfinite(best.delta_mtl_mean):
-        console.print(f"best Delta_MTL: {without_markup(best.label)} ({best.delta_mtl_mean:+.2f} %)")
+    if best.name == results.reference:
+        console.print(f"no row is above the reference, {without_markup(best.label)}, in Delta_MTL", highlight=False)
+    elif math.isfinite(best.delta_mtl_mean):
+        console.print(f"best Delta_MTL: {without_markup(best.label)} ({best.delta_mtl_mean:+.2f} %)", highlight=False)
     console.print(f"report: {without_markup(folder / 'report.html')}")
     return results
 

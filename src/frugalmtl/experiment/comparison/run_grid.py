@@ -11,7 +11,7 @@ from pathlib import Path
 
 from frugalmtl.core.checks import UserError, not_negative, positive
 from frugalmtl.data import Dataset
-from frugalmtl.data.photographs import read_photo
+from frugalmtl.data.photographs import check_source, read_photo
 from frugalmtl.experiment.comparison.folder import check_folder, run_folder
 from frugalmtl.experiment.comparison.remedy import Remedy, row_remedy
 from frugalmtl.experiment.comparison.trials import JOURNAL
@@ -144,6 +144,15 @@ def _dataset(grid: Mapping[int, Mapping[str, Experiment]]) -> Dataset:
     return build_dataset(first)
 
 
+def _check_photos(photos: Sequence[str]) -> None:
+    for photo in photos:
+        try:
+            check_source(photo)
+            read_photo(photo)
+        except UserError as error:
+            raise UserError(f"photos: {error}") from None
+
+
 def _check(
     comparison: Comparison,
     grid: Mapping[int, Mapping[str, Experiment]],
@@ -161,8 +170,7 @@ def _check(
     not_negative("step_rounds", comparison.step_rounds)
     for row in comparison.published:
         row.row()
-    for photo in comparison.photos:
-        read_photo(photo)
+    _check_photos(comparison.photos)
     scored: dict[str, dict[str, tuple[str, bool]]] = {}
     notes: list[str] = []
     for name, experiment in grid[comparison.seeds[0]].items():

@@ -107,9 +107,7 @@ class RunFolder:
         """
         path = Path(folder)
         if not (path / CONFIG).is_file():
-            raise UserError(
-                f"{path} holds no run (no {CONFIG}): train one with 'frugalmtl train --config FILE --out {path}'"
-            )
+            raise UserError(_no_run(path))
         try:
             return cls(path, parse(Experiment, read_yaml(path / CONFIG), str(path / CONFIG)))
         except UserError as error:
@@ -208,3 +206,15 @@ def _says(folder: Path, config: Experiment) -> bool:
         return as_plain(RunFolder.open(folder).config) == as_plain(config)
     except UserError:
         return False
+
+
+def _no_run(path: Path) -> str:
+    """Why a path is no run, and what to do."""
+    if path.is_file():
+        return f"{path} is a file: expected the folder of a run, which 'frugalmtl train' makes"
+    inner = sorted(str(one.parent) for one in path.glob(f"*/{CONFIG}"))[:3] if path.is_dir() else []
+    if inner:
+        return f"{path} holds no run (no {CONFIG}), but folders of runs: name one of them, such as {', '.join(inner)}"
+    if path.exists() and any(path.iterdir()):
+        return f"{path} holds no run (no {CONFIG}): expected the folder of a run, which 'frugalmtl train' makes"
+    return f"{path} holds no run (no {CONFIG}): train one with 'frugalmtl train --config FILE --out {path}'"
