@@ -89,6 +89,8 @@ def _run(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     raw: Callable[[Any], Any] = lambda value: tree_map_only(OnDevice, lambda tensor: tensor.raw, value)  # noqa: E731
     on_cpu = {key: torch.device("cpu") if key == "device" and target else item for key, item in kwargs.items()}
     result = func(*raw(tuple(args)), **raw(on_cpu))
+    if name == "aten::_efficientzerotensor":  # has no memory, and in disguise nobody would know
+        result = torch.zeros(result.shape, dtype=result.dtype)
     blocking = not kwargs.get("non_blocking", False)
     if there and name == "aten::_local_scalar_dense":
         _note("reading a number")
