@@ -52,20 +52,28 @@ class Scalarizer(Balancer):
         Where gradients are to be measured, those of the tasks are taken apart instead (at the representation where the
         tasks meet in one, else at the parameters), and their weighted sum goes on.
         """
-        names = list(step.losses)
+        losses, weights = self.weighted(step)
+        if step.measure:
+            measured = self._measured(step, losses, weights)
+            if measured is not None:
+                return measured
+        else:
+            total = torch.stack(losses).sum()
+            step.backward(total if step.penalty is None else total + step.penalty)
+        return BalancerReport(dict(zip(step.losses, weights, strict=True)))
+
+    def weighted(self, step: ForwardPass) -> tuple[list[Tensor], Tensor]:
+        """The weighted losses of one pass, ``T`` scalars, and the weights ``[T]`` of the unweighted ones, detached.
+
+        Trainable parameters of the balancer get the gradient of ``sum_t w_t L_t + regulariser()`` here.
+        """
         values = torch.stack([loss.detach() for loss in step.losses.values()])
-        fixed = constant([self.weights[name] for name in names], values)
+        fixed = constant([self.weights[name] for name in step.losses], values)
         values = values * fixed
         weights = self.weigh(values)
         self._backward_weights(step, weights, values)
         final = rescaled(weights.detach(), self.normalise) * fixed
-        balance = BalancerReport({name: weight.detach() for name, weight in zip(names, final, strict=True)})
-        weighted = [loss * weight for loss, weight in zip(step.losses.values(), final, strict=True)]
-        if step.measure:
-            return self._measured(step, weighted, final) or balance
-        total = torch.stack(weighted).sum()
-        step.backward(total if step.penalty is None else total + step.penalty)
-        return balance
+        return [loss * weight for loss, weight in zip(step.losses.values(), final, strict=True)], final
 
     def _backward_weights(self, step: ForwardPass, weights: Tensor, values: Tensor) -> None:
         regulariser = self.regulariser(values)

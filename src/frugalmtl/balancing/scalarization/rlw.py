@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from frugalmtl.balancing.base import BalancerReport, ForwardPass, check_choice
+from frugalmtl.balancing.base import ForwardPass, check_choice
 from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.core.distributed import broadcast
 from frugalmtl.tasks import Task
@@ -53,12 +53,12 @@ class RLW(Scalarizer):
             self._drawn = drawn
         return self._drawn
 
-    def backward(self, step: ForwardPass) -> BalancerReport:
-        """One ordinary backward pass; the last batch of a step uses its draw up."""
-        balance = super().backward(step)
+    def weighted(self, step: ForwardPass) -> tuple[list[Tensor], Tensor]:
+        """Losses times the step's draw, which its last batch uses up."""
+        losses, weights = super().weighted(step)
         if step.last:
             self._drawn = None
-        return balance
+        return losses, weights
 
     def _draw(self, count: int) -> Tensor:
         if self.form == "normal":
