@@ -12,7 +12,7 @@ from frugalmtl.balancing import BALANCERS, Balancer, ForwardPass, StepContext, _
 from frugalmtl.core.types import Batch
 from frugalmtl.losses import Criterion
 from frugalmtl.model import MultiTaskModel
-from tests.contracts.test_balancers import IDS, SECTIONS
+from tests.contracts.test_balancers import IDS, SECTIONS, STACKS
 from tests.support.balancing.pretended_device import NAME, pretended_device, waits
 from tests.support.tiny_training import build_batch, build_model, tasks
 
@@ -30,7 +30,7 @@ def take(model: MultiTaskModel, balancer: Balancer, batch: Batch, optimizer: tor
     balancer.after_step(context)
 
 
-@pytest.mark.parametrize("section", SECTIONS, ids=IDS)
+@pytest.mark.parametrize("section", [*SECTIONS, *STACKS], ids=IDS)
 def test_the_host_waits_as_often_as_is_stated(section: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     def mark(device: torch.device) -> Callable[[], None]:
         return lambda: seen.append("reading a copy") if device.type == NAME else None

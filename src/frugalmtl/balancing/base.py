@@ -125,8 +125,8 @@ class Balancer(nn.Module, ABC):
     scale: ClassVar[Scale] = "sum"
     explicit_reduction: ClassVar[bool] = False
     needs_validation_stream: ClassVar[bool] = False
-    needs_scores: ClassVar[bool] = False
-    host_waits: ClassVar[int] = 0
+    needs_scores: bool = False
+    host_waits: int = 0
 
     def __init__(self, tasks: Sequence[Task], *, weights: Weights = "uniform", normalise: Normalise = None) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ class Recording(Aggregator):
         self.seen: list[Tensor] = []
         self.gramians: list[Tensor] = []
 
-    def direct(self, gradients: TaskGradients, losses: Tensor) -> BalancerReport:
+    def direct(self, gradients: TaskGradients, losses: Tensor, factors: Tensor) -> BalancerReport:
         rows = []
         for task in range(len(losses)):
             parts = [

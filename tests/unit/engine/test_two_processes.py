@@ -28,6 +28,7 @@ SECTIONS: list[dict[str, Any]] = [
     for level in (LEVELS if "gradients_at" in BALANCERS.schema(name) else [None])
     if level is None or level in BALANCERS.get(name).levels
 ]
+SECTIONS += [{"name": "pcgrad", "losses": "geometric_mean"}, {"name": "grad_drop", "losses": "rlw"}]
 
 
 def start(

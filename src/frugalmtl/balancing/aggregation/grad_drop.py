@@ -76,12 +76,11 @@ class GradDrop(Aggregator):
         self.sum_samples = batch_sum and at_representation
         self.per_sample = at_representation and not batch_sum
 
-    def direct(self, gradients: TaskGradients, losses: Tensor) -> BalancerReport:
+    def direct(self, gradients: TaskGradients, losses: Tensor, factors: Tensor) -> BalancerReport:
         """Mask the gradients, let their sum reach the shared parameters."""
         gramian = gradients.gramian()
         gradients.apply_directions(self._directions(gradients.places(), gramian.isfinite().all()))
-        fixed = list(self.weights.values())
-        return compared(self.task_names, gramian, [self.factor * weight for weight in fixed], fixed)
+        return compared(self.task_names, gramian, [*(self.factor * factors)], factors)
 
     def aggregate(self, gradients: Tensor, losses: Tensor | None = None) -> Tensor:
         """Gradients ``[T, N]`` -> direction ``[N]``, as at the parameters; losses do not matter."""

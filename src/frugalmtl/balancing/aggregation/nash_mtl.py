@@ -79,10 +79,10 @@ class NashMTL(GramianWeightedAggregator):
         self._trunk = [item for item in step.model.get_submodule("encoder").parameters() if item.requires_grad]
         return super().backward(step)
 
-    def direct(self, gradients: TaskGradients, losses: Tensor) -> BalancerReport:
+    def direct(self, gradients: TaskGradients, losses: Tensor, factors: Tensor) -> BalancerReport:
         """Weigh the gradients; with kept weights nothing is compared, unless it costs nothing."""
         if self._due() or self.gradients_at == "representation" or not isinstance(gradients, AtRepresentation):
-            return super().direct(gradients, losses)
+            return super().direct(gradients, losses, factors)
         self.steps += 1
         (joint,) = HostCopy([losses]).get()
         weights = torch.where(joint != 0, self.kept.to(joint), 0.0).tolist()
@@ -91,10 +91,8 @@ class NashMTL(GramianWeightedAggregator):
             gradients.apply_weights(weights)
         else:
             factor = gradients.apply_clipped(weights, self._trunk, self.max_norm)
-        fixed = self.weights.items()
-        return BalancerReport(
-            {name: factor * (weight * before) for weight, (name, before) in zip(weights, fixed, strict=True)}
-        )
+        named = zip(self.task_names, weights, factors, strict=True)
+        return BalancerReport({name: factor * (weight * before) for name, weight, before in named})
 
     def solve(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """New or kept weights ``[T]``, clipped."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from frugalmtl.backbones import BACKBONES, Backbone
-from frugalmtl.balancing import BALANCERS, Balancer
+from frugalmtl.balancing import BALANCERS, SCALARIZERS, Balancer
 from frugalmtl.core.checks import UserError, known, shown
 from frugalmtl.core.names import task_name
 from frugalmtl.core.schema import parameters, read_arguments
@@ -159,7 +159,9 @@ def check(config: Experiment) -> None:
     for head in [decoder.args.get("head"), *(decoder.args.get("heads") or {}).values()]:
         if head is not None:
             HEADS.check(head)
-    BALANCERS.check(config.balancer)
+    losses = BALANCERS.check(config.balancer).args.get("losses")
+    if losses is not None:
+        SCALARIZERS.check(losses)
 
 
 def build(config: Experiment, dataset: Dataset | None = None, *, tasks: tuple[Task, ...] | None = None) -> Built:

@@ -83,7 +83,8 @@ def sent(balancer: GradDrop, activations: list[Array], gradients: list[Array], s
             ForwardPass(torch.nn.Identity(), dict(zip(names, losses, strict=True)), None, cut, Tensor.backward), losses
         )
         trunks.append(trunk)
-    balancer.direct(store, torch.ones(len(gradients[0])))
+    ones = torch.ones(len(gradients[0]))
+    balancer.direct(store, ones, ones)
     return [trunk.grad.numpy() for trunk in trunks if trunk.grad is not None]
 
 

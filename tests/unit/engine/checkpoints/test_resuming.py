@@ -48,6 +48,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "uncertainty": {"balancer": "uncertainty", "accumulate": 2, "clip_norm": 1.0},
     "pcgrad": {"balancer": "pcgrad"},
     "pcgrad-parameters": {"balancer": {"name": "pcgrad", "gradients_at": "parameters"}, "encoder": "stitched"},
+    "imtl": {"balancer": "imtl", "accumulate": 2},
+    "mgda-rlw": {"balancer": {"name": "mgda", "losses": {"name": "rlw", "form": "dirichlet"}}},
     "stitched": {"encoder": "stitched", "balancer": "uncertainty", "evaluate_every": 1, "evaluate": noise},
     "gated": {
         "encoder": "gated",
