@@ -36,6 +36,7 @@ _WORDS = {
     Sequence: "a list",
     dict: "a mapping",
 }
+_PLURALS = {str: "texts", int: "whole numbers", float: "numbers"}
 
 
 def parameters(member: Callable[..., Any], *, positional: bool = False) -> Parameters:
@@ -100,7 +101,7 @@ def read(kind: type[Kind], value: Any, where: str, *, place: str = "", readers: 
     except msgspec.ValidationError:
         raise _complaint(kind, value, where, place, readers) from None
     try:
-        return cast(Kind, _finish(converted))
+        return cast(Kind, _finish(converted, place))
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
 
@@ -126,6 +127,8 @@ def read_arguments(what: str, accepted: Parameters, arguments: Mapping[str, Any]
         UserError: an unknown key, a missing one, or a value that does not fit.
     """
     for key in arguments:
+        if not accepted:
+            raise UserError(f"{what} has no options, but got {shown(str(key))}: remove it, or name another member")
         known(f"argument of {what}:", str(key), accepted)
     missing = [key for key, item in accepted.items() if item.default is item.empty and key not in arguments]
     if missing:
@@ -184,16 +187,22 @@ class _Foreign(type):
         return True
 
 
-def _finish(value: Any) -> Any:
-    """Dataclasses made from the structs inside a converted value."""
+def _finish(value: Any, place: str) -> Any:
+    """Dataclasses made from the structs inside a converted value; what they refuse is said with its place."""
     if isinstance(value, msgspec.Struct):
         values = {name: getattr(value, name) for name in value.__struct_fields__}
         kind: Any = type(value).of  # type: ignore[attr-defined]  # every struct here is made by _shadow
-        return kind(**{name: _finish(item) for name, item in values.items() if item is not msgspec.UNSET})
+        values = {name: _finish(item, _join(place, name)) for name, item in values.items() if item is not msgspec.UNSET}
+        try:
+            return kind(**values)
+        except UserError as error:
+            if not place or repr(place) in str(error):
+                raise
+            raise UserError(f"{place}: {error}") from None
     if isinstance(value, dict):
-        return {key: _finish(item) for key, item in value.items()}
+        return {key: _finish(item, _join(place, key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_finish(item) for item in value)
+        return type(value)(_finish(item, f"{place}[{index}]") for index, item in enumerate(value))
     return value
 
 
@@ -217,6 +226,10 @@ def _complaint(kind: Any, value: Any, where: str, place: str, readers: Readers) 
             _convert(part, item, readers)
         except msgspec.ValidationError:
             return _complaint(part, item, where, inner, readers)
+    if _shape(kind) is dict and isinstance(value, Mapping) and get_args(kind):
+        for key in value:
+            if not fits(get_args(kind)[0], key):
+                return _complaint(get_args(kind)[0], key, where, f"the key {shown(key)} of {place}", readers)
     remedy = _remedy(kind, value, members)
     return UserError(f"{here} must be {in_words(kind)}, but got {shown(value)}{remedy}")
 
@@ -225,6 +238,12 @@ def _remedy(kind: Any, value: Any, members: bool) -> str:
     """What to write instead, where that is plain from the value."""
     if members and isinstance(value, str):
         return f": write {{name: {value[:40]}}}"
+    if (
+        value is not None
+        and not isinstance(value, bool | Mapping | list | tuple)
+        and _WORDS[list] in _alternatives(kind)
+    ):
+        return f": write [{str(value)[:40]}]"
     if not isinstance(value, int | float) or not {_WORDS[str]} <= set(_alternatives(kind)) <= {_WORDS[str], "null"}:
         return ""
     if isinstance(value, bool):
@@ -293,5 +312,8 @@ def _alternatives(kind: Any) -> list[str]:
     if origin in (Union, types.UnionType):
         return [word for item in inner for word in _alternatives(item)]
     if origin is tuple and inner[-1] is not Ellipsis:
-        return [f"a list of {len(inner)}"]
+        items = _PLURALS.get(inner[0], "") if len(set(inner)) == 1 else ""
+        return [f"a list of {len(inner)} {items}".rstrip()]
+    if kind is bool:
+        return ["true", "false"]
     return [_WORDS.get(origin or kind, "a mapping" if is_dataclass(kind) else getattr(kind, "__name__", str(kind)))]

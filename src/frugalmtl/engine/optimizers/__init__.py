@@ -24,7 +24,8 @@ def check_optimizer(what: str, section: SpecLike) -> None:
     try:
         OPTIMIZERS.build(section, [{"params": [torch.zeros(1, requires_grad=True)]}])
     except ValueError as error:
-        raise UserError(f"{what}: {error}") from None
+        named = f"{what} '" in str(error) or str(error).startswith(f"{what} ")
+        raise UserError(str(error) if named else f"{what}: {error}") from None
 
 
 __all__ = ["OPTIMIZERS", "OptimizerSet", "TableRegistry", "check_optimizer"]

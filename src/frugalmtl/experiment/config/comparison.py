@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.checks import UserError, known, not_negative
 from frugalmtl.core.names import path_part
 from frugalmtl.core.schema.json_schema import Keys
 from frugalmtl.core.terminal import visible
@@ -18,6 +18,7 @@ from frugalmtl.experiment.config.published import Published
 
 ROW_TEXTS = ("title", "curve")
 """Keys of a comparison's row that are no keys of an experiment."""
+_SET_BY_ALL = {"name": "call the row so, or set its 'title'", "seed": "list 'seeds' of the comparison"}
 Base = Annotated[dict[str, Any], Keys(Experiment)]
 Changes = Annotated[dict[str, Any], Keys(Experiment, dict.fromkeys(ROW_TEXTS, str | float))]
 
@@ -55,7 +56,11 @@ class Comparison:
 
     def __post_init__(self) -> None:
         path_part("name", self.name)
-        for row in self.rows:
+        not_negative("panels", self.panels)
+        for row, changes in self.rows.items():
+            for key, instead in _SET_BY_ALL.items():
+                if key in (changes or {}):
+                    raise UserError(f"row {row!r} sets {key!r}, which a comparison gives to its rows: {instead}")
             if not re.fullmatch(r"[\w-]+", path_part("row", row)):
                 raise UserError(
                     f"row {row!r} becomes a folder: take letters, digits, '_' and '-' (any text can be its 'title')"

@@ -9,6 +9,7 @@ import msgspec
 
 from frugalmtl.backbones import BACKBONES
 from frugalmtl.balancing import BALANCERS
+from frugalmtl.core.checks import UserError
 from frugalmtl.core.names import path_part
 from frugalmtl.core.schema.json_schema import Keys, Members
 from frugalmtl.data import DATASETS, PRESETS, Augmentation
@@ -100,6 +101,8 @@ class Experiment:
 
     def __post_init__(self) -> None:
         path_part("name", self.name)
+        if self.init_from == "":
+            raise UserError("init_from is empty: name a run folder, or leave it out")
 
     def published_rows(self) -> list[Published]:
         """The published figures as a list."""

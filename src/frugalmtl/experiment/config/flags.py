@@ -38,10 +38,13 @@ def change(kind: type, content: dict[str, Any], key: str, text: str) -> None:
             place[name] = copy.deepcopy(default) if isinstance(default, dict) else {}
         place = place[name]
         if not isinstance(place, dict):
-            raise UserError(f"flag --{key} does not fit: {name!r} is {shown(place)}, not a section")
+            remedy = f": write its section, {{name: {place}, ...}}" if isinstance(place, str) and last != name else ""
+            raise UserError(f"flag --{key} does not fit: {name!r} is {shown(place)}, not a section{remedy}")
     inner, default = _below(inner, last, f"--{key}")
     value = _value(inner, text, f"--{key}")
     if key.endswith("+"):
+        if not isinstance(place.get(last) or [], list):
+            raise UserError(f"flag --{key} adds to a list, but {last!r} is {shown(place[last])}: leave out the '+'")
         value = [*(place.get(last) or []), *(value if isinstance(value, list) else [value])]
     elif last == "name" and place.get("name", value) != value:
         place.clear()  # the options of another member

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from frugalmtl.core.checks import UserError, known, positive
+from frugalmtl.core.checks import UserError, known, positive, shown
 from frugalmtl.experiment.config.comparison import ROW_TEXTS, Changes, Comparison, merge
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse
@@ -190,7 +190,9 @@ def _changed(key: str, common: Mapping[str, Any], value: Value) -> dict[str, Any
     for step in [section, *path[:-1]]:
         place = place.get(step)
         if not isinstance(place, dict):
-            raise UserError(f"key {key!r} of 'sweep' does not fit: {step!r} of the row is {place!r}, not a section")
+            raise UserError(
+                f"key {key!r} of 'sweep' does not fit: {step!r} of the row is {shown(place)}, not a section"
+            )
     if path[-1] == "name":
         raise UserError(f"key {key!r} of 'sweep' changes the method: make them rows of their own instead")
     place[path[-1]] = value

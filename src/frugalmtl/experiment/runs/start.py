@@ -53,7 +53,10 @@ def start_weights(config: Experiment, source: Path | None = None) -> Start | Non
     """
     if config.init_from is None:
         return None
-    run = Run.open(source or config.init_from)
+    try:
+        run = Run.open(source or config.init_from)
+    except UserError as error:
+        raise UserError(f"init_from: {error}") from None
     checkpoint = run.checkpoint()
     if checkpoint is None:
         raise UserError(
