@@ -58,6 +58,10 @@ def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return dataset
 
 
+def test_what_is_prepared_is_not_prepared_again(dataset: Dataset) -> None:
+    assert dataset.prepare(dataset.splits) == 0
+
+
 def test_it_says_what_it_has(dataset: Dataset) -> None:
     names = [task.name for task in dataset.tasks]
     assert names

@@ -23,6 +23,18 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 """Byte order marks, and the encoding that each of them stands for."""
+_SIGNATURES = (
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"%PDF-", "a PDF"),
+    (b"PK\3\4", "a zip archive (.xlsx, .npz and .pt files are such archives)"),
+    (b"\x1f\x8b", "a gzip archive"),
+)
+"""Beginnings of files that are no texts."""
 _EVIDENT = 0.6
 """Share of zero bytes at even (or odd) places from which a text without a mark is read as UTF-16; in UTF-8 there are
 none at all."""
@@ -110,8 +122,11 @@ def decode_text(data: bytes, name: str) -> str:
     """The text of the bytes of a file, which messages call ``name``.
 
     Raises:
-        UserError: the bytes are no text in UTF-8, UTF-16 or UTF-32.
+        UserError: the bytes are no text in UTF-8, UTF-16 or UTF-32, or evidently an image, an archive or the like.
     """
+    kind = next((kind for start, kind in _SIGNATURES if data.startswith(start)), None)
+    if kind is not None:
+        raise UserError(f"{name} is {kind}, not a text file: check that the right file is named")
     mark, encoding = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), (b"", ""))
     content = data[len(mark) :]
     encoding = encoding or _unmarked(content)
@@ -136,6 +151,8 @@ def _unmarked(content: bytes) -> str:
 
 
 def _complaint(content: bytes, error: UnicodeDecodeError, name: str) -> str:
+    if b"\0" in content and error.encoding == "utf-8":
+        return f"{name} is not a text file (it holds zero bytes): check that the right file is named"
     if error.encoding != "utf-8":
         return f"{name} begins as {error.encoding.upper()} and is not whole: save it as UTF-8"
     line = content[: error.start].replace(b"\r\n", b"\n").replace(b"\r", b"\n").count(b"\n") + 1

@@ -17,6 +17,9 @@ from frugalmtl.data.problems import BadFileError, Problem
 from frugalmtl.tasks import Task
 
 _YES_NO = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0, "-1": 0.0}
+_TAKEN = {value: ", ".join(cell for cell, read in _YES_NO.items() if read == value) for value in (1.0, 0.0)}
+_CELLS = f"{_TAKEN[1.0]} (it is so), {_TAKEN[0.0]} (it is not) or nothing (no label)"
+"""All that a cell may hold, in words."""
 _SEPARATORS = (",", ";", "\t")
 NO_LABEL = 255.0
 
@@ -48,7 +51,8 @@ class AttributeTable:
         rows: by id.
 
     Raises:
-        UserError: unreadable, a column is missing, an id stands twice, a row has more cells than there are columns.
+        UserError: unreadable, a column is missing, an id stands twice, a row has more or fewer cells than there are
+            columns.
     """
 
     def __init__(self, file: Path, task: Task) -> None:
@@ -86,7 +90,7 @@ class AttributeTable:
         for column in self.columns:
             cell = row.cells[column]
             if cell and cell.lower() not in _YES_NO:
-                raise self._bad(name, column, "1, 0 or nothing", "correct the cell")
+                raise self._bad(name, column, _CELLS, "correct the cell")
         cells = [row.cells[column].lower() for column in self.columns]
         return torch.tensor([_YES_NO[cell] if cell else NO_LABEL for cell in cells])
 
@@ -127,6 +131,7 @@ class AttributeTable:
 
     def _read(self, records: Iterator[tuple[int, list[str]]]) -> None:
         _, names = next(records, (0, []))
+        width = max((number for number, name in enumerate(names, 1) if name), default=0)
         missing = [name for name in ("id", *self.columns) if name not in names]
         if missing:
             close = [near for name in missing for near in get_close_matches(name, names, n=1)]
@@ -141,6 +146,11 @@ class AttributeTable:
                 raise UserError(
                     f"{where}: {len(cells)} cells, but the table has {len(names)} columns; quote cells that hold a "
                     "separator"
+                )
+            if len(cells) < width:
+                raise UserError(
+                    f"{where}: {len(cells)} of the {width} cells of a row; write an empty cell, with its separator, "
+                    "where there is no label"
                 )
             row = dict.fromkeys(names, "") | dict(zip(names, cells, strict=False))
             earlier = self.rows.get(row["id"])

@@ -100,8 +100,13 @@ class Dataset:
     image_size: tuple[int, int] | None = None
     exif: Exif = "apply"
 
-    def prepare(self, names: Sequence[str]) -> None:
-        """Make ready what the splits need (render, unpack), with a progress bar where it takes time."""
+    def prepare(self, names: Sequence[str]) -> int:  # noqa: ARG002 (of any)
+        """Make ready what the splits need (render, unpack), with a progress bar where it takes time.
+
+        Returns:
+            Number of files written; 0 where all was there, or nothing is needed.
+        """
+        return 0
 
     def split(self, name: str) -> Split:
         """The samples of one split.

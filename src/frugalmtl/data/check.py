@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.terminal import progress_bar
@@ -29,7 +30,7 @@ def check(
         UserError: no split of a name.
     """
     names = dataset.splits if splits is None else tuple(splits)
-    jobs: list[tuple[Split, int]] = []
+    jobs: list[tuple[str, Split, int]] = []
     problems: list[Problem] = []
     seen: dict[str, str] = {}
     for name in names:
@@ -38,17 +39,21 @@ def check(
         except UserError as error:
             if name not in dataset.splits:
                 raise
-            problems.append(Problem(name, str(error), "a split with samples", "correct its list or share"))
+            problems.append(Problem(name, str(error), "a split with samples", "correct its list or share", split=name))
             continue
-        problems += _repeated(split, name, seen)
-        problems += [*split.skipped, *coverage(split, name, [task.name for task in dataset.tasks]).problems]
-        jobs += [(split, index) for index in range(len(split))]
+        listed = coverage(split, name, [task.name for task in dataset.tasks]).problems
+        problems += _of_split(name, [*_repeated(split, name, seen), *split.skipped, *listed])
+        jobs += [(name, split, index) for index in range(len(split))]
     with progress_bar(shown=progress) as bar, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         shown = bar.add_task("checking samples", total=len(jobs))
-        for result in pool.map(lambda job: _problems(job[0], job[1], dataset.tasks), jobs):
+        for result in pool.map(lambda job: _of_split(job[0], _problems(job[1], job[2], dataset.tasks)), jobs):
             problems += result
             bar.advance(shown)
     return problems
+
+
+def _of_split(name: str, problems: Sequence[Problem]) -> list[Problem]:
+    return [replace(problem, split=name) for problem in problems]
 
 
 def _repeated(split: Split, name: str, seen: dict[str, str]) -> list[Problem]:

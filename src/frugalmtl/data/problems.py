@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from frugalmtl.core.checks import UserError
+
+_NUMBER = re.compile(r"-?(?:\d+(?:\.\d+)?(?:e[-+]?\d+)?|\b(?:inf|nan)\b)")
+_ID = re.compile(r"\bid ('[^']*'|\"[^\"]*\")(?:, and so is .*?(?=;))?")
 
 
 @dataclass(frozen=True)
@@ -16,15 +21,41 @@ class Problem:
         what: what is wrong with it.
         expected: what it should be.
         remedy: what to do.
+        task: name of the task whose label it is; empty if it is no label.
+        split: name of the split; empty if that is not known.
     """
 
     file: str
     what: str
     expected: str
     remedy: str
+    task: str = field(default="", compare=False)
+    split: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}: {self.what}; expected {self.expected}: {self.remedy}"
+
+
+def in_groups(problems: Sequence[Problem], first: int = 3) -> Iterator[str]:
+    """A line per problem; of more than ``first`` with one cause, in one task and split, the others are one line.
+
+    Causes are the same where their words are, whatever numbers and ids they hold.
+    """
+    groups: dict[tuple[str, ...], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.split, problem.task, _cause(problem)), []).append(problem)
+    for group in groups.values():
+        yield from map(str, group[:first])
+        more = len(group) - first
+        if more > 0:
+            kind = "file" if len({problem.file for problem in group}) > 1 else "line"
+            of_task = f" of task {group[0].task!r}" if group[0].task else ""
+            yield f"... and {more} more {kind}{'s' * (more > 1)}{of_task} with the same problem"
+
+
+def _cause(problem: Problem) -> str:
+    words = f"{problem.what}; {problem.expected}".replace(problem.file, "")
+    return _NUMBER.sub("0", _ID.sub("id", words))
 
 
 class BadFileError(UserError):

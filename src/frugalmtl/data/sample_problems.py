@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -35,12 +36,13 @@ def sample_problems(
             continue
         label, file = labels[task.name], files[task.name]
         if image is not None and label.shape[-2:] != image.shape[-2:]:
-            problems.append(turned_problem(image, label, file) or _size_problem(image, label, file))
+            turned = turned_problem(image, label, file) or _size_problem(image, label, file)
+            problems.append(replace(turned, task=task.name))
         wrong = value_problem(task, label, task.normalise(label), file)
         if wrong is None and task.label_type == "continuous" and not task.valid(label).any():
             remedy = "check its encoding, or remove the file"
             wrong = Problem(file, "has no pixel with a valid label", "at least one", remedy)
-        problems += [] if wrong is None else [wrong]
+        problems += [] if wrong is None else [replace(wrong, task=task.name)]
     return problems
 
 

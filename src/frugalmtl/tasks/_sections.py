@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from frugalmtl.core.checks import UserError, shown
+from frugalmtl.core.checks import UserError, known, shown
 from frugalmtl.core.registry import Registry, Spec
 from frugalmtl.core.terminal import visible
 from frugalmtl.tasks.base import Task
@@ -18,7 +18,9 @@ _NAMES = ("classes", "parts")
 """Keys of a section that hold the names of classes."""
 
 
-def task_of_section(tasks: Registry, section: Mapping[str, Any], name: str | None = None) -> Task:
+def task_of_section(
+    tasks: Registry, section: Mapping[str, Any], name: str | None = None, apart: Collection[str] = ()
+) -> Task:
     """Make a task from its section.
 
     Names of classes are a list of texts; a number stands for as many classes without names of their own
@@ -28,15 +30,20 @@ def task_of_section(tasks: Registry, section: Mapping[str, Any], name: str | Non
         tasks: the registry of the kinds of tasks.
         section: ``kind`` and its options.
         name: of the task; that of its kind if not given.
+        apart: keys of the section that are the caller's own.
 
     Raises:
         UserError: the section does not fit; the message says which task and key.
     """
     arguments = dict(section)
     kind = arguments.pop("kind", None)
+    if isinstance(kind, str):
+        known(f"'kind' of {'a task' if name is None else f'task {name!r}'}:", kind, tasks.names())
+    _known_keys(tasks, section, name, apart)
     if not isinstance(kind, str):
         task = "a task" if name is None else f"task {name!r}"
         raise UserError(f"{task} lacks 'kind', one of {', '.join(tasks.names())}: its section is {shown(section)}")
+    arguments = {key: value for key, value in arguments.items() if key not in apart}
     what = f"task {name or kind!r}"
     for key in _NAMES:
         if key in arguments:
@@ -46,6 +53,20 @@ def task_of_section(tasks: Registry, section: Mapping[str, Any], name: str | Non
     task = tasks.build(Spec(kind, arguments), what=what)
     complete: Task = replace(task, section={key: value for key, value in task.section.items() if key != "name"})
     return complete
+
+
+def _known_keys(tasks: Registry, section: Mapping[str, Any], name: str | None, apart: Collection[str]) -> None:
+    """Refuse a key that is none of a task; while its kind is not stated, of no task at all.
+
+    Raises:
+        UserError: one is not known.
+    """
+    kind = section.get("kind")
+    keys = {key for item in ([kind] if isinstance(kind, str) else tasks.names()) for key in tasks.schema(item)}
+    if name is not None:
+        keys.discard("name")  # it has one
+    for key in section:
+        known(f"key of {'a task' if name is None else f'task {name!r}'}:", str(key), {"kind", *keys, *apart})
 
 
 def _class_names(what: str, value: Any) -> Any:

@@ -75,9 +75,8 @@ def test_a_mark_says_how_the_bytes_of_utf16_lie(tmp_path: Path, mark: bytes) -> 
         (b"one\r\ncaf\xe9\n", "line 2 holds the byte 0xe9; save it as UTF-8"),
         (b"\xff\xfei\0m\x000", "not whole: save it as UTF-8"),
         (b"one\ntw\0\0\0\0o", "zero bytes"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "not UTF-8"),
     ],
-    ids=["latin-1", "cut UTF-16", "zero bytes", "no text"],
+    ids=["latin-1", "cut UTF-16", "zero bytes"],
 )
 def test_bytes_that_are_no_text_are_one_line_with_the_remedy(tmp_path: Path, data: bytes, message: str) -> None:
     file = tmp_path / "list.txt"
@@ -91,3 +90,24 @@ def test_bytes_that_are_no_text_are_one_line_with_the_remedy(tmp_path: Path, dat
 def test_an_empty_text_is_empty(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbf")
     assert read_text(tmp_path / "list.txt", "list") == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is a PNG image, not a text file"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "is a JPEG image, not a text file"),
+        (b"II*\0\x08\0\0\0", "is a TIFF image"),
+        (b"PK\3\4plain words", "is a zip archive .*[.]xlsx.*, not a text file"),
+        (b"\x93NUMPY\1\0v\0", "is a NumPy array"),
+        (b"\x1f\x8b\x08\0", "is a gzip archive"),
+        (b"BM\xf6\0\0\0words", r"is not a text file \(it holds zero bytes\)"),
+    ],
+)
+def test_a_file_that_is_no_text_is_told_so(tmp_path: Path, data: bytes, message: str) -> None:
+    file = tmp_path / "table.csv"
+    file.write_bytes(data)
+    with pytest.raises(UserError, match=message) as caught:
+        read_text(file, "table")
+    assert "save it as UTF-8" not in str(caught.value)
+    assert "check that the right file is named" in str(caught.value)

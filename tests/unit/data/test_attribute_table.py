@@ -42,7 +42,7 @@ def test_a_spreadsheet_may_name_its_separator(tmp_path: Path) -> None:
 
 
 def test_a_row_without_a_filled_cell_is_no_label(tmp_path: Path) -> None:
-    rows = table(tmp_path, "id,wet,dark\none,,\ntwo,1\n")
+    rows = table(tmp_path, "id,wet,dark\none,,\ntwo,1,\n")
     assert [rows.labels(name) for name in ("one", "two", "three")] == [False, True, False]
     assert rows.read("three") is None
 
@@ -57,6 +57,9 @@ def test_a_row_without_a_filled_cell_is_no_label(tmp_path: Path) -> None:
         ("name,wet,dark\none,1,0\n", "task 'weather'.*lacks the column id"),
         ("", "lacks the column id, wet, dark: it has none"),
         ("id,wet,dark\none,1,0\n\none,0,0\n", "task 'weather'.*line 4: the id 'one' stands there twice .line 2 too"),
+        ("id,wet,dark\none,1,0\n\ntwo,1\n", "task 'weather'.*line 4: 2 of the 3 cells of a row"),
+        ("id,wet,dark,,\none,1\n", "line 2: 2 of the 3 cells of a row"),
+        ("id,wet,dark,note\none,1,0\n", "line 2: 3 of the 4 cells of a row"),
         ("id,wet,dark\none,1,0,1\n", "task 'weather'.*line 2: 4 cells, but the table has 3 columns"),
     ],
 )
@@ -72,3 +75,18 @@ def test_an_unknown_class_names_line_task_and_the_nearest(tmp_path: Path) -> Non
     assert "line 3 holds 'outdor' for id 'two'" in str(caught.value)
     assert "task 'place'" in str(caught.value)
     assert "did you mean 'outdoor'?" in str(caught.value)
+
+
+def test_blank_rows_and_columns_without_a_name_are_passed_over(tmp_path: Path) -> None:
+    rows = table(tmp_path, "id,wet,dark,,\none,1,0\n\n,,\n,\ntwo,0,1,,\n")
+    assert rows.read("one").tolist() == [1.0, 0.0]
+    assert list(rows.rows) == ["one", "two"]
+
+
+def test_a_cell_that_is_refused_is_answered_with_all_that_are_taken(tmp_path: Path) -> None:
+    with pytest.raises(BadFileError) as caught:
+        table(tmp_path, "id,wet,dark\none,maybe,0\n").read("one")
+    expected = caught.value.problem.expected
+    assert expected == "1, true, yes (it is so), 0, false, no, -1 (it is not) or nothing (no label)"
+    for cell in ("1", "true", "yes", "0", "false", "no", "-1", ""):
+        assert table(tmp_path, f"id,wet,dark\none,{cell},0\n").read("one") is not None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import stat
+import sys
 from pathlib import Path
 
 from frugalmtl.cli._arguments import CommandParser, command_parser, interactive
@@ -22,9 +25,20 @@ def parser() -> CommandParser:
     parser.add_argument("action", help=f"one of {', '.join(ACTIONS)}")
     parser.add_argument("file", help="an experiment's config, or a folder dataset's YAML")
     parser.add_argument("--split", default=None, help="one split only (show: default the first)")
+    parser.add_argument(
+        "--all", action="store_true", help="check: a line for every file, also where many have the same problem"
+    )
     parser.add_argument("--count", type=int, default=8, help="show: number of samples")
     parser.add_argument("--out", default="contact_sheet.png", help="show: file to write")
     return parser
+
+
+def _into_file() -> bool:
+    """Whether the output is written to a file, which is searched rather than read."""
+    try:
+        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError):  # a stream of no file
+        return False
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -32,6 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     known("action", arguments.action, ACTIONS)
     from frugalmtl.data.check import check
     from frugalmtl.data.coverage import coverage_notes
+    from frugalmtl.data.problems import in_groups
     from frugalmtl.experiment.runs.datasets import contact_sheet, open_dataset
 
     dataset = open_dataset(arguments.file)
@@ -40,11 +55,13 @@ def run(arguments: argparse.Namespace) -> None:
         print(visible(contact_sheet(dataset, splits[0], arguments.count, Path(arguments.out))))
         return
     if arguments.action == "prepare":
-        dataset.prepare(splits)
+        count = dataset.prepare(splits)
+        written = f"prepared ({count} file{'s' * (count != 1)} written)" if count else "nothing had to be prepared"
+        print(visible(f"{arguments.file}: {', '.join(splits)}: {written}"))
         return
     problems = check(dataset, splits, progress=interactive())
-    for problem in problems:
-        output_console(literal=True).print(visible(problem), style="red")
+    for line in map(str, problems) if arguments.all or _into_file() else in_groups(problems):
+        output_console(literal=True).print(visible(line), style="red")
     for note in coverage_notes(dataset, splits):
         print(f"note: {visible(note)}")
     if problems:

@@ -25,6 +25,8 @@ _RULES = {
     ),
 }
 """YAML 1.1's numbers as PyYAML has them, without those to the base of 60."""
+_COLOUR = re.compile(r"^ *(#[0-9a-fA-F]{6})[ \t]*(?:([:,\]}])|$)", flags=re.MULTILINE)
+"""A comment that is a colour, and the sign after it."""
 _LEAST, _GREATEST = -(2**63), 2**64 - 1
 
 
@@ -44,6 +46,23 @@ class PlainLoader(yaml.SafeLoader):
         self._depth = self._count = 0
         self._sizes: dict[int, int] = {}
         self._path: list[str] = []
+
+    def scan_to_next_token(self) -> None:
+        """Pass over blanks and comments; a comment that is a colour was meant as a key or value.
+
+        Raises:
+            UnreadableError: it is one.
+        """
+        reader: Any = self  # PyYAML's stubs lack what is used here
+        start = reader.pointer
+        super().scan_to_next_token()  # type: ignore[misc, no-untyped-call, unused-ignore]  # the same
+        passed = reader.buffer[start : reader.pointer]
+        for colour in _COLOUR.finditer(passed) if "#" in passed else ():
+            place = start + colour.start(1)
+            before = reader.buffer[reader.buffer.rfind("\n", 0, place) + 1 : place].rstrip()
+            if before[-1:] in tuple(":-{[,") or (not before and (reader.flow_level or colour[2] == ":")):
+                line = reader.buffer.count("\n", 0, place) + 1
+                raise UnreadableError(f"line {line}: a # begins a comment in YAML: quote the colour ('{colour[1]}')")
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
         """The next node, counted; an alias counts as much as what it stands for.

@@ -30,6 +30,8 @@ def parse_yaml(text: str) -> Any:
         return loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         place = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
+        if error.problem and r"'\t'" in error.problem:
+            raise UnreadableError(f"{place}a tab stands where YAML takes none: indent with spaces") from None
         raise UnreadableError(f"{place}{error.problem or error.context} (not valid YAML)") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position if isinstance(error.position, int) else 0) + 1

@@ -95,7 +95,7 @@ class Rooms(Dataset):
         cache = Cache(self.folder, f"{name}-{self.pixels}", _renderer(), _record(self.pixels), make)
         return RoomSplit(cache, self.counts[name], FIRST_SEED[name])
 
-    def prepare(self, names: Sequence[str], *, workers: int | None = None, progress: bool = True) -> None:
+    def prepare(self, names: Sequence[str], *, workers: int | None = None, progress: bool = True) -> int:
         """Render what the cache lacks of the named splits; damaged images are found and rendered again.
 
         Args:
@@ -103,11 +103,14 @@ class Rooms(Dataset):
             workers: processes, one thread each; 0 renders in this one; None takes one per core.
             progress: draw a bar with the remaining time.
 
+        Returns:
+            Number of files of the cache that were written.
+
         Raises:
             UserError: no split of a name, or the cache cannot be written.
         """
         chosen = [self.split(name) for name in names]
-        prepare([(split.cache, len(split)) for split in chosen], workers, progress)
+        return prepare([(split.cache, len(split)) for split in chosen], workers, progress)
 
     def clip(self, seed: int, frames: int, *, shifted: bool = False) -> Iterator[Sample]:
         """A video: a room at ``frames`` evenly spaced moments, each with all labels; rendered on demand, not cached.

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from frugalmtl.core.checks import known
+from frugalmtl.core.checks import known, shown
 from frugalmtl.core.terminal import visible
 from frugalmtl.data.problems import BadFileError, Problem
 
@@ -42,7 +42,7 @@ def exif_rule(value: object) -> Exif:
     Raises:
         UserError: neither ``"apply"`` nor ``"ignore"``.
     """
-    return "ignore" if known("exif:", str(value), EXIF) == "ignore" else "apply"
+    return "ignore" if known("exif:", value if isinstance(value, str) else shown(value), EXIF) == "ignore" else "apply"
 
 
 def bad(file: Path, what: str, expected: str, remedy: str) -> BadFileError:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from frugalmtl.core.checks import UserError, known, positive
+from frugalmtl.core.checks import UserError, known, positive, shown
 from frugalmtl.data import DATASETS, Dataset, Transform
 from frugalmtl.experiment.config.files import read_yaml
 from frugalmtl.report.pictures.predictions import save_picture
 from frugalmtl.tasks.base import Image
+
+_FOLDER = ("images", "root", "splits")
+"""Keys of a folder dataset's declaration that no experiment has."""
 
 
 def open_dataset(path: str | Path) -> Dataset:
@@ -24,11 +28,13 @@ def open_dataset(path: str | Path) -> Dataset:
     content = read_yaml(path)
     base = content.get("base")
     section = content.get("data") or (base.get("data") if isinstance(base, dict) else None)
-    if section is None and "images" in content:
+    if section is None and any(key in content for key in _FOLDER):
         section = {"name": "folder", "file": str(path)}
     if section is None:
+        near = [(key, close) for key in content for close in get_close_matches(key[:20], ("data", *_FOLDER), n=1)]
+        hint = f"; did you mean {near[0][1]!r} by {shown(near[0][0])}?" if near else ""
         raise UserError(
-            f"{path} declares no dataset: expected a key 'data', or a folder dataset's 'images' and 'tasks'"
+            f"{path} declares no dataset: expected a key 'data', or a folder dataset's 'images' and 'tasks'{hint}"
         )
     dataset: Dataset = DATASETS.build(section)
     return dataset

@@ -59,7 +59,7 @@ REFUSED = {
     'a: "x\\0"': "holds a character that no file can hold",
     "a: 1\nb: \x01": "line 2: the character '\\x01' is not allowed",
     "a: b: c": "line 1: mapping values are not allowed here",
-    "a:\n\t- b": "line 2: found character '\\t'",
+    "a:\n\t- b": "line 2: a tab stands where YAML takes none",
     "a: 1\n---\nb: 2": "line 2: but found another document",
     "a: *b": "found undefined alias",
 }
@@ -127,3 +127,55 @@ def test_an_endless_file_is_not_read_whole() -> None:
 def test_paths_with_zero_bytes_are_refused() -> None:
     with pytest.raises(UserError, match="cannot read config 'a"):
         read_yaml_mapping("a\0b", "config")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "colour"),
+    [
+        ("map: {#804080: back}\nx: 1\n", 1, "#804080"),
+        ("map: {\n #804080: back,\n b: c}\nx: 1", 2, "#804080"),
+        ("map: {'#000000': a, #FFffff: b}\n", 1, "#FFffff"),
+        ("invalid: [#000000, #ffffff]\nb: 2\n", 1, "#000000"),
+        ("invalid: [\n  #000000\n]", 2, "#000000"),
+        ("invalid: #000000\nb: 2", 1, "#000000"),
+        ("invalid:\n- #000000 \n", 2, "#000000"),
+        ("map:\n  '#804080': back\n  #102030: lid\nb: 2", 3, "#102030"),
+    ],
+)
+def test_a_colour_without_quotes_is_no_comment(text: str, line: int, colour: str) -> None:
+    with pytest.raises(UnreadableError) as refusal:
+        parse_yaml(text)
+    assert str(refusal.value) == f"line {line}: a # begins a comment in YAML: quote the colour ('{colour}')"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: b # 804080\n",
+        "a: b #804080\n",
+        "#202401\na: b",
+        "#8040801: x\na: b",
+        "a: b # see {#804080: x}",
+        "# map: {#804080: x}\na: b",
+        "a: # map, #804080: x\n  b",
+        "a: # of - #804080\n  b",
+    ],
+)
+def test_comments_are_passed_over(text: str) -> None:
+    assert parse_yaml(text) == {"a": "b"}
+
+
+def test_colours_in_quotes_are_texts() -> None:
+    assert parse_yaml("a: '#804080'\nb: 'x, #804080: y'\nc: |\n  #804080: y\n") == {
+        "a": "#804080",
+        "b": "x, #804080: y",
+        "c": "#804080: y\n",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("a:\n\tb: 1", 2), ("a: b\n\tc: d\n", 2), ("a: {\n\tb: 1}", 2), ("a:\t1", 1)]
+)
+def test_a_tab_is_answered_with_spaces(text: str, line: int) -> None:
+    with pytest.raises(UnreadableError, match=f"^line {line}: a tab stands where YAML takes none: indent with spaces$"):
+        parse_yaml(text)

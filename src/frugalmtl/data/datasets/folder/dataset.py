@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.documents import mapping, read_yaml_mapping
@@ -14,16 +15,16 @@ from frugalmtl.data.base import Dataset
 from frugalmtl.data.datasets.folder.listing import Listing
 from frugalmtl.data.datasets.folder.members import members_of_splits
 from frugalmtl.data.datasets.folder.nearest import nearest_file
-from frugalmtl.data.datasets.folder.patterns import Pattern, relative_path
+from frugalmtl.data.datasets.folder.patterns import Pattern, path_text, relative_path
 from frugalmtl.data.datasets.folder.sources import FileSource, Source, TableSource
-from frugalmtl.data.datasets.folder.split import FolderSplit
+from frugalmtl.data.datasets.folder.split import FolderSplit, SplitMembers
 from frugalmtl.data.encodings import encoding
 from frugalmtl.data.files import Exif, exif_rule
 from frugalmtl.tasks import make_task
 
 _KEYS = ("root", "images", "tasks", "splits")
 _OPTIONS = ("exif",)
-_TASK_KEYS = ("kind", "files", "encoding", "table")
+_TASK_KEYS = ("files", "encoding", "table")
 
 
 class Folder(Dataset):
@@ -51,26 +52,31 @@ class Folder(Dataset):
     """
 
     def __init__(self, *, file: str) -> None:
-        path = Path(file)
-        section = read_yaml_mapping(path, "dataset file")
+        self._file = Path(file)
+        section = read_yaml_mapping(self._file, "dataset file")
+        self._opened: dict[str, FolderSplit] = {}
+        with self._named():
+            self._declare(section)
+
+    def _declare(self, section: Mapping[str, Any]) -> None:
+        """Take over what the file declares."""
         for key in section:
-            known(f"key in {path}:", key, (*_KEYS, *_OPTIONS))
+            known("key:", key, (*_KEYS, *_OPTIONS))
         missing = [key for key in _KEYS if key not in section]
         if missing:
-            raise UserError(f"dataset file {path} lacks {', '.join(missing)}: add it")
-        self.root = (path.parent / str(section["root"])).resolve()
+            raise UserError(f"lacks {', '.join(missing)}: add it")
+        self.root = (self._file.parent / path_text(section["root"], "root")).resolve()
         if not self.root.is_dir():
-            raise UserError(f"root {self.root} of {path} is not a folder: correct 'root' (relative to the file)")
+            raise UserError(f"root {self.root} is not a folder: correct 'root' (relative to the file)")
         self._listing = Listing(self.root)
         self.images = Pattern.of(section["images"], "images")
         self.exif: Exif = exif_rule(section.get("exif", "apply"))
         tasks = mapping(section["tasks"], "'tasks'")
         if not tasks:
-            raise UserError(f"dataset file {path} declares no task: add one under 'tasks'")
+            raise UserError("declares no task: add one under 'tasks'")
         self.sources = tuple(self._source(name, mapping(item, f"task {name!r}")) for name, item in tasks.items())
         self.tasks = tuple(source.task for source in self.sources)
         self._members = members_of_splits(mapping(section["splits"], "'splits'"), self.images, self._listing)
-        self._opened: dict[str, FolderSplit] = {}
         self.splits = tuple(self._members)
 
     def split(self, name: str) -> FolderSplit:
@@ -83,21 +89,35 @@ class Folder(Dataset):
         if name in self._opened:
             return self._opened[name]
         if not members.ids:
-            if members.origin != self.images.text:
-                raise UserError(f"split {name!r} is empty: {members.origin} holds no id; write one per line")
-            if any(others.ids for others in self._members.values()):
-                raise UserError(f"split {name!r} is empty: its share of the images is too small; make it larger")
-            nearest = nearest_file(self._listing, self.images.example("id"))
-            raise UserError(f"split {name!r} is empty: no file under {self.root} matches {self.images.text}; {nearest}")
+            with self._named():
+                self._refuse_empty(members)
         self._opened[name] = FolderSplit(members, self.images, self.sources, self._listing, self.exif)
         return self._opened[name]
 
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Name the file in the message of whatever mistake is in it."""
+        try:
+            yield
+        except UserError as error:
+            raise UserError(f"dataset file {self._file}: {error}") from None
+
+    def _refuse_empty(self, members: SplitMembers) -> NoReturn:
+        """Raise the reason why a split has no samples."""
+        if members.origin != self.images.text:
+            raise UserError(f"split {members.split!r} is empty: {members.origin} holds no id; write one per line")
+        if any(others.ids for others in self._members.values()):
+            raise UserError(f"split {members.split!r} is empty: its share of the images is too small; make it larger")
+        nearest = nearest_file(self._listing, self.images.example("id"))
+        raise UserError(
+            f"split {members.split!r} is empty: no file under {self.root} matches {self.images.text}; {nearest}"
+        )
+
     def _source(self, name: str, section: Mapping[str, Any]) -> Source:
         task_name(name)
-        arguments = {key: value for key, value in section.items() if key == "kind" or key not in _TASK_KEYS}
-        if "name" in arguments:
+        if "name" in section:
             raise UserError(f"task {name!r}: the key under 'tasks' is its name; remove 'name'")
-        task = make_task(arguments, name)
+        task = make_task(section, name, apart=_TASK_KEYS)
         wanted, other = ("files", "table") if task.dense else ("table", "files")
         if wanted not in section or other in section:
             raise UserError(f"task {name!r} takes its labels from {wanted!r}, not from {other!r}: state {wanted!r}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from frugalmtl.core.checks import UserError, shown
+from frugalmtl.core.checks import UserError, not_negative, shown
 from frugalmtl.core.files import read_text
 from frugalmtl.core.names import path_part
 from frugalmtl.core.terminal import visible
@@ -35,8 +35,14 @@ def members_of_splits(section: Mapping[str, Any], images: Pattern, listing: List
         path_part("split", name)
     shares = [value for value in section.values() if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(shares) == len(section):
-        return _by_share({name: float(value) for name, value in section.items()}, images, listing)
-    if shares or not all(isinstance(value, str) for value in section.values()):
+        return _by_share(dict(section), images, listing)
+    for name, value in section.items():
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise UserError(
+                f"split {name!r} must be a list of ids (the name of a file) or a share (a number), "
+                f"but got {shown(value)}"
+            )
+    if shares:
         raise UserError("'splits' must be all lists of ids (file names) or all shares (numbers), not a mixture")
     return {name: _by_list(name, value, listing) for name, value in section.items()}
 
@@ -64,8 +70,14 @@ def _unquoted(line: str) -> str:
 
 
 def _by_share(shares: dict[str, float], images: Pattern, listing: Listing) -> dict[str, SplitMembers]:
-    if abs(sum(shares.values()) - 1.0) > 1e-6 or min(shares.values()) < 0:
-        raise UserError(f"the shares under 'splits' must be 0 or more and add up to 1, but got {shares}")
+    for split, share in shares.items():
+        not_negative(f"the share of split {split!r}", share)
+    if not _whole(shares.values()):
+        total = sum(shares.values())
+        parts = [round(share / total, 4) for share in shares.values()] if total else []
+        *first, last = [f"{part:g}" for part in parts] or [""]
+        remedy = f": write {' and '.join(filter(None, [', '.join(first), last]))}" if _whole(parts) else ""
+        raise UserError(f"the shares under 'splits' must add up to 1, but they add up to {total:g}{remedy}")
     chosen: dict[str, list[str]] = {name: [] for name in shares}
     skipped: dict[str, list[Problem]] = {name: [] for name in shares}
     for name in images.ids(listing):
@@ -75,6 +87,11 @@ def _by_share(shares: dict[str, float], images: Pattern, listing: Listing) -> di
         else:
             chosen[split].append(name)
     return {name: SplitMembers(name, images.text, tuple(chosen[name]), tuple(skipped[name])) for name in shares}
+
+
+def _whole(shares: Iterable[float]) -> bool:
+    """Whether shares add up to one."""
+    return abs(sum(shares) - 1.0) <= 1e-6
 
 
 def _split_of(name: str, shares: Mapping[str, float]) -> str:

@@ -90,14 +90,25 @@ def relative_path(value: Any, what: str) -> str:
     """Return a path if it cannot lead out of the root by its words.
 
     Raises:
-        UserError: it is empty, absolute, climbs by ``..``, or holds characters that are not printed.
+        UserError: it is no text, empty, absolute, climbs by ``..``, or holds characters that are not printed.
     """
-    text = str(value)
+    text = path_text(value, what)
     if PurePosixPath(text).is_absolute() or ".." in PurePosixPath(text).parts or not text:
         raise UserError(f"{what} must be a path inside the root without '..', but got {shown(text)}")
     if unprintable(text):
         raise UserError(f"{what} holds characters that are not printed: {visible(text)}; rename the file")
     return text
+
+
+def path_text(value: Any, what: str) -> str:
+    """Return a value of a document as a path; a number is the name of a file or folder.
+
+    Raises:
+        UserError: it is neither a text nor a whole number.
+    """
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return str(value)
+    raise UserError(f"{what} must be a path (a text), but got {shown(value)}: write one")
 
 
 def unprintable(name: str) -> bool:

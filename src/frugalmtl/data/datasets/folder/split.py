@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -115,8 +115,8 @@ class FolderSplit(Split):
         problems = [self._missing(name) for name in missing]
         problems += [same_id(files, name) for name, files in images.items() if len(files) > 1]
         sources = [source for source in self.sources if source.task.name in tasks]
-        wrong = (source.listed_problem(name) for name in self.ids for source in sources)
-        return problems + [problem for problem in wrong if problem is not None]
+        wrong = ((source.task.name, source.listed_problem(name)) for name in self.ids for source in sources)
+        return problems + [replace(problem, task=task) for task, problem in wrong if problem is not None]
 
     def problems(self, index: int, tasks: Sequence[Task]) -> list[Problem]:
         """What is wrong with the pixels and values of one sample, and whether it has a label at all."""
@@ -139,7 +139,7 @@ class FolderSplit(Split):
             try:
                 label = source.label(name, raw=True)
             except BadFileError as error:
-                problems.append(error.problem)
+                problems.append(replace(error.problem, task=source.task.name))
                 continue
             if label is not None:
                 labels[source.task.name], files[source.task.name] = label, source.place(name)

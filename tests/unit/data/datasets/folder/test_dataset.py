@@ -152,7 +152,7 @@ def changed(task: str, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rot": "x"}, "unknown key in .* 'rot'.*Did you mean 'root'"),
+        ({"rot": "x"}, "unknown key: 'rot'.*Did you mean 'root'"),
         ({"images": None}, "lacks images"),
         ({"root": "nowhere"}, "is not a folder"),
         ({"images": "images/id.png"}, "must hold {id} exactly once"),
