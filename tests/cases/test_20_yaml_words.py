@@ -67,7 +67,7 @@ REFUSED = {
     f"seg: {{{SEGMENTATION}, classes: off}}": "task 'seg': classes must be a list, but got false",
     f"seg: {{{SEGMENTATION}, classes: null}}": "task 'seg': classes must be a list, but got null",
     f"seg: {{{SEGMENTATION}, classes: [a]}}": "task 'seg' needs at least two classes",
-    f"seg: {{{SEGMENTATION}, classes: [a, b], clases: 3}}": "argument of task 'seg': 'clases'",
+    f"seg: {{{SEGMENTATION}, classes: [a, b], clases: 3}}": "key of task 'seg': 'clases'",
     f"seg: {{{SEGMENTATION}}}": "task 'seg' needs classes",
     f"seg: {{{SEGMENTATION}, classes: 3, classes: 4}}": "the key 'classes' of 'tasks.seg' stands here and in line",
     f"on: {{{SEGMENTATION}, classes: 3}}": "YAML reads the key 'on' of 'tasks' as true: quote it ('on')",
