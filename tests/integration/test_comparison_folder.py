@@ -158,3 +158,21 @@ def test_the_remedy_of_a_row_that_diverged_trains(
     assert main(command("compare", content, folder)) == 0
     assert before.items() <= final_times(folder).items()
     assert len(load_results(folder / "results.json").rows) == 3
+
+
+def test_the_remedy_of_a_point_that_diverged_trains(
+    content: Content, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("optuna")
+    content["base"]["train"].update(epochs=4, checkpoint_every=100, optimizer={"name": "sgd", "lr": 1.0e-3})
+    content["sweep"] = {"key": "train.optimizer.lr", "values": [1.0e-4, 1.0e4], "row": {"title": "rate"}}
+    del content["rows"]["shared"]
+    folder = tmp_path / "out"
+    error = error_of(command("sweep", content, folder), capsys)
+    assert "rate_10000_0-seed0: training stopped" in error
+    assert error.endswith("; or leave 10000.0 out of the 'values' of 'sweep', and run it again")
+    before = final_times(folder)
+    content["sweep"]["values"].remove(1.0e4)
+    assert main(command("sweep", content, folder)) == 0
+    assert before.items() <= final_times(folder).items()
+    assert [row.name for row in load_results(folder / "results.json").rows] == ["single", "rate_0_0001"]
