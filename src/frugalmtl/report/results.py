@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from frugalmtl.core.checks import UserError, known, shown
 from frugalmtl.core.documents import UnreadableError, parse_json
+from frugalmtl.core.documents.json_values import json_text, number_of
 from frugalmtl.core.files import read_text, write_text
 from frugalmtl.core.schema import read
-from frugalmtl.core.text.json_values import json_text, number_of
 from frugalmtl.core.types import Heatmap, Scores
 from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.report.costs import RowCost

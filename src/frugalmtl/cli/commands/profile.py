@@ -10,8 +10,8 @@ from typing import Any
 from frugalmtl.cli._arguments import ConfigParser
 from frugalmtl.cli._cost_tables import print_comparison, print_experiment
 from frugalmtl.core.checks import UserError, known
+from frugalmtl.core.documents.json_values import json_text
 from frugalmtl.core.terminal import visible
-from frugalmtl.core.text.json_values import json_text
 from frugalmtl.experiment.config.comparison import Comparison, row_experiments
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse

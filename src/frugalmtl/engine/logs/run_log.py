@@ -9,8 +9,8 @@ from typing import Any
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.documents import parse_json
+from frugalmtl.core.documents.json_values import json_text
 from frugalmtl.core.files import write_text
-from frugalmtl.core.text.json_values import json_text
 
 FILE = "log.jsonl"
 

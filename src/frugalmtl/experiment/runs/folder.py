@@ -8,9 +8,9 @@ from typing import Any, Self
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.disk.locks import HOLDER, LOCK
+from frugalmtl.core.documents.json_values import json_text
 from frugalmtl.core.files import write_text
 from frugalmtl.core.names import path_part
-from frugalmtl.core.text.json_values import json_text
 from frugalmtl.core.types import Scores
 from frugalmtl.engine.checkpoints import FINAL, Checkpoints
 from frugalmtl.evaluation.evaluator import Evaluation, Remarks

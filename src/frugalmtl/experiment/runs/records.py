@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.documents import UnreadableError, parse_json, read_json
+from frugalmtl.core.documents.json_values import number_of, with_nan
 from frugalmtl.core.files import read_text
 from frugalmtl.core.schema import read
-from frugalmtl.core.text.json_values import number_of, with_nan
 from frugalmtl.engine.checkpoints import read_state
 
 Kind = TypeVar("Kind")

@@ -7,7 +7,7 @@ import math
 import yaml
 from markupsafe import Markup
 
-from frugalmtl.core.text.json_values import json_value
+from frugalmtl.core.documents.json_values import json_value
 from frugalmtl.report.page import Page
 from frugalmtl.report.results import Row
 from frugalmtl.report.sections.base import Section

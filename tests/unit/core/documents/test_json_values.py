@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from frugalmtl.core.text.json_values import json_text, number_of, with_nan
+from frugalmtl.core.documents.json_values import json_text, number_of, with_nan
 
 
 def strict(text: str) -> object:
