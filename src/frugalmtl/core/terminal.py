@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import unicodedata
 import warnings
@@ -53,8 +52,7 @@ def output_console(*, stderr: bool = False, literal: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    narrow = stream.isatty() or "COLUMNS" in os.environ
-    width = None if narrow else _UNBROKEN
+    width = None if stream.isatty() else _UNBROKEN
     return Console(stderr=stderr, soft_wrap=True, width=width, markup=not literal, highlight=not literal)
 
 

@@ -75,7 +75,7 @@ def test_deployed_atrous_pyramid_equals(size: tuple[int, int], scramble_norms: S
 
 def test_atrous_pyramid_refuses_one_image_in_training() -> None:
     pyramid = AtrousPyramid(6, 8, (2,), 0.5)
-    with pytest.raises(UserError, match="at least 2 images per batch, but got 1"):
+    with pytest.raises(UserError, match="at least 2 images per batch and process, but got 1"):
         pyramid(torch.randn(1, 6, 4, 4))
     assert pyramid.eval()(torch.randn(1, 6, 4, 4)).shape == (1, 8, 4, 4)
 

@@ -52,5 +52,5 @@ def test_a_task_without_any_prediction_is_a_defect() -> None:
 def test_unknown_losses_and_arguments_are_refused_at_once() -> None:
     with pytest.raises(UserError, match="unknown loss 'l3'"):
         Criterion((replace(DEPTH, loss=Spec("l3")),))
-    with pytest.raises(UserError, match="argument of loss 'l1'"):
+    with pytest.raises(UserError, match="loss 'l1' has no options, but got 'weight'"):
         Criterion((replace(DEPTH, loss=Spec("l1", {"weight": 2})),))

@@ -38,7 +38,7 @@ def test_tasks_that_could_not_be_trained_are_refused(section: dict[str, Any], me
         ({"name": "depth", "primary": "rmsee"}, "Did you mean 'rmse'"),
         ({"name": "depth", "weight": "much"}, "weight must be a number"),
         ({"name": "depth", "weight": -1}, "0 or more"),
-        ({"name": "depth", "auxiliary": "yes"}, "true or false"),
+        ({"name": "depth", "auxiliary": "yes"}, "true, false or null, but got 'yes'"),
         ({"kind": "depth"}, "lacks 'name'"),
     ],
 )
