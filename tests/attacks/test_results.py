@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.report.results import load_results
-from frugalmtl.report.write import render_page, write_report
+from frugalmtl.report.results import load_results, save_results
+from frugalmtl.report.write import render_page
 from tests.attacks.payloads import harmless
 from tests.support.report import build
 
@@ -26,9 +26,9 @@ def secret(tmp_path: Path) -> Path:
 
 
 def point_to(folder: Path, path: str) -> None:
-    """Write a report, and let a picture of its results file lead elsewhere."""
-    write_report(build(folder), folder)
+    """Write results with their pictures, and let one of these lead elsewhere."""
     file = folder / "results.json"
+    save_results(build(folder), file)
     first = load_results(file).panels[0].image
     file.write_text(file.read_text(encoding="utf-8").replace(first, path), encoding="utf-8")
 

@@ -104,6 +104,7 @@ def test_names(count: int, use: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert sorted(tmp_path.iterdir()) + sorted((tmp_path / "a").iterdir()) == outside, "a name left its folder"
 
 
+@pytest.mark.slow
 def test_the_page_of_a_report_holds_every_name_as_text(tmp_path: Path) -> None:
     """All names at once, as a comparison takes them: as titles of rows and of the whole."""
     results = make_results(tmp_path)

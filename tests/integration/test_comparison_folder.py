@@ -88,6 +88,7 @@ def test_results_that_are_none_are_taken_as_lost(text: bytes, tmp_path: Path) ->
     assert kept_results(tmp_path) is None
 
 
+@pytest.mark.slow
 def test_the_journal_of_a_sweep(content: Content, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("optuna")
     content["sweep"] = {"key": "train.optimizer.lr", "values": [0.001], "row": {"title": "rate"}}
@@ -141,7 +142,7 @@ def follow(advice: str, entry: Content, change: Content) -> None:
 BLOWN: Content = {"optimizer": {"name": "sgd", "lr": 1.0e4}}
 
 
-@pytest.mark.parametrize("checkpoints", [False, True])
+@pytest.mark.parametrize("checkpoints", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_remedy_of_a_row_that_diverged_trains(
     checkpoints: bool, content: Content, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +161,7 @@ def test_the_remedy_of_a_row_that_diverged_trains(
     assert len(load_results(folder / "results.json").rows) == 3
 
 
+@pytest.mark.slow
 def test_the_remedy_of_a_point_that_diverged_trains(
     content: Content, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
