@@ -270,6 +270,9 @@ def _work_beside(config: Sweep, folder: Path, threads: int, checked: Sequence[Ex
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):  # one that comes now would break what runs at the exit
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _orphaned() -> bool:
