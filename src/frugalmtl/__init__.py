@@ -1,8 +1,7 @@
 """frugalmtl: efficient multi-task vision, saved operations measured on the clock.
 
 The names below are what most users need; they are loaded on first use, so that ``import frugalmtl`` is quick.
-Everything else is
-imported from its package: ``from frugalmtl.encoders import ENCODERS``.
+Everything else is imported from its package: ``from frugalmtl.encoders import ENCODERS``.
 """
 
 from __future__ import annotations

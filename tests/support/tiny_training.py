@@ -209,6 +209,18 @@ class TinyLoader:
             )
 
 
+class SpoiledLoader(TinyLoader):
+    """The third batch of the second epoch holds a depth that is no number."""
+
+    def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
+        for number, batch in enumerate(super().epoch(index, start), start=start):
+            if (index, number) == (1, 2):
+                batch.targets["depth"][1, 0, 3, 3] = float("nan")
+                batch.valid["depth"][1, 3, 3] = True
+                batch.names[1] = "spoiled.png"
+            yield batch
+
+
 def build_balancer(section: str | dict[str, Any] = "fixed") -> Balancer:
     balancer: Balancer = BALANCERS.build(section, tasks())
     return balancer

@@ -45,8 +45,8 @@ def compare(
 
     Everything is checked, and every model built once, before the first file is written. Scores are those of the
     deployed models. Latencies of all rows are measured against each other in one interleaved run, while no process of
-    a sweep in the same folder trains. With several training
-    processes the first one reports; all return the same results.
+    a sweep in the same folder trains. With several training processes the first one reports; all return the same
+    results.
 
     Args:
         comparison: the rows.

@@ -14,7 +14,7 @@ from torch import Tensor
 from frugalmtl.core.checks import UserError
 from frugalmtl.engine.optimizers import OPTIMIZERS, OptimizerSet
 from frugalmtl.engine.step import FiniteCheck, require_finite, setup
-from tests.support.tiny_training import TinyLoader, build_balancer, run
+from tests.support.tiny_training import SpoiledLoader, build_balancer, run
 
 FUSED: list[dict[str, Any]] = [{"name": "adam"}, {"name": "adamw"}, {"name": "sgd", "momentum": 0.9}]
 
@@ -84,18 +84,6 @@ def test_an_optimiser_that_cannot_skip_is_waited_for(section: Any) -> None:
     assert torch.equal(parameter, torch.ones(5))
 
 
-class Spoiled(TinyLoader):
-    """The third batch of the second epoch holds a depth that is no number."""
-
-    def epoch(self, index: int, start: int = 0) -> Any:
-        for number, batch in enumerate(super().epoch(index, start), start=start):
-            if (index, number) == (1, 2):
-                batch.targets["depth"][1, 0, 3, 3] = float("nan")
-                batch.valid["depth"][1, 3, 3] = True
-                batch.names[1] = "spoiled.png"
-            yield batch
-
-
 @pytest.mark.parametrize("every", [1, 100])
 def test_a_host_that_runs_ahead_writes_nothing_of_a_spoiled_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
@@ -104,7 +92,7 @@ def test_a_host_that_runs_ahead_writes_nothing_of_a_spoiled_step(
     monkeypatch.setattr(setup, "FiniteCheck", lambda optimizer, **_: FiniteCheck(optimizer, late=True))
     message = r"stopped at step 7: the loss 'depth' is nan.*\(samples: .*spoiled\.png\)"
     with pytest.raises(UserError, match=message):
-        run(tmp_path, "shared", "uncertainty", loader=Spoiled(), checkpoint_every=every, log_every=every)
+        run(tmp_path, "shared", "uncertainty", loader=SpoiledLoader(), checkpoint_every=every, log_every=every)
     pointer = tmp_path / "checkpoints/last"
     assert (pointer.read_text() if every == 1 else pointer.exists()) == ("step-00000007\n" if every == 1 else False)
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

@@ -16,7 +16,7 @@ from frugalmtl.core.types import Batch
 from frugalmtl.engine.step import StepSetup, take_step
 from frugalmtl.model import MultiTaskModel
 from tests.support.steps import setup_of
-from tests.support.tiny_training import TinyLoader, build_batch, build_model, run
+from tests.support.tiny_training import SpoiledLoader, build_batch, build_model, run
 
 BALANCERS: list[Any] = ["fixed", "uncertainty", "pcgrad", {"name": "pcgrad", "gradients_at": "parameters"}]
 LINEAR = [
@@ -153,18 +153,9 @@ def test_a_penalty_that_the_model_does_not_give_is_a_defect() -> None:
 
 @pytest.mark.parametrize("balancer", BALANCERS, ids=str)
 def test_a_loss_that_is_not_a_number_stops_the_run(balancer: Any, tmp_path: Path) -> None:
-    class Spoiled(TinyLoader):
-        def epoch(self, index: int, start: int = 0) -> Any:
-            for number, batch in enumerate(super().epoch(index, start), start=start):
-                if (index, number) == (1, 2):
-                    batch.targets["depth"][1, 0, 3, 3] = float("nan")
-                    batch.valid["depth"][1, 3, 3] = True
-                    batch.names[1] = "spoiled.png"
-                yield batch
-
     message = r"stopped at step 7: the loss 'depth' is nan.*\(samples: .*spoiled\.png\)"
     with pytest.raises(UserError, match=message) as error:
-        run(tmp_path, "shared", balancer, loader=Spoiled(), checkpoint_every=1)
+        run(tmp_path, "shared", balancer, loader=SpoiledLoader(), checkpoint_every=1)
     assert "segmentation" not in str(error.value).split("(")[0]
     assert (tmp_path / "checkpoints/last").read_text() == "step-00000007\n"
     assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["step"] == 7
