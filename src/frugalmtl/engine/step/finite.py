@@ -6,11 +6,11 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from frugalmtl.balancing import HostCopy
 from frugalmtl.core.checks import UserError
 from frugalmtl.engine.optimizers import OptimizerSet
 
@@ -24,8 +24,7 @@ class _Pending:
     """Numbers of a step on their way to the host."""
 
     names: tuple[str, ...]
-    numbers: Tensor
-    arrived: torch.cuda.Event | None
+    numbers: HostCopy
     step: int
     samples: Sequence[str]
 
@@ -70,13 +69,7 @@ class FiniteCheck:
             yield
         finally:
             self._optimizer.found_inf = None
-        on_gpu = numbers.device.type == "cuda"
-        numbers = numbers.to("cpu", non_blocking=True)
-        event: Any = torch.cuda.Event  # torch states no types
-        arrived = event() if on_gpu else None
-        if arrived is not None:
-            arrived.record()
-        self._pending = _Pending(tuple(values), numbers, arrived, step, samples)
+        self._pending = _Pending(tuple(values), HostCopy([numbers]), step, samples)
 
     def settle(self) -> None:
         """Wait for the numbers of the last step, if the host ran ahead of them.
@@ -87,9 +80,8 @@ class FiniteCheck:
         pending, self._pending = self._pending, None
         if pending is None:
             return
-        if pending.arrived is not None:
-            pending.arrived.synchronize()
-        _refuse(pending.names, pending.numbers, pending.step, pending.samples)
+        [numbers] = pending.numbers.get()
+        _refuse(pending.names, numbers, pending.step, pending.samples)
 
 
 def require_finite(values: Mapping[str, Tensor], step: int, samples: Sequence[str]) -> None:
