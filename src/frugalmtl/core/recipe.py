@@ -5,9 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal
 
 from frugalmtl.core.checks import UserError
+
+TRAIN = "train"
+"""Stream of all training samples that nothing holds out."""
+
+VALIDATION = "validation"
+"""Stream of the balancers that look at a second one."""
+
+HOLDOUT = "holdout"
+"""Stream that scores are taken on while a training is under way."""
+
+REPLACEABLE = ("optimizer", "lr_factors", "schedule", "warmup_steps", "clip_norm")
+"""Settings of a run that a stage may replace."""
+
+Share = tuple[float, float]
+"""A part of the training split, by the samples whose hash lies in ``[start, stop)`` of [0, 1)."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +46,45 @@ class ParameterGroup:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """One of the turns that follow each other round and round in a stage.
+
+    Attributes:
+        name: shown in logs and given to :meth:`Encoder.enter_turn`.
+        epochs: length in passes over its stream, rounded to whole optimiser steps, at least one.
+        steps: length in optimiser steps, instead of ``epochs``.
+        trains: shell patterns over the names of those of the stage's parameters that train in this turn.
+        tasks: names of the tasks whose losses count; None for all.
+        stream: the stream whose batches are read: :data:`TRAIN`, or one of :meth:`Encoder.streams`.
+        penalties: ``{name: weight}`` of the penalties that are added to the loss; None for the stage's.
+        same_batch: read again the batches that the turn before it, of the same length, has read; ``stream`` is not used
+            then.
+
+    Raises:
+        UserError: a length that is not positive.
+    """
+
+    name: str
+    epochs: float = 1.0
+    steps: int | None = None
+    trains: tuple[str, ...] = ("*",)
+    tasks: tuple[str, ...] | None = None
+    stream: str = TRAIN
+    penalties: Mapping[str, float] | None = None
+    same_batch: bool = False
+
+    def __post_init__(self) -> None:
+        length = self.epochs if self.steps is None else self.steps
+        if not length > 0:
+            raise UserError(f"the turn {self.name!r} must be longer than 0, but got {length!r}")
+
+
+@dataclass(frozen=True)
 class Stage:
     """One stage of a recipe.
+
+    Learning rates begin anew in every stage, and so do the optimiser's momenta; in the turns of one stage they live on.
+    A parameter that does not train in a turn keeps its momenta as they are.
 
     Attributes:
         name: shown in logs and given to :meth:`Encoder.enter_stage` and :meth:`Decoder.enter_stage`.
@@ -40,6 +92,13 @@ class Stage:
         frozen: shell patterns over parameter names that do not train in this stage.
         groups: parameter groups that differ; the first matching pattern wins.
         penalties: ``{name: weight}`` of the model's penalties that are added to the loss.
+        stream: the stream whose batches are read where the stage has no turns.
+        turns: what follows each other round and round in this stage, until its epochs are over; empty for a stage that
+            is all of one kind.
+        settings: settings of the run that this stage replaces, by their names: one of :data:`REPLACEABLE`.
+        fresh: shell patterns over names of parameters and buffers that begin this stage as they began the run.
+        keep: whether the stage ends with its last weights, or with those of the epoch whose scores on the stream
+            :data:`HOLDOUT` were best.
     """
 
     name: str = "train"
@@ -47,6 +106,18 @@ class Stage:
     frozen: tuple[str, ...] = ()
     groups: tuple[ParameterGroup, ...] = ()
     penalties: Mapping[str, float] = field(default_factory=dict)
+    stream: str = TRAIN
+    turns: tuple[Turn, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    fresh: tuple[str, ...] = ()
+    keep: Literal["last", "best"] = "last"
+
+    def __post_init__(self) -> None:
+        unknown = sorted(self.settings.keys() - set(REPLACEABLE))
+        if unknown:
+            raise UserError(
+                f"stage {self.name!r} cannot replace the setting {unknown[0]!r}: only {', '.join(REPLACEABLE)}"
+            )
 
     def trains(self, parameter: str) -> bool:
         """Whether the parameter of that name trains in this stage."""

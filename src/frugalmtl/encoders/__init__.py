@@ -1,8 +1,9 @@
 """Encoders: sharing between tasks while the image is encoded, one method a file."""
 
 from frugalmtl.core.registry import Registry
+from frugalmtl.encoders._training import StageView, TrainingHooks
 from frugalmtl.encoders.base import Encoder
 
 ENCODERS = Registry("frugalmtl.encoders", "encoder")
 
-__all__ = ["ENCODERS", "Encoder"]
+__all__ = ["ENCODERS", "Encoder", "StageView", "TrainingHooks"]

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Features, Heatmap, Pyramid
+from frugalmtl.encoders._training import TrainingHooks
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ModelContext:
     latency: Callable[[], float] | None = None
 
 
-class Encoder(nn.Module):
+class Encoder(TrainingHooks, nn.Module):
     """Image -> a pyramid of features per task.
 
     The forward pass is cut in two at the **shared representation**: :meth:`encode` computes the tensors that more than
@@ -36,7 +36,8 @@ class Encoder(nn.Module):
     cut must be complete: :meth:`branch` may read nothing of the trunk but the tensors that :meth:`encode` returned.
 
     Constructors take ``(backbone, tasks)`` positionally (a ready :class:`~frugalmtl.backbones.base.Backbone`, copied as
-    often as needed, and the task names) and their config as keyword-only arguments.
+    often as needed, and the task names) and their config as keyword-only arguments. How a method trains stands in
+    :class:`~frugalmtl.encoders.TrainingHooks`.
 
     Attributes:
         shares: False if every task has a network of its own, as in the reference that savings are measured against.
@@ -82,26 +83,6 @@ class Encoder(nn.Module):
     def forward(self, image: Tensor) -> Features:
         """Image ``[B, 3, H, W]`` -> features per task."""
         return self.branch(self.encode(image))
-
-    def recipe(self) -> tuple[Stage, ...]:
-        """The stages this method trains in."""
-        return (Stage(),)
-
-    def check_stage(self, stage: str, epochs: int) -> None:
-        """Called before a training begins, for every stage of the recipe with its length in epochs.
-
-        Raises:
-            UserError: the stage is too short for what the method does in it.
-        """
-
-    def enter_stage(self, stage: str) -> None:
-        """Called by the engine before the first step of a stage (also when a run is resumed inside it)."""
-
-    def enter_epoch(self, epoch: int, epochs: int) -> None:
-        """Called by the engine before each epoch of a stage (0-based, of that stage)."""
-
-    def enter_step(self, share: float) -> None:
-        """Called by the engine before each optimiser step with the share of the stage that is done, in [0, 1)."""
 
     def pictures(self) -> list[Heatmap]:
         """Heat maps of a trained encoder for the report."""
