@@ -5,6 +5,7 @@ from frugalmtl.data.augmentation import PRESETS, Augmentation, augmentation, pre
 from frugalmtl.data.base import Dataset, Sample, Split
 from frugalmtl.data.check import check
 from frugalmtl.data.loading import Loader, collate
+from frugalmtl.data.parts import part
 from frugalmtl.data.problems import BadFileError, Problem
 from frugalmtl.data.transforms import Example, Transform
 
@@ -25,5 +26,6 @@ __all__ = [
     "augmentation",
     "check",
     "collate",
+    "part",
     "preset",
 ]

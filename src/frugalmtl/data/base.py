@@ -57,22 +57,34 @@ class Split:
         """Files that seem to belong to the split and take no part in it, with the reason."""
         return ()
 
-    def present(self) -> int:
-        """Number of samples that exist; nothing is opened."""
-        return len(self)
+    def has_image(self, index: int) -> bool:  # noqa: ARG002 (of any sample)
+        """Whether the image at ``index`` exists; nothing is opened."""
+        return True
 
-    def labelled(self, task: str) -> int:  # noqa: ARG002 (of any task)
-        """Number of samples that have a label of a task, judged by its existence: nothing is opened."""
-        return len(self)
+    def has_label(self, index: int, task: str) -> bool:  # noqa: ARG002 (of any sample and task)
+        """Whether the sample at ``index`` has a label of a task, judged by its existence: nothing is opened."""
+        return True
+
+    def present(self) -> int:
+        """Number of samples whose image exists."""
+        return sum(self.has_image(index) for index in range(len(self)))
+
+    def labelled(self, task: str) -> int:
+        """Number of samples that have a label of a task."""
+        return sum(self.has_label(index, task) for index in range(len(self)))
 
     def absence(self, task: str) -> Problem:
         """The reason why no sample has a label of a task."""
         what = f"0 of {len(self)} samples have a label of task {task!r}"
         return Problem("split", what, "at least one", "take another split, or leave the task out")
 
-    def listed_problems(self, tasks: Sequence[str]) -> list[Problem]:  # noqa: ARG002 (of any)
-        """What is wrong with samples that can be seen without opening a file, for tasks by name."""
+    def listed_problems_of(self, index: int, tasks: Sequence[str]) -> list[Problem]:  # noqa: ARG002 (of any)
+        """What is wrong with the sample at ``index`` that can be seen without opening a file, for tasks by name."""
         return []
+
+    def listed_problems(self, tasks: Sequence[str]) -> list[Problem]:
+        """What is wrong with samples that can be seen without opening a file, for tasks by name."""
+        return [problem for index in range(len(self)) for problem in self.listed_problems_of(index, tasks)]
 
     def problems(self, index: int, tasks: Sequence[Task]) -> list[Problem]:
         """Everything else that is wrong with the sample at ``index``, found by reading all its files."""

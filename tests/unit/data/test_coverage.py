@@ -23,8 +23,8 @@ class Counted(Split):
     def __len__(self) -> int:
         return self.samples
 
-    def labelled(self, task: str) -> int:
-        return self.labels[task]
+    def has_label(self, index: int, task: str) -> bool:
+        return index < self.labels[task]
 
 
 def test_no_label_is_a_problem_and_few_are_a_note() -> None:

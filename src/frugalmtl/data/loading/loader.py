@@ -156,7 +156,8 @@ class _Keyed(TorchDataset[Example]):
             return self.transform(self.split.load(index), derive_seed(self.seed, epoch, index))
         except (UserError, OSError) as error:
             # Raised again in the main process: the loader would wrap an exception in a page of traceback.
-            return _Failure(f"cannot load sample {index}: {error}")
+            name = f" ({self.split.ids[index]})" if self.split.ids else ""
+            return _Failure(f"cannot load sample {index}{name}: {error}")
 
 
 class _Failure:

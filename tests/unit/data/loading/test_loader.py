@@ -10,13 +10,13 @@ import torch
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Batch
-from frugalmtl.data import Augmentation, Loader, Sample, Transform, preset
+from frugalmtl.data import Augmentation, Loader, Sample, Split, Transform, preset
 from frugalmtl.tasks import TASKS
 
 TASK_LIST = (TASKS.build("depth"), TASKS.build({"name": "classification", "classes": ("a", "b")}))
 
 
-class Numbers:
+class Numbers(Split):
     """Sample i is a picture full of i; every third sample lacks its depth."""
 
     def __init__(self, count: int, broken: int | None = None, error: Exception | None = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from frugalmtl.core.terminal import visible
 from frugalmtl.data.datasets.folder.listing import Listing
 from frugalmtl.data.datasets.folder.patterns import Pattern, relative_path, unprintable
 from frugalmtl.data.datasets.folder.split import SplitMembers
+from frugalmtl.data.parts import hashed
 from frugalmtl.data.problems import Problem
 
 
@@ -96,8 +96,7 @@ def _whole(shares: Iterable[float]) -> bool:
 
 def _split_of(name: str, shares: Mapping[str, float]) -> str:
     """The split of an id: its hash, a place between 0 and 1, never moves when images are added."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-    place, reached = int.from_bytes(digest[:8], "big") / 2**64, 0.0
+    place, reached = hashed(name), 0.0
     for split, share in shares.items():
         reached += share
         if place < reached:

@@ -90,15 +90,18 @@ class FolderSplit(Split):
             labels[source.task.name] = label
         return Sample(image, labels, name)
 
-    def present(self) -> int:
-        """Number of samples whose image exists."""
-        return sum(bool(self.images.files(name, self.listing)) for name in self.ids)
+    def has_image(self, index: int) -> bool:
+        """Whether the image's file exists."""
+        return bool(self.images.files(self.ids[index], self.listing))
+
+    def has_label(self, index: int, task: str) -> bool:
+        """Whether the label's file exists, or its row in the table is not empty."""
+        return self._source(task).has(self.ids[index])
 
     def labelled(self, task: str) -> int:
-        """Number of samples whose label file exists, or whose row in the table is not empty."""
+        """Number of samples that have a label of a task; counted once."""
         if task not in self._labelled:
-            source = self._source(task)
-            self._labelled[task] = sum(source.has(name) for name in self.ids)
+            self._labelled[task] = super().labelled(task)
         return self._labelled[task]
 
     def absence(self, task: str) -> Problem:
@@ -108,14 +111,18 @@ class FolderSplit(Split):
 
     def listed_problems(self, tasks: Sequence[str]) -> list[Problem]:
         """Images that are not there, several files of one id, cells of tables that cannot be read."""
-        images = {name: self.images.files(name, self.listing) for name in self.ids}
-        missing = [name for name, files in images.items() if not files]
-        if len(missing) == len(self):
-            return [self._no_image()]
-        problems = [self._missing(name) for name in missing]
+        return self._listed(self.ids, tasks) if self.present() else [_no_image(self)]
+
+    def listed_problems_of(self, index: int, tasks: Sequence[str]) -> list[Problem]:
+        """The same of one sample."""
+        return self._listed([self.ids[index]], tasks)
+
+    def _listed(self, names: Sequence[str], tasks: Sequence[str]) -> list[Problem]:
+        images = {name: self.images.files(name, self.listing) for name in names}
+        problems = [_missing(self, name) for name, files in images.items() if not files]
         problems += [same_id(files, name) for name, files in images.items() if len(files) > 1]
         sources = [source for source in self.sources if source.task.name in tasks]
-        wrong = ((source.task.name, source.listed_problem(name)) for name in self.ids for source in sources)
+        wrong = ((source.task.name, source.listed_problem(name)) for name in names for source in sources)
         return problems + [replace(problem, task=task) for task, problem in wrong if problem is not None]
 
     def problems(self, index: int, tasks: Sequence[Task]) -> list[Problem]:
@@ -154,16 +161,19 @@ class FolderSplit(Split):
     def _source(self, task: str) -> Source:
         return next(source for source in self.sources if source.task.name == task)
 
-    def _missing(self, name: str) -> Problem:
-        """The problem that an image of the list is not there."""
-        file = self.images.example(name)
-        remedy = f"{nearest_file(self.listing, file)}; add the image, or correct the id in {self.members.origin}"
-        return Problem(str(self.listing.root / file), "does not exist", "an image", remedy)
 
-    def _no_image(self) -> Problem:
-        """The problem that no id of the list is one of an image."""
-        present = self.images.ids(self.listing)
-        nearest = nearest_file(self.listing, self.images.example(self.ids[0]))
-        reason = f"{difference(self.ids, present)}; correct the ids" if present else f"{nearest}; correct 'images'"
-        what = f"0 of {len(self)} images of split {self.members.split!r} exist"
-        return Problem(self.members.origin, what, f"files such as {self.images.example(self.ids[0])}", reason)
+def _missing(split: FolderSplit, name: str) -> Problem:
+    """The problem that an image of the list is not there."""
+    file = split.images.example(name)
+    remedy = f"{nearest_file(split.listing, file)}; add the image, or correct the id in {split.members.origin}"
+    return Problem(str(split.listing.root / file), "does not exist", "an image", remedy)
+
+
+def _no_image(split: FolderSplit) -> Problem:
+    """The problem that no id of the list is one of an image."""
+    present = split.images.ids(split.listing)
+    example = split.images.example(split.ids[0])
+    nearest = nearest_file(split.listing, example)
+    reason = f"{difference(split.ids, present)}; correct the ids" if present else f"{nearest}; correct 'images'"
+    what = f"0 of {len(split)} images of split {split.members.split!r} exist"
+    return Problem(split.members.origin, what, f"files such as {example}", reason)
