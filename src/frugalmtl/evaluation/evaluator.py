@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.counting import device_of, evaluating
 from frugalmtl.core.types import Batch, Predictions, Scores
 from frugalmtl.evaluation.metrics import METRICS, Score
-from frugalmtl.evaluation.modes import device_of, evaluating
 from frugalmtl.tasks import Task
 
 Value = TypeVar("Value")

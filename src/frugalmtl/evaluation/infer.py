@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frugalmtl.core.checks import UserError, positive
+from frugalmtl.core.counting import device_of, dtype_of, evaluating
 from frugalmtl.evaluation.evaluator import raw_predictions, require_finite
-from frugalmtl.evaluation.modes import device_of, dtype_of, evaluating
 from frugalmtl.tasks import Task
 from frugalmtl.tasks.base import Image
 

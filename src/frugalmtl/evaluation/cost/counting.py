@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from frugalmtl.core.checks import UserError, positive
-from frugalmtl.evaluation.cost._formulas import AttentionTally, formulas, memory_of
+from frugalmtl.core.counting import MacCounter, device_of, dtype_of, on_meta
 from frugalmtl.evaluation.cost.conventions import CONVENTION
-from frugalmtl.evaluation.modes import device_of, dtype_of, evaluating
 
 NOISE_SEED = 0
 
@@ -94,7 +89,7 @@ def count(module: nn.Module, image_size: tuple[int, int], batch: int = 1) -> Cou
     params, stored = storage(module)
     counted_on: Literal["meta", "values"] = "meta"
     try:
-        by_module, products = _macs(_on_meta(module), torch.empty(shape, dtype=dtype_of(module), device="meta"))
+        by_module, products = _macs(on_meta(module), torch.empty(shape, dtype=dtype_of(module), device="meta"))
     except (RuntimeError, NotImplementedError, TypeError, ValueError):
         # Reading a value (a mask, a gate) or a tensor kept outside parameters and buffers cannot work on meta. An error
         # of the module itself comes up again right here, on values.
@@ -144,38 +139,14 @@ def _dense_parts(tensor: Tensor) -> list[Tensor]:
     return [tensor.ccol_indices(), tensor.row_indices(), tensor.values()]
 
 
-def _on_meta(module: nn.Module) -> nn.Module:
-    """A copy with every parameter and buffer on the meta device; no weight is copied, sharing is kept."""
-    memo: dict[int, Any] = {}
-    for parameter in module.parameters():
-        memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
-    for buffer in module.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    return copy.deepcopy(module, memo)
-
-
-@contextlib.contextmanager
-def _plain_operations() -> Iterator[None]:
-    """Attention as matrix products and softmax: fused kernels would hide from the counter."""
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
-
-
 def _macs(module: nn.Module, image: Tensor) -> tuple[dict[str, int], int]:
     """``{dotted name: MACs}``, the whole under ``""``; and the MACs of attention's products."""
-    attention = AttentionTally({memory_of(tensor) for tensor in (*module.parameters(), *module.buffers())})
-    counter = FlopCounterMode(display=False, custom_mapping=formulas(attention))
-    with evaluating(module), torch.inference_mode(), _plain_operations(), counter:
+    with MacCounter(module) as counter:
         module(image)
     root = type(module).__name__
-    direct = {name: sum(per_operation.values()) // 2 for name, per_operation in counter.get_flop_counts().items()}
+    direct = counter.by_name()
     names = {name.removeprefix(f"{root}."): macs for name, macs in direct.items() if name.startswith(f"{root}.")}
-    return {"": direct.get("Global", 0), **_with_parents(names)}, attention.macs
+    return {"": direct.get("Global", 0), **_with_parents(names)}, counter.attention.macs
 
 
 def _with_parents(direct: dict[str, int]) -> dict[str, int]:

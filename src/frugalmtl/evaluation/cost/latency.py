@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError, positive
-from frugalmtl.evaluation.modes import device_of, evaluating
+from frugalmtl.core.counting import device_of, evaluating
 
 
 @dataclass(frozen=True)

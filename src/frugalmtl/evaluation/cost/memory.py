@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from frugalmtl.evaluation.modes import device_of, evaluating
+from frugalmtl.core.counting import device_of, evaluating
 
 
 @dataclass

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from frugalmtl.core.counting import device_of
 from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.engine.randomness import isolated
 from frugalmtl.engine.step_timing import TOTAL, noise_batch
-from frugalmtl.evaluation.modes import device_of
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.measure.training_cost import step_timer
 from frugalmtl.experiment.runs.build import Built

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from frugalmtl.core.checks import UserError, positive
+from frugalmtl.core.counting import device_of
 from frugalmtl.core.types import Batch
 from frugalmtl.deployment import plan_encoder, stopwatch
 from frugalmtl.engine.randomness import isolated
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.step_timing import TOTAL, StepTimer, noise_batch, time_steps
 from frugalmtl.evaluation.cost.memory import peak_of
-from frugalmtl.evaluation.modes import device_of
 from frugalmtl.experiment.runs.build import Built
 
 
