@@ -1,0 +1,7 @@
+"""Views of blocks: the parts of a block that a method may leave out, without a change of the block."""
+
+from frugalmtl.backbones.views.base import Residual
+from frugalmtl.backbones.views.lookup import VIEWS, residual_blocks, residual_of
+from frugalmtl.backbones.views.macs import BlockMacs, macs_per_block
+
+__all__ = ["VIEWS", "BlockMacs", "Residual", "macs_per_block", "residual_blocks", "residual_of"]
