@@ -11,7 +11,7 @@ from frugalmtl.backbones.timm import Timm
 from frugalmtl.backbones.views import macs_per_block, residual_blocks
 from frugalmtl.evaluation.cost import count
 from tests.support.channels import SIZE
-from tests.support.residual import KINDS, residual_backbone
+from tests.support.views.residual import KINDS, residual_backbone
 
 
 class Chain(nn.Module):

@@ -21,7 +21,7 @@ from frugalmtl.backbones.views.lookup import PLAIN, VIEWS
 from frugalmtl.core.checks import UserError
 from tests.support.backbones import tiny_backbone
 from tests.support.channels import image, scramble
-from tests.support.residual import KINDS, residual_backbone
+from tests.support.views.residual import KINDS, residual_backbone
 
 TWO_HALVES = (GridBlock, SwinTransformerBlock)
 """Blocks that add to their input twice; views add the two first, so that the last digit differs."""
