@@ -34,6 +34,12 @@ def check_groups(model: nn.Module, recipe: Sequence[Stage], settings: TrainSetti
         for group in stage.groups:
             if group.optimizer is not None:
                 check_optimizer(f"stage {stage.name!r}, parameters {group.pattern!r}", group.optimizer)
+        if "lr_factors" in stage.settings:
+            _check_factors(model, settings.in_stage(stage))
+    _check_factors(model, settings)
+
+
+def _check_factors(model: nn.Module, settings: TrainSettings) -> None:
     names = [name for name, _ in model.named_parameters()]
     left = names
     for pattern in settings.lr_factors:
@@ -92,7 +98,7 @@ class Rates:
     """The learning rate of every group at every step of a stage.
 
     Args:
-        settings: schedule and warm-up.
+        settings: schedule and warm-up of the stage.
     """
 
     def __init__(self, settings: TrainSettings) -> None:

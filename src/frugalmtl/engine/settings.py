@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import torch
 
 from frugalmtl.core.checks import UserError, positive
+from frugalmtl.core.recipe import Stage
 from frugalmtl.data.loading import Workers
 from frugalmtl.engine.optimizers import OPTIMIZERS, check_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
@@ -118,6 +119,17 @@ class TrainSettings:
     def memory_format(self) -> torch.memory_format:
         """Layout of images and four-dimensional weights."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def in_stage(self, stage: Stage) -> TrainSettings:
+        """The settings in one stage of a recipe, which may replace some.
+
+        Raises:
+            UserError: a value of the stage's does not fit; names the stage.
+        """
+        try:
+            return replace(self, **stage.settings) if stage.settings else self
+        except UserError as error:
+            raise UserError(f"stage {stage.name!r}: {error}") from None
 
     def identity(self) -> dict[str, Any]:
         """The settings that must not change while a run is under way; ``lr_factors`` as texts, since order counts."""
