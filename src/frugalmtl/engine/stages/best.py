@@ -1,0 +1,58 @@
+"""Best weights of a stage, by scores on a stream that it does not train on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from frugalmtl.core.documents import parse_json
+from frugalmtl.core.documents.json_values import json_text, with_nan
+from frugalmtl.core.recipe import HOLDOUT
+from frugalmtl.core.types import Scores
+from frugalmtl.engine.stages.measures import Measures
+from frugalmtl.model import MultiTaskModel
+
+
+class BestWeights:
+    """The weights of the epoch whose scores were best: those of the largest mean relative gain over its first epoch's.
+
+    Args:
+        measures: take the scores.
+
+    Attributes:
+        weights: everything that the model held then, on the CPU; empty before the first epoch.
+    """
+
+    def __init__(self, measures: Measures) -> None:
+        self.measures = measures
+        self.weights: dict[str, Tensor] = {}
+        self._first: Scores = {}
+        self._gain = 0.0
+
+    def judge(self, model: MultiTaskModel) -> Scores:
+        """Score the model, and keep its weights if none were better; returns the scores."""
+        scores = self.measures.scores(model, HOLDOUT)
+        gain = self.measures.gain(scores, self._first) if self._first else 0.0
+        if not self._first or gain > self._gain:
+            self._first, self._gain = self._first or scores, gain
+            self.weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+        return scores
+
+    def take_over(self, model: MultiTaskModel) -> None:
+        """Give the model the best weights."""
+        if self.weights:
+            model.load_state_dict(self.weights)
+
+    def state(self) -> dict[str, Any]:
+        """What :meth:`restore` needs, for a checkpoint."""
+        return {"scores": json_text(self._first), "gain": self._gain, "weights": self.weights}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is something else.
+        """
+        self._first, self._gain = with_nan(parse_json(state["scores"])), float(state["gain"])
+        self.weights = {str(name): tensor for name, tensor in state["weights"].items()}
