@@ -1,10 +1,13 @@
 """Checkpoint folders, which are either whole or not there, and load without executing code.
 
     checkpoints/
-      step-00001234/   model.safetensors, balancer.safetensors (if it has state), state.pt, manifest.json
+      step-00001234/   model.safetensors, balancer.safetensors (if it has state), structure.json (if the method decided
+                       about its shape), state.pt, manifest.json
       last             name of the newest folder
       final/           model.safetensors, balancer.safetensors, state.pt (history only), manifest.json: the run is
       complete
+      initial/         model.safetensors, manifest.json: the weights that the run began with, while a stage to come
+      needs them
 
 A folder is written under a temporary name, flushed to the disk and renamed. Only then does ``last`` point to it and the
 older one go, so whenever the writer is killed, ``last`` names a whole folder.
@@ -18,6 +21,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +34,15 @@ from frugalmtl.core.documents import parse_json
 from frugalmtl.core.files import temporary_beside, write_text
 from frugalmtl.engine.checkpoints.tensors import tensor_bytes
 
-MODEL, BALANCER, STATE, MANIFEST, LAST, FINAL = (
+MODEL, BALANCER, STATE, STRUCTURE, MANIFEST, LAST, FINAL, INITIAL = (
     "model.safetensors",
     "balancer.safetensors",
     "state.pt",
+    "structure.json",
     "manifest.json",
     "last",
     "final",
+    "initial",
 )
 _STEP = re.compile(r"step-\d{8,}")
 
@@ -82,7 +88,14 @@ class Checkpoints:
             elif path.name.startswith(f".{LAST}.") and path.suffix == ".tmp":
                 path.unlink(missing_ok=True)
 
-    def write(self, name: str, model: nn.Module, balancer: nn.Module, state: dict[str, Any]) -> Path:
+    def write(
+        self,
+        name: str,
+        model: nn.Module,
+        balancer: nn.Module,
+        state: dict[str, Any],
+        structure: Mapping[str, Any] | None = None,
+    ) -> Path:
         """Write a checkpoint, then let ``last`` name it, then remove the older ones.
 
         Args:
@@ -90,6 +103,7 @@ class Checkpoints:
             model: its parameters and buffers.
             balancer: likewise; nothing is written if it has none.
             state: tensors, numbers, strings, lists and dicts.
+            structure: plain values; None writes nothing.
 
         Raises:
             UserError: the operating system refused to write; the previous checkpoint is untouched.
@@ -97,19 +111,10 @@ class Checkpoints:
         contents = {MODEL: tensor_bytes(model), STATE: _state_bytes(state)}
         if balancer.state_dict():
             contents[BALANCER] = tensor_bytes(balancer)
-        sums = {file: {"sha256": hashlib.sha256(data).hexdigest()} for file, data in contents.items()}
-        contents[MANIFEST] = json.dumps({"format": 1, "files": sums}, indent=1).encode()
-        temporary: Path | None = None
+        if structure is not None:
+            contents[STRUCTURE] = json.dumps(structure, indent=1, allow_nan=False).encode()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = temporary_beside(self.folder / name)
-            temporary.mkdir()
-            for file, data in contents.items():
-                (temporary / file).write_bytes(data)
-                flush_file(temporary / file)
-            flush_folder(temporary)
-            shutil.rmtree(self.folder / name, ignore_errors=True)  # left by a killed writer; `last` names another
-            temporary.rename(self.folder / name)
+            folder = self._write_folder(name, contents)
             write_text(self.folder / LAST, f"{name}\n")
             flush_folder(self.folder)
         except OSError as error:
@@ -117,10 +122,42 @@ class Checkpoints:
                 f"cannot write checkpoint {self.folder / name}: {error.strerror or error}. The previous checkpoint "
                 "is intact: free the space and run the same command again"
             ) from error
+        if name == FINAL:
+            shutil.rmtree(self.folder / INITIAL, ignore_errors=True)
+        self.clean()
+        return folder
+
+    def write_initial(self, model: nn.Module) -> None:
+        """Write the weights that a run begins with, for the stages that begin with them again.
+
+        Raises:
+            UserError: the operating system refused to write.
+        """
+        try:
+            self._write_folder(INITIAL, {MODEL: tensor_bytes(model)})
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.folder / INITIAL}: {error.strerror or error}: free the space"
+            ) from error
+
+    def _write_folder(self, name: str, contents: Mapping[str, bytes]) -> Path:
+        """Write the files of a folder, and beside them their checksums; all of it or nothing."""
+        sums = {file: {"sha256": hashlib.sha256(data).hexdigest()} for file, data in contents.items()}
+        manifest = json.dumps({"format": 1, "files": sums}, indent=1).encode()
+        temporary: Path | None = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = temporary_beside(self.folder / name)
+            temporary.mkdir()
+            for file, data in {**contents, MANIFEST: manifest}.items():
+                (temporary / file).write_bytes(data)
+                flush_file(temporary / file)
+            flush_folder(temporary)
+            shutil.rmtree(self.folder / name, ignore_errors=True)  # left by a killed writer; `last` names another
+            temporary.rename(self.folder / name)
         finally:
             if temporary is not None:
                 shutil.rmtree(temporary, ignore_errors=True)
-        self.clean()
         return self.folder / name
 
 

@@ -20,6 +20,7 @@ from frugalmtl.engine.checkpoints.folder import FINAL, STATE, Checkpoints, verif
 from frugalmtl.engine.checkpoints.identity import require_same
 from frugalmtl.engine.logs.means import Means
 from frugalmtl.engine.randomness import set_random_state
+from frugalmtl.engine.stages.best import BestWeights
 
 _COMMON = {"identity", "history", "seconds", "steps"}
 _RUNNING = _COMMON | {"stage", "epoch", "step", "optimizer", "scaler", "random", "sums", "counts"}
@@ -68,8 +69,10 @@ class SavedRun:
         """Finished steps of that epoch."""
         return int(self.state["step"])
 
-    def restore_training(self, optimizer: torch.optim.Optimizer, fabric: Fabric) -> Means:
-        """Set optimiser, loss scale and random generators; the means of the epoch so far.
+    def restore_training(
+        self, optimizer: torch.optim.Optimizer, fabric: Fabric, best: BestWeights | None = None
+    ) -> Means:
+        """Set optimiser, loss scale, best weights and random generators; the means of the epoch so far.
 
         Raises:
             UserError: the state does not fit.
@@ -77,6 +80,8 @@ class SavedRun:
         try:
             optimizer.load_state_dict(self.state["optimizer"])
             fabric.strategy.precision.load_state_dict(self.state["scaler"])
+            if best is not None and "best" in self.state:
+                best.restore(self.state["best"])
             means = Means(self.state["sums"], self.state["counts"])
             set_random_state(self.state["random"][fabric.global_rank], fabric.device)
         except (ValueError, KeyError, IndexError, TypeError, RuntimeError, AttributeError) as error:

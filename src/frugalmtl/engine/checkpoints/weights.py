@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.documents import parse_json
 from frugalmtl.core.recipe import stage_epochs
-from frugalmtl.engine.checkpoints.folder import BALANCER, MODEL, verified
+from frugalmtl.engine.checkpoints.folder import BALANCER, MODEL, STRUCTURE, verified
 from frugalmtl.engine.checkpoints.tensors import parse_tensors
 from frugalmtl.model import MultiTaskModel
 
@@ -27,15 +31,67 @@ def load_weights(module: nn.Module, folder: str | os.PathLike[str], file: str = 
 def load_trained(model: MultiTaskModel, folder: str | os.PathLike[str], epochs: int) -> None:
     """Enter the last stage that a training of so many epochs ends with, and fill the model with its weights.
 
-    What a model holds may depend on its stage, so the weights come after it.
+    What a model holds may depend on its stage and on what its method decided, so the weights come after both.
 
     Raises:
         UserError: see :func:`load_weights`.
     """
     recipe = model.recipe()
     pairs = zip(recipe, stage_epochs(recipe, epochs), strict=True)
+    set_structure(model, Path(folder))
     model.enter_stage([stage.name for stage, length in pairs if length > 0][-1])
     load_weights(model, folder)
+
+
+def read_structure(folder: Path) -> dict[str, Any] | None:
+    """What the method of a checkpoint had decided about its own shape; None if nothing.
+
+    Raises:
+        UserError: the folder is damaged.
+    """
+    if not (folder / STRUCTURE).exists():
+        return None
+    try:
+        structure = parse_json(verified(folder, STRUCTURE))
+    except ValueError as error:
+        raise UserError(f"{folder / STRUCTURE} is damaged: {error}") from None
+    if not isinstance(structure, dict):
+        raise UserError(f"{folder / STRUCTURE} is damaged: it holds no mapping")
+    return structure
+
+
+def set_structure(model: MultiTaskModel, folder: Path) -> None:
+    """Give a model the shape that the method of a checkpoint had decided on, if it had.
+
+    Raises:
+        UserError: the folder is damaged, or the structure is another model's.
+    """
+    structure = read_structure(folder)
+    if structure is None:
+        return
+    try:
+        model.encoder.restructure(structure)
+    except UserError as error:
+        raise UserError(f"{folder / STRUCTURE}: {error}") from None
+
+
+def begin_anew(model: nn.Module, initial: Path, patterns: Sequence[str]) -> None:
+    """Set parameters and buffers that match a pattern to the values that the run began with.
+
+    What is new since then, or has another shape, stays as it is.
+
+    Raises:
+        UserError: the folder of the initial weights is damaged.
+    """
+    stored, wanted = parse_tensors(initial / MODEL, verified(initial, MODEL)), model.state_dict()
+    chosen = {
+        name: tensor
+        for name, tensor in stored.items()
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+        and name in wanted
+        and wanted[name].shape == tensor.shape
+    }
+    model.load_state_dict(chosen, strict=False)
 
 
 def load_matching_weights(module: nn.Module, folder: str | os.PathLike[str], file: str = MODEL) -> str:

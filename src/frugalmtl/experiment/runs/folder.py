@@ -12,7 +12,7 @@ from frugalmtl.core.documents.json_values import json_text
 from frugalmtl.core.files import write_text
 from frugalmtl.core.names import path_part
 from frugalmtl.core.types import Scores
-from frugalmtl.engine.checkpoints import FINAL, Checkpoints
+from frugalmtl.engine.checkpoints import FINAL, INITIAL, Checkpoints
 from frugalmtl.evaluation.evaluator import Evaluation, Remarks
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse, read_yaml, to_yaml
@@ -196,7 +196,8 @@ def _of_a_run(path: Path) -> bool:
     """Whether a run writes a file or folder of this name before its first checkpoint; a killed process may have left it
     behind."""
     if path.name == CHECKPOINTS and path.is_dir():
-        return all(entry.name.startswith((".step-", ".last.", "step-")) for entry in path.iterdir())
+        begun = (".step-", ".last.", "step-", f".{INITIAL}.", INITIAL)
+        return all(entry.name.startswith(begun) for entry in path.iterdir())
     return path.name in BEFORE_CHECKPOINTS or (path.name.startswith(".") and path.suffix == ".tmp")
 
 
