@@ -171,7 +171,7 @@ def by_library(setting: Setting, loader: EpochLoader, built: Built, on_step: OnS
     """``train()``."""
     chosen = TrainSettings(epochs=1, batch_size=setting.batch, progress="off", **settings)
     with tempfile.TemporaryDirectory() as folder:
-        train(TrainJob(built.model, built.balancer, chosen, [loader], Path(folder)), on_step=on_step)
+        train(TrainJob(built.model, built.balancer, chosen, {"train": loader}, Path(folder)), on_step=on_step)
 
 
 def by_plain_loop(loader: EpochLoader, built: Built, on_step: OnStep, **options: Any) -> None:

@@ -70,6 +70,10 @@ class MultiTaskModel(nn.Module):
         """Tell the encoder that an epoch of the current stage begins."""
         self.encoder.enter_epoch(epoch, epochs)
 
+    def enter_turn(self, turn: str, cycle: int) -> None:
+        """Tell the encoder that a turn of the current stage begins."""
+        self.encoder.enter_turn(turn, cycle)
+
     def enter_step(self, share: float) -> None:
         """Tell the encoder how much of the current stage is done."""
         self.encoder.enter_step(share)

@@ -16,7 +16,7 @@ from frugalmtl.decoders import DECODERS
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.engine import TrainSettings
 from frugalmtl.engine.launch import local_fabric
-from frugalmtl.engine.stage import enter_first_step
+from frugalmtl.engine.stages.modes import enter_first_step
 from frugalmtl.engine.step import StepSetup, take_step
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import Built, build

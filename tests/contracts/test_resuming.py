@@ -67,7 +67,7 @@ def test_interrupted_training_ends_bit_identical(
                 raise Interrupted
 
         model = deepcopy(fresh)
-        train(TrainJob(model, build_balancer("uncertainty"), settings, [Loader(2)], folder), on_step=interrupt)
+        train(TrainJob(model, build_balancer("uncertainty"), settings, {"train": Loader(2)}, folder), on_step=interrupt)
         return model
 
     whole = run(tmp_path / "whole", 0).state_dict()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from frugalmtl.balancing import BALANCERS, Balancer
 from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.core.seeding import derive_seed, seed_everything
-from frugalmtl.core.types import Batch, Features, Predictions
+from frugalmtl.core.types import Batch, Features, Predictions, Scores
 from frugalmtl.decoders import Decoder
 from frugalmtl.encoders import Encoder
 from frugalmtl.engine import TrainJob, TrainSettings, train
+from frugalmtl.losses import task_losses
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks import TASKS, Task
 
@@ -221,6 +222,43 @@ class SpoiledLoader(TinyLoader):
             yield batch
 
 
+class Scored:
+    """Measures of a tiny training.
+
+    Args:
+        score: gives the scores of a model, on whatever.
+        streams: samples of each stream, in batches.
+    """
+
+    def __init__(
+        self, score: Callable[[MultiTaskModel], Scores], streams: Mapping[str, Sequence[Batch]] | None = None
+    ) -> None:
+        self.score, self.streams = score, dict(streams or {})
+
+    def evaluate(self, model: MultiTaskModel) -> Scores:
+        return self.score(model)
+
+    def batches(self, stream: str) -> Sequence[Batch]:
+        return self.streams[stream]
+
+    def scores(self, model: MultiTaskModel, stream: str) -> Scores:
+        """Losses on the stream, lower ones better."""
+        model.eval()
+        with torch.no_grad():
+            rows = [task_losses(model(batch.image), batch, tasks()) for batch in self.streams[stream]]
+        return {name: {"loss": float(sum(float(row[name]) for row in rows) / len(rows))} for name in rows[0]}
+
+    def gain(self, scores: Scores, reference: Scores) -> float:
+        changes = [1.0 - value["loss"] / reference[name]["loss"] for name, value in scores.items()]
+        return sum(changes) / len(changes)
+
+    def macs(self, model: MultiTaskModel) -> float:
+        return float(sum(parameter.numel() for parameter in model.parameters()))
+
+    def latency(self, model: MultiTaskModel) -> float:
+        return self.macs(model) / 1e6
+
+
 def build_balancer(section: str | dict[str, Any] = "fixed") -> Balancer:
     balancer: Balancer = BALANCERS.build(section, tasks())
     return balancer
@@ -234,8 +272,10 @@ def run(
     settings = TrainSettings(**{**DEFAULTS, **{key: value for key, value in more.items() if key in names}})
     rest = {key: value for key, value in more.items() if key not in names}
     model, weights = build_model(encoder), build_balancer(balancer)
-    streams = [rest.pop("loader", TinyLoader()), *([rest.pop("validation")] if "validation" in rest else [])]
-    facts = {key: rest.pop(key) for key in ("evaluate", "seed", "identity") if key in rest}
+    streams = {"train": rest.pop("loader", TinyLoader())}
+    streams |= {"validation": rest.pop("validation")} if "validation" in rest else {}
+    facts = {key: rest.pop(key) for key in ("seed", "identity") if key in rest}
+    facts |= {"measures": Scored(rest.pop("evaluate"))} if "evaluate" in rest else {}
     return model, weights, train(TrainJob(model, weights, settings, streams, folder, **facts), **rest)
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from frugalmtl.core.types import Scores
 from frugalmtl.engine import TrainJob, TrainSettings, make_fabric, train
 from frugalmtl.model import MultiTaskModel
-from tests.support.tiny_training import DEFAULTS, TinyLoader, build_balancer, build_model, tasks
+from tests.support.tiny_training import DEFAULTS, Scored, TinyLoader, build_balancer, build_model, tasks
 
 
 def main(folder: Path, encoder: str, balancers: list[Any], stop: int, more: dict[str, Any]) -> None:
@@ -22,7 +22,10 @@ def main(folder: Path, encoder: str, balancers: list[Any], stop: int, more: dict
     strategy = "ddp_find_unused_parameters_true" if world > 1 else "auto"
     settings = TrainSettings(**{**DEFAULTS, **common, **more}, devices=world, strategy=strategy)
     fabric = make_fabric(settings)
-    loaders = [TinyLoader(5, 4 // world, rank=rank, world=world, holes=False, first=first) for first in (0, 100)]
+    loaders = {
+        name: TinyLoader(5, 4 // world, rank=rank, world=world, holes=False, first=first)
+        for name, first in (("train", 0), ("validation", 100))
+    }
 
     def interrupt(step: int) -> None:
         if step == stop:
@@ -33,7 +36,7 @@ def main(folder: Path, encoder: str, balancers: list[Any], stop: int, more: dict
         balancer = build_balancer(section)
         balancer.attach(model)
         here = folder / str(index)
-        job = TrainJob(model, balancer, settings, loaders, here, evaluate=scores)
+        job = TrainJob(model, balancer, settings, loaders, here, measures=Scored(scores))
         train(job, fabric=fabric, on_step=interrupt)
         learned = {**model.state_dict(), **{f"balancer.{name}": value for name, value in balancer.state_dict().items()}}
         save_file({name: value.contiguous() for name, value in learned.items()}, here / f"{rank}.safetensors")

@@ -1,4 +1,4 @@
-"""Dry run: a training step of every stage on copies, before a training begins."""
+"""Dry run: a training step of every stage and turn on copies, before a training begins."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import torch
 
 from frugalmtl.balancing import Balancer
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.recipe import Stage, stage_epochs
+from frugalmtl.core.recipe import Stage, Turn, stage_epochs
 from frugalmtl.core.types import Batch
 from frugalmtl.engine.launch import local_fabric
 from frugalmtl.engine.randomness import isolated
 from frugalmtl.engine.settings import Precision, TrainSettings
-from frugalmtl.engine.stage import enter_first_step
+from frugalmtl.engine.stages.modes import enter_first_step
+from frugalmtl.engine.stages.timetable import turns_of
 from frugalmtl.engine.step import StepSetup, take_step
 from frugalmtl.engine.step.compilation import TRIAL, refused
 from frugalmtl.engine.step_timing import noise_batch
@@ -33,10 +34,10 @@ def dry_run(
     *,
     device: torch.device | None = None,
 ) -> None:
-    """Take the first step of every stage as the training will, without its update: what a step refuses comes first.
+    """Take the first step of every stage and turn as the training will, without update, so that refusals come first.
 
     Each process sees ``batch_size / devices`` images at a time, also where gradients of several batches are
-    accumulated; two of those are taken then. Model and balancer are copied for each stage, and the random generators
+    accumulated; two of those are taken then. Model and balancer are copied for each turn, and the random generators
     are afterwards as before.
 
     Args:
@@ -59,29 +60,39 @@ def dry_run(
         for stage, epochs in zip(recipe, stage_epochs(recipe, settings.epochs), strict=True):
             if not epochs:
                 continue
-            try:
-                step_batch = batch or noise_batch(model.tasks, image_size, images)
-                trial, weights = copy.deepcopy((model, balancer))
-                trial.to(device).to(memory_format=settings.memory_format)
-                weights.to(device).enter_epoch(behind, settings.epochs)
-                _take(trial, weights, stage, epochs, settings, step_batch)
-            except UserError as error:
-                raise UserError(f"stage {stage.name!r}: {error}" if len(recipe) > 1 else str(error)) from error
-            except (RuntimeError, ValueError, MemoryError) as error:
-                text = _in_words(error, images, image_size, settings, device)
-                raise UserError(f"stage {stage.name!r}: {text}") from error
+            for turn in turns_of(stage):
+                place = f"stage {stage.name!r}" + (f", turn {turn.name!r}" if stage.turns else "")
+                try:
+                    step_batch = batch or noise_batch(model.tasks, image_size, images)
+                    trial, weights = copy.deepcopy((model, balancer))
+                    trial.to(device).to(memory_format=settings.memory_format)
+                    weights.to(device).enter_epoch(behind, settings.epochs)
+                    _take(trial, weights, stage, turn, epochs, settings.in_stage(stage), step_batch)
+                except UserError as error:
+                    alone = len(recipe) == 1 and not stage.turns
+                    raise UserError(str(error) if alone else f"{place}: {error}") from error
+                except (RuntimeError, ValueError, MemoryError) as error:
+                    text = _in_words(error, images, image_size, settings, device)
+                    raise UserError(f"{place}: {text}") from error
             behind += epochs
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
 def _take(
-    model: MultiTaskModel, balancer: Balancer, stage: Stage, epochs: int, settings: TrainSettings, batch: Batch
+    model: MultiTaskModel,
+    balancer: Balancer,
+    stage: Stage,
+    turn: Turn,
+    epochs: int,
+    settings: TrainSettings,
+    batch: Batch,
 ) -> None:
     device = next(model.parameters()).device
-    enter_first_step(model, stage, epochs)
+    enter_first_step(model, stage, epochs, turn)
     fabric = local_fabric(device, _precision(settings, device))
     setup = StepSetup(fabric, model, balancer, stage, settings, backend=TRIAL)
+    setup.turn = turn
     batches = [batch] * min(settings.accumulate, 2)
     validation = batches if balancer.needs_validation_stream else []
     with refused(settings):

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
-
-import torch
+from typing import Any
 
 from frugalmtl.balancing import Balancer
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.distributed import process_count
-from frugalmtl.core.recipe import Stage, stage_epochs
-from frugalmtl.core.types import Batch, Scores
+from frugalmtl.core.recipe import HOLDOUT, TRAIN, VALIDATION, Stage, stage_epochs
 from frugalmtl.engine.checkpoints.identity import flatten
 from frugalmtl.engine.logs.run_log import require_tensorboard
 from frugalmtl.engine.parameter_groups import check_groups
-from frugalmtl.engine.randomness import isolated
 from frugalmtl.engine.settings import TrainSettings
+from frugalmtl.engine.stages.measures import Measures
+from frugalmtl.engine.stages.streams import EpochLoader, steps_per_pass
+from frugalmtl.engine.stages.timetable import Timetable, turns_of
 from frugalmtl.engine.step.compilation import check_compilable
 from frugalmtl.model import MultiTaskModel
-
-CPU = torch.device("cpu")
-
-
-class EpochLoader(Protocol):
-    """Batches of this process, epoch by epoch; the content of an epoch depends on a seed and its index alone."""
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """Batches in every epoch, the same for all processes."""
-        ...
-
-    def epoch(self, index: int, start: int = 0) -> Iterable[Batch]:
-        """The batches of epoch ``index`` (0-based, of the whole run) from batch ``start`` on."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -47,41 +31,43 @@ class TrainJob:
         model: trained in place; left in eval mode.
         balancer: combines losses or gradients.
         settings: length, optimiser, precision.
-        streams: training batches of this process; then those of a second stream, as many per epoch, for balancers that
-            look at one.
+        streams: batches of this process by stream: :data:`~frugalmtl.core.recipe.TRAIN`, whose length is that of an
+            epoch; :data:`~frugalmtl.core.recipe.VALIDATION` for balancers that look at a second one; and those of
+            :meth:`Encoder.streams`.
         folder: of the run; gets ``checkpoints/`` and ``log.jsonl``.
-        evaluate: called every ``settings.evaluate_every`` epochs, on all processes; may switch modes.
+        measures: scores (every ``settings.evaluate_every`` epochs, and where a method asks) and cost.
         seed: of everything random in training (dropout, gates, balancers).
         identity: further facts that must not differ when the run is continued (model and data sections of a config).
 
     Raises:
-        UserError: the balancer needs a second stream or scores that are not there; a stream has no batches, or not as
-            many as the first.
+        UserError: a stream is missing or has no batches; the balancer reads scores, or a stage keeps its best weights,
+            and there are no measures; a stage keeps its best weights by samples that it trains on; its turns do not fit
+            each other.
     """
 
     model: MultiTaskModel
     balancer: Balancer
     settings: TrainSettings
-    streams: Sequence[EpochLoader]
+    streams: Mapping[str, EpochLoader]
     folder: Path
-    evaluate: Callable[[MultiTaskModel], Scores] | None = None
+    measures: Measures | None = None
     seed: int = 0
     identity: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         method = f"the balancer {type(self.balancer).__name__}"
-        batches = self.streams[0].batches_per_epoch
-        if self.balancer.needs_validation_stream and len(self.streams) < 2:
-            raise UserError(f"{method} needs a second stream of batches: add one to 'streams'")
-        for stream in self.streams[1:]:
-            if stream.batches_per_epoch != batches:
-                raise UserError(
-                    f"the second stream must have as many batches in an epoch as the first, {batches}, but has "
-                    f"{stream.batches_per_epoch}"
-                )
-        if self.balancer.needs_scores and self.evaluate is None:
-            raise UserError(f"{method} reads scores: give 'evaluate'")
-        positive("the number of batches in an epoch", batches)
+        if TRAIN not in self.streams:
+            raise UserError(f"a training needs the stream {TRAIN!r}, but got {', '.join(self.streams) or 'none'}")
+        if self.balancer.needs_validation_stream and VALIDATION not in self.streams:
+            raise UserError(f"{method} needs a second stream of batches: add {VALIDATION!r} to 'streams'")
+        if self.balancer.needs_scores and self.measures is None:
+            raise UserError(f"{method} reads scores: give 'measures'")
+        for name, stream in self.streams.items():
+            positive(f"the number of batches in an epoch of the stream {name!r}", stream.batches_per_epoch)
+        for stage, _ in self.stages:
+            if stage.keep == "best" and self.measures is None:
+                raise UserError(f"stage {stage.name!r} keeps its best weights by scores: give 'measures'")
+        self.timetable  # noqa: B018  # made now, so that it is checked now
 
     @cached_property
     def stages(self) -> list[tuple[Stage, int]]:
@@ -90,20 +76,25 @@ class TrainJob:
         lengths = stage_epochs(recipe, self.settings.epochs)
         return [(stage, length) for stage, length in zip(recipe, lengths, strict=True) if length > 0]
 
-    @property
-    def used_streams(self) -> Sequence[EpochLoader]:
-        """The streams that are read: the second one only if the balancer looks at it."""
-        return self.streams if self.balancer.needs_validation_stream else self.streams[:1]
+    @cached_property
+    def timetable(self) -> Timetable:
+        """The turn and the batches of every step."""
+        steps = {name: steps_per_pass(loader, self.settings.accumulate) for name, loader in self.streams.items()}
+        return Timetable(self.stages, self.steps_per_epoch, steps)
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps of an epoch."""
-        return -(-self.streams[0].batches_per_epoch // self.settings.accumulate)
+        return steps_per_pass(self.streams[TRAIN], self.settings.accumulate)
 
     @property
     def steps(self) -> int:
         """Optimiser steps of the whole run."""
         return self.steps_per_epoch * self.settings.epochs
+
+    def epoch_of_run(self, stage: int, epoch: int) -> int:
+        """The number in the whole run of an epoch of a stage (0-based)."""
+        return sum(length for _, length in self.stages[:stage]) + epoch
 
     def facts(self) -> dict[str, Any]:
         """The facts that must not differ when a run is continued, in one level."""
@@ -113,15 +104,20 @@ class TrainJob:
                 "train": self.settings.identity(),
                 "seed": self.seed,
                 "processes": process_count(),
-                "batches per epoch": self.streams[0].batches_per_epoch,
+                "batches per epoch": self.streams[TRAIN].batches_per_epoch,
                 "tasks": [task.name for task in self.model.tasks],
-                "stages": [
-                    {**vars(stage), "groups": [vars(group) for group in stage.groups], "epochs": epochs}
-                    for stage, epochs in self.stages
-                ],
+                "stages": [{**_facts_of(stage), "epochs": epochs} for stage, epochs in self.stages],
                 "balancer": type(self.balancer).__name__,
             }
         )
+
+
+def _facts_of(stage: Stage) -> dict[str, Any]:
+    """A stage as plain values; what earlier versions did not know is left out where it is not used."""
+    later = {field.name: field.default for field in fields(Stage) if field.name in ("stream", "keep")}
+    plain = {key: value for key, value in vars(stage).items() if later.get(key, ...) != value}
+    groups, turns = [vars(group) for group in stage.groups], [vars(turn) for turn in stage.turns]
+    return {**plain, "groups": groups, "turns": turns}
 
 
 def default_facts() -> dict[str, Any]:
@@ -129,16 +125,40 @@ def default_facts() -> dict[str, Any]:
     return flatten({"train": TrainSettings().identity()})
 
 
+def _check_held_out(model: MultiTaskModel, stage: Stage) -> None:
+    """Check that a stage that keeps its best weights is judged by samples that it does not train on.
+
+    Raises:
+        UserError: it is not, or the method has no such stream.
+    """
+    if stage.keep == "last":
+        return
+    shares = {TRAIN: (0.0, 1.0), **model.encoder.streams()}
+    if HOLDOUT not in shares:
+        raise UserError(f"stage {stage.name!r} keeps its best weights, but its method holds out no stream {HOLDOUT!r}")
+    start, stop = shares[HOLDOUT]
+    for turn in turns_of(stage):
+        first, last = shares.get(turn.stream, (0.0, 0.0))
+        if first < stop and start < last:
+            raise UserError(
+                f"stage {stage.name!r} keeps the weights that are best on the stream {HOLDOUT!r}, but trains on the "
+                f"same samples in the stream {turn.stream!r}: let it read another"
+            )
+
+
 def check_trainable(model: MultiTaskModel, balancer: Balancer, settings: TrainSettings) -> None:
     """Check that settings, recipe and balancer fit each other; to be called once, before anything is written.
 
     Raises:
-        UserError: fewer epochs than stages need; the recipe asks for an optimiser that cannot be made; an entry of
+        UserError: fewer epochs than stages need; a stage replaces a setting by one that does not fit, or would choose
+            among its weights by what it trains on; the recipe asks for an optimiser that cannot be made; an entry of
             ``lr_factors`` acts on nothing; the balancer reads scores, but nothing is evaluated after each epoch;
             TensorBoard is wanted but not installed; the training cannot be compiled as asked.
     """
     recipe = model.recipe()
     for stage, epochs in zip(recipe, stage_epochs(recipe, settings.epochs), strict=True):
+        settings.in_stage(stage)
+        _check_held_out(model, stage)
         model.encoder.check_stage(stage.name, epochs)
     check_groups(model, recipe, settings)
     if balancer.needs_scores and settings.evaluate_every != 1:
@@ -149,21 +169,3 @@ def check_trainable(model: MultiTaskModel, balancer: Balancer, settings: TrainSe
     check_compilable(model, balancer, settings)
     if settings.tensorboard:
         require_tensorboard()
-
-
-def grouped_batches(loader: EpochLoader, epoch: int, start: int, accumulate: int) -> Iterator[list[Batch]]:
-    """The batches of every step of an epoch from step ``start`` on; loading leaves no trace in the generators."""
-    total = loader.batches_per_epoch
-    with isolated(CPU):
-        source = iter(loader.epoch(epoch, start * accumulate))
-    for first in range(start * accumulate, total, accumulate):
-        group: list[Batch] = []
-        for _ in range(first, min(first + accumulate, total)):
-            with isolated(CPU):
-                batch = next(source, None)
-            if batch is None:
-                raise RuntimeError(f"the loader ended before its {total} batches")
-            group.append(batch)
-        yield group
-    with isolated(CPU):
-        next(source, None)  # lets the loader close its epoch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +12,28 @@ from lightning_fabric import Fabric
 from frugalmtl.core.distributed import broadcast, gather
 from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.engine.affinity import affinities
-from frugalmtl.engine.checkpoints import FINAL, Checkpoints, SavedRun, find_saved_run, restore, step_name
+from frugalmtl.engine.checkpoints import (
+    FINAL,
+    INITIAL,
+    Checkpoints,
+    SavedRun,
+    begin_anew,
+    find_saved_run,
+    restore,
+    set_structure,
+    step_name,
+)
 from frugalmtl.engine.checkpoints.exclusive import exclusive
-from frugalmtl.engine.job import TrainJob, check_trainable, default_facts, grouped_batches
+from frugalmtl.engine.job import TrainJob, check_trainable, default_facts
 from frugalmtl.engine.launch import kernels, make_fabric
-from frugalmtl.engine.logs import Means, ProgressDisplay, RunLog, count_report, step_record
-from frugalmtl.engine.parameter_groups import Rates
+from frugalmtl.engine.logs import Means
+from frugalmtl.engine.logs.journal import Journal
 from frugalmtl.engine.randomness import isolated, random_state
 from frugalmtl.engine.schedules import Progress
-from frugalmtl.engine.stage import freeze, set_modes
-from frugalmtl.engine.step import StepSetup, take_step
-from frugalmtl.losses import totals_by_task
+from frugalmtl.engine.stages.measures import stage_view
+from frugalmtl.engine.stages.modes import freeze
+from frugalmtl.engine.stages.stage_run import StageRun
+from frugalmtl.engine.step import take_step
 
 Resume = bool | Literal["auto"]
 
@@ -97,12 +107,7 @@ class TrainLoop:
         self.model, self.balancer, self.settings = job.model, job.balancer, job.settings
         self.trainable = {name: parameter.requires_grad for name, parameter in job.model.named_parameters()}
         self.checkpoints = Checkpoints(job.folder / "checkpoints")
-        self.rates, self.facts = Rates(job.settings), job.facts()
-        self.log, self.display = RunLog(None), ProgressDisplay("off", 0)
-        self.means = Means()
-        self.history: list[dict[str, Any]] = []
-        self.steps = self.first_step = 0
-        self.started, self.seconds_before = time.perf_counter(), 0.0
+        self.facts, self.journal = job.facts(), Journal(job.settings, job.steps)
 
     def run(self) -> TrainResult:
         """Train from the beginning, or from the last checkpoint, to the end.
@@ -114,28 +119,27 @@ class TrainLoop:
             lengths, defaults = [length for _, length in self.job.stages], default_facts()
             saved = find_saved_run(self.checkpoints, self.facts, lengths, self.resume, defaults)
             if saved is not None:
-                self.history, self.seconds_before = saved.history, saved.seconds
-                self.steps = self.first_step = saved.steps
+                self.journal.go_on(saved.history, saved.steps, saved.seconds)
                 if saved.finished:
                     return self._load(saved)
-            self._begin()
+            self._begin(anew=saved is None)
             with kernels(self.settings):
                 for index in range(saved.stage if saved else 0, len(self.job.stages)):
-                    setup, epoch, step = self._begin_stage(index, saved)
+                    run, epoch, step = self._begin_stage(index, saved)
                     for number in range(epoch, self.job.stages[index][1]):
-                        self._train_epoch(setup, index, number, step)
+                        self._train_epoch(run, number, step)
                         step = 0
+                    self._end_stage(run)
                     saved = None
                 return self._result(self._save(FINAL, {}))
         finally:
-            self.display.close()
-            self.log.close()
-            for name, parameter in self.model.named_parameters():
-                parameter.requires_grad_(self.trainable.get(name, parameter.requires_grad))
+            self.journal.close()
+            self._restore_flags()
             self.model.eval()
 
     def _load(self, saved: SavedRun) -> TrainResult:
         """Take over the weights of a finished run."""
+        set_structure(self.model, saved.folder)
         self.model.enter_stage(self.job.stages[-1][0].name)
         restore(saved.folder, self.model, self.balancer)
         if self.fabric.is_global_zero:
@@ -143,28 +147,40 @@ class TrainLoop:
         return self._result(saved.folder)
 
     def _result(self, folder: Path) -> TrainResult:
-        return TrainResult(self.steps, self.settings.epochs, self._seconds(), self.history, folder)
+        journal = self.journal
+        return TrainResult(journal.steps, self.settings.epochs, journal.seconds(), journal.history, folder)
 
-    def _seconds(self) -> float:
-        return self.seconds_before + time.perf_counter() - self.started
+    def _restore_flags(self) -> None:
+        """Let parameters take gradients that did before the run."""
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(self.trainable.get(name, parameter.requires_grad))
 
-    def _begin(self) -> None:
+    def _begin(self, *, anew: bool) -> None:
         """Tidy the folder, seed, and move everything to the device."""
         self.fabric.barrier()  # every process has read the checkpoint before the first one tidies up
         first = self.fabric.is_global_zero
         if first:
             self.checkpoints.clean()
-        folder = self.job.folder if first else None
-        self.log = RunLog(folder, step=self.steps, tensorboard=self.settings.tensorboard)
-        self.display = ProgressDisplay(self.settings.progress if first else "off", self.job.steps, self.steps)
+            if anew and any(stage.fresh for stage, _ in self.job.stages):
+                self.checkpoints.write_initial(self.model)
+        self.journal.open(self.job.folder if first else None)
         seed_everything(derive_seed(self.job.seed, "train", self.fabric.global_rank))
-        self.model.to(self.fabric.device).to(memory_format=self.settings.memory_format)
+        self._to_device()
         self.balancer.to(self.fabric.device)
-        broadcast([*self.model.parameters(), *self.model.buffers(), *self.balancer.parameters()])
+        broadcast(self.balancer.parameters())
 
-    def _begin_stage(self, index: int, saved: SavedRun | None) -> tuple[StepSetup, int, int]:
-        """The setup of a stage, and the epoch and the step in it to go on from."""
+    def _to_device(self) -> None:
+        """Move the model to the device, the same on all processes."""
+        self.model.to(self.fabric.device).to(memory_format=self.settings.memory_format)
+        broadcast([*self.model.parameters(), *self.model.buffers()])
+
+    def _begin_stage(self, index: int, saved: SavedRun | None) -> tuple[StageRun, int, int]:
+        """A stage ready to run, and the epoch and the step in it to go on from."""
         stage, _ = self.job.stages[index]
+        if saved is not None:
+            set_structure(self.model, saved.folder)
+        elif stage.fresh:
+            begin_anew(self.model, self.checkpoints.folder / INITIAL, stage.fresh)
         self.model.enter_stage(stage.name)
         self.model.to(self.fabric.device).to(memory_format=self.settings.memory_format)
         epoch, step = 0, 0
@@ -172,93 +188,102 @@ class TrainLoop:
             # What the hooks changed is overwritten by the weights; what they remember outside the weights stands.
             epoch, step = saved.epoch, saved.step
             self._enter_epoch(index, epoch)
+            self._enter_turn_again(index, epoch * self.job.steps_per_epoch + step)
             restore(saved.folder, self.model, self.balancer)
         freeze(self.model, stage, self.trainable)
-        setup = StepSetup(self.fabric, self.model, self.balancer, stage, self.settings, run_ahead=True)
+        run = StageRun(self.job, index, self.fabric, self.trainable)
         if saved is not None:
-            self.means = saved.restore_training(setup.optimizer, self.fabric)
+            self.journal.means = saved.restore_training(run.setup.optimizer, self.fabric, run.best)
         if step == self.job.steps_per_epoch:
             epoch, step = epoch + 1, 0
-        return setup, epoch, step
+        return run, epoch, step
+
+    def _enter_turn_again(self, index: int, step: int) -> None:
+        """Tell the method of the turn that a step lies in the middle of."""
+        stage, epochs = self.job.stages[index]
+        if stage.turns and step < epochs * self.job.steps_per_epoch:
+            moment = self.job.timetable.at(index, step)
+            if moment.turn_step:
+                self.model.enter_turn(moment.turn.name, moment.cycle)
 
     def _enter_epoch(self, index: int, epoch: int) -> None:
         self.model.enter_epoch(epoch, self.job.stages[index][1])
-        self.balancer.enter_epoch(self._epoch_of_run(index, epoch), self.settings.epochs)
+        self.balancer.enter_epoch(self.job.epoch_of_run(index, epoch), self.settings.epochs)
 
-    def _epoch_of_run(self, index: int, epoch: int) -> int:
-        return sum(length for _, length in self.job.stages[:index]) + epoch
-
-    def _train_epoch(self, setup: StepSetup, index: int, epoch: int, start: int) -> None:
-        """Train epoch ``epoch`` of stage ``index`` from step ``start`` on."""
-        (stage, epochs), per_epoch = self.job.stages[index], self.job.steps_per_epoch
-        number = self._epoch_of_run(index, epoch)
-        label = f"{stage.name}, epoch {number + 1}/{self.settings.epochs}"
+    def _train_epoch(self, run: StageRun, epoch: int, start: int) -> None:
+        """Train an epoch of a stage from step ``start`` on."""
+        setup, journal, per_epoch = run.setup, self.journal, self.job.steps_per_epoch
+        number = self.job.epoch_of_run(run.index, epoch)
         if start == 0:
-            self._enter_epoch(index, epoch)
-            self.means = Means()
-        set_modes(self.model, stage)
-        groups = [grouped_batches(one, number, start, self.settings.accumulate) for one in self.job.used_streams]
-        streams = [setup.upcoming(stream) for stream in groups]
-        for step, (batches, *more) in enumerate(zip(*streams, strict=True), start=start):
-            position = Progress(epoch * per_epoch + step, epochs * per_epoch, epoch, epochs)
-            factor = self.rates.apply(setup.optimizer, position)
-            self.model.enter_step(position.step / position.steps)
-            if self._every(self.settings.affinity_every):
-                self.means.add("affinity", affinities(self.model, setup.losses, setup.on_device(batches)))
-            measure = self._every(self.settings.interference_every)
-            validation = more[0] if more else ()
-            report = take_step(setup, batches, step=self.steps, validation=validation, measure=measure)
-            self.steps += 1
-            count_report(self.means, report)
-            self.display.step(self.steps, label)
-            if self._every(self.settings.log_every):
+            self._enter_epoch(run.index, epoch)
+            journal.means = Means()
+        run.set_modes()
+        for step in range(start, per_epoch):
+            batches, validation = run.begin_step(epoch * per_epoch + step, journal.steps)
+            label = f"{run.label}, epoch {number + 1}/{self.settings.epochs}"
+            factor = run.rates.apply(setup.optimizer, Progress(run.step, run.steps, epoch, run.epochs))
+            self.model.enter_step(run.step / run.steps)
+            if journal.due(self.settings.affinity_every):
+                journal.means.add("affinity", affinities(self.model, setup.losses, setup.on_device(batches)))
+            measure = journal.due(self.settings.interference_every)
+            report = take_step(setup, batches, step=journal.steps, validation=validation, measure=measure)
+            journal.step(report, label)
+            if journal.due(self.settings.log_every):
                 setup.check.settle()
-                record = {"stage": stage.name, "epoch": number, "lr_factor": factor, **step_record(report)}
-                self.log.write("step", self.steps, {**record, "seconds": round(self._seconds(), 3)})
+                journal.log_step(report, {**run.place(), "epoch": number, "lr_factor": factor})
             if step + 1 == per_epoch:
-                self._end_epoch(setup, number, label)
-            if self._every(self.settings.checkpoint_every or per_epoch) and self.steps < self.job.steps:
-                self._save_running(setup, {"stage": index, "epoch": epoch, "step": step + 1})
+                self._end_epoch(run, number, label)
+            if journal.due(self.settings.checkpoint_every or per_epoch) and journal.steps < self.job.steps:
+                self._save_running(run, {"stage": run.index, "epoch": epoch, "step": step + 1})
             if self.on_step is not None:
-                self.on_step(self.steps)
+                self.on_step(journal.steps)
 
-    def _every(self, steps: int) -> bool:
-        return steps > 0 and self.steps % steps == 0
-
-    def _end_epoch(self, setup: StepSetup, epoch: int, label: str) -> None:
+    def _end_epoch(self, run: StageRun, epoch: int, label: str) -> None:
         """Evaluate where it is due, tell the balancer, and log the means of the epoch."""
-        setup.check.settle()
-        means = self.means.by_kind(self.fabric.device)
-        parts = means.pop("parts")
-        losses = totals_by_task(parts)
-        record: dict[str, Any] = {"epoch": epoch, "stage": setup.stage.name, "losses": losses, "parts": parts, **means}
+        run.setup.check.settle()
+        record = {"epoch": epoch, "stage": run.stage.name, **self.journal.epoch_means(self.fabric.device)}
         every = self.settings.evaluate_every
-        if self.job.evaluate is not None and every and ((epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs):
+        due = every and ((epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs)
+        if self.job.measures is not None and (due or run.best is not None):
             broadcast(self.model.buffers())
             with isolated(self.fabric.device):
-                record["scores"] = self.job.evaluate(self.model)
-            set_modes(self.model, setup.stage)
-        self.balancer.end_epoch(losses, record.get("scores"))
-        self.history.append(record)
-        self.log.write("epoch", self.steps, {**record, "seconds": round(self._seconds(), 3)})
-        pace = (time.perf_counter() - self.started) / (self.steps - self.first_step)
-        self.display.epoch(label, losses, pace * (self.job.steps - self.steps))
+                if due:
+                    record["scores"] = self.job.measures.evaluate(self.model)
+                if run.best is not None:
+                    record["holdout_scores"] = run.best.judge(self.model)
+            run.set_modes()
+        self.balancer.end_epoch(record["losses"], record.get("scores"))
+        self.journal.epoch(record, label)
 
-    def _save_running(self, setup: StepSetup, position: dict[str, int]) -> None:
-        setup.check.settle()
+    def _end_stage(self, run: StageRun) -> None:
+        """Go back to the best weights where the stage keeps them, and let the method decide what follows from it."""
+        run.setup.check.settle()
+        if run.best is not None:
+            run.best.take_over(self.model)
+        self._restore_flags()
+        broadcast(self.model.buffers())
+        with isolated(self.fabric.device):
+            view = stage_view(self.model, self.job.measures, self.fabric.device)
+            self.model.encoder.end_stage(run.stage.name, view)
+        self._to_device()
+
+    def _save_running(self, run: StageRun, position: dict[str, int]) -> None:
+        run.setup.check.settle()
         state = {
             **position,
-            "optimizer": setup.optimizer.state_dict(),
+            "optimizer": run.setup.optimizer.state_dict(),
             "scaler": self.fabric.strategy.precision.state_dict(),
             "random": gather(random_state(self.fabric.device)),
-            **self.means.state(),
+            **({} if run.best is None else {"best": run.best.state()}),
+            **self.journal.means.state(),
         }
-        self._save(step_name(self.steps), state)
+        self._save(step_name(self.journal.steps), state)
 
     def _save(self, name: str, state: dict[str, Any]) -> Path:
         broadcast(self.model.buffers())
-        run = SavedRun.common(self.facts, self.history, self._seconds(), self.steps)
+        common = SavedRun.common(self.facts, self.journal.history, self.journal.seconds(), self.journal.steps)
         if self.fabric.is_global_zero:
-            self.checkpoints.write(name, self.model, self.balancer, {**run, **state})
+            structure = self.model.encoder.structure()
+            self.checkpoints.write(name, self.model, self.balancer, {**common, **state}, structure)
         self.fabric.barrier()
         return self.checkpoints.folder / name

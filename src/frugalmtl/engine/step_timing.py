@@ -15,7 +15,8 @@ from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.core.types import Batch
 from frugalmtl.engine.launch import kernels, local_fabric
 from frugalmtl.engine.settings import TrainSettings
-from frugalmtl.engine.stage import enter_first_step
+from frugalmtl.engine.stages.modes import enter_first_step
+from frugalmtl.engine.stages.timetable import turns_of
 from frugalmtl.engine.step import StepSetup, take_step
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks import Task
@@ -47,6 +48,7 @@ class StepTimer:
         batch: Batch,
         *,
         stage: int = -1,
+        turn: int = 0,
         update: bool = False,
     ) -> StepTimer:
         """A timer of the first step of a stage of a model's recipe, on the model's device.
@@ -57,17 +59,19 @@ class StepTimer:
             settings: epochs, optimiser, precision and layout.
             batch: see :class:`StepTimer`.
             stage: number of the stage among those that have any epochs; -1 for the last.
+            turn: number of the turn of that stage.
             update: see :class:`StepTimer`.
         """
         recipe = model.recipe()
         lengths = stage_epochs(recipe, settings.epochs)
         index = [number for number, length in enumerate(lengths) if length > 0][stage]
         device = next(model.parameters()).device
-        enter_first_step(model, recipe[index], lengths[index])
+        chosen = enter_first_step(model, recipe[index], lengths[index], turns_of(recipe[index])[turn])
         model.to(memory_format=settings.memory_format)
         balancer.to(device).enter_epoch(sum(lengths[:index]), settings.epochs)
         fabric = local_fabric(device, settings.precision)
-        setup = StepSetup(fabric, model, balancer, recipe[index], settings, run_ahead=True)
+        setup = StepSetup(fabric, model, balancer, recipe[index], settings.in_stage(recipe[index]), run_ahead=True)
+        setup.turn = chosen
         return cls(setup, batch, update=update)
 
     def time(self, *, parts: bool = False) -> dict[str, float]:

@@ -17,7 +17,7 @@ from frugalmtl.engine.checkpoints.identity import flatten
 from frugalmtl.engine.parameter_groups import Rates, build_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
 from frugalmtl.engine.settings import TrainSettings
-from frugalmtl.engine.stage import freeze, set_modes
+from frugalmtl.engine.stages.modes import freeze, set_modes
 from tests.support.tiny_training import DEFAULTS, TinyLoader, build_balancer, build_model
 
 
@@ -160,7 +160,7 @@ def test_a_factor_trains_those_parameters_faster(tmp_path: Path) -> None:
                 far.update({key: value.detach() - start[key] for key, value in model.named_parameters()})
 
         settings = TrainSettings(**{**DEFAULTS, "optimizer": {"name": "sgd", "lr": 0.01}, "lr_factors": factors})
-        train(TrainJob(model, build_balancer(), settings, [TinyLoader()], tmp_path / name), on_step=look)
+        train(TrainJob(model, build_balancer(), settings, {"train": TinyLoader()}, tmp_path / name), on_step=look)
         moved[name] = far
     for key, change in moved["factors"].items():
         factor = 10.0 if key.startswith("decoder.") else 1.0
@@ -180,7 +180,7 @@ def test_factors_that_act_on_nothing_are_refused_at_once(
 ) -> None:
     settings = TrainSettings(**DEFAULTS, lr_factors=factors)
     with pytest.raises(UserError, match=f"lr_factors: .*{message}") as error:
-        train(TrainJob(build_model(), build_balancer(), settings, [TinyLoader()], tmp_path / "run"))
+        train(TrainJob(build_model(), build_balancer(), settings, {"train": TinyLoader()}, tmp_path / "run"))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
 
@@ -215,7 +215,7 @@ def test_a_recipe_that_asks_for_no_such_optimiser_is_refused_at_once(
     late = Stage("late", 0.5, groups=(ParameterGroup("encoder.trunk.*", optimizer=section),))
     monkeypatch.setattr(model.encoder, "recipe", lambda: (Stage("early", 0.5), late))
     with pytest.raises(UserError, match=f"stage 'late', parameters 'encoder.trunk.\\*': .*{message}") as error:
-        train(TrainJob(model, build_balancer(), TrainSettings(**DEFAULTS), [TinyLoader()], tmp_path / "run"))
+        train(TrainJob(model, build_balancer(), TrainSettings(**DEFAULTS), {"train": TinyLoader()}, tmp_path / "run"))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
 
@@ -281,7 +281,7 @@ def test_stages_train_what_they_should(tmp_path: Path) -> None:
         seen[step] = {name: value.clone() for name, value in model.state_dict().items()}
 
     settings = TrainSettings(**DEFAULTS)
-    result = train(TrainJob(model, build_balancer(), settings, [TinyLoader()], tmp_path), on_step=look)
+    result = train(TrainJob(model, build_balancer(), settings, {"train": TinyLoader()}, tmp_path), on_step=look)
     assert [record["stage"] for record in result.history] == ["apart", "apart", "together", "together"]
     still = [[n for n in seen[1] if torch.equal(seen[a][n], seen[b][n])] for a, b in ((1, 10), (11, 20))]
     assert still[0] == ["encoder.units"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -16,7 +16,8 @@ from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Batch
 from frugalmtl.engine.parameter_groups import build_optimizer
 from frugalmtl.engine.settings import TrainSettings
-from frugalmtl.engine.stage import still_statistics
+from frugalmtl.engine.stages.modes import still_statistics
+from frugalmtl.engine.stages.timetable import turns_of
 from frugalmtl.engine.step.compilation import CompiledParts
 from frugalmtl.engine.step.finite import FiniteCheck
 from frugalmtl.engine.step.transfer import transferred
@@ -55,12 +56,15 @@ class StepSetup:
         fabric: device, precision, strategy.
         model: on its device, frozen as the stage wants it.
         balancer: on the same device.
-        stage: its penalties count.
+        stage: its penalties count, unless those of the turn do.
         settings: clipping, layout of the images, and whether gradients will be measured.
         optimizer: of the stage; made from the settings if not given.
         backend: of ``torch.compile``, if the settings ask for it.
         run_ahead: let the host go on before it knows whether the numbers of a step are finite, where the device can
             skip the update by itself; the caller then calls ``check.settle()`` before it uses what a step gave.
+
+    Attributes:
+        turn: of the stage, that the next step belongs to; the first at the beginning.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class StepSetup:
         run_ahead: bool = False,
     ) -> None:
         self.fabric, self.model, self.balancer, self.stage, self.settings = fabric, model, balancer, stage, settings
+        self.turn = turns_of(stage)[0]
         self.criterion = Criterion(model.tasks)
         self.optimizer = optimizer or build_optimizer(model, balancer, stage, settings)
         self.scaler: torch.amp.GradScaler | None = getattr(fabric.strategy.precision, "scaler", None)
@@ -88,6 +93,11 @@ class StepSetup:
         self.compiled: CompiledParts | None = None
         if settings.compile is not False and self.wrapped is None:
             self.compiled = CompiledParts(model, balancer, settings.compile, backend=backend)
+
+    @property
+    def penalties(self) -> Mapping[str, float]:
+        """``{name: weight}`` of the model's penalties that are added to the loss in this turn."""
+        return self.stage.penalties if self.turn.penalties is None else self.turn.penalties
 
     def on_device(self, batches: Sequence[Batch]) -> list[Batch]:
         """The batches on the device of the model, images in the layout of the settings."""

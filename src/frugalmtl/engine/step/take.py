@@ -10,7 +10,6 @@ from torch import Tensor
 
 from frugalmtl.balancing import ForwardPass, RepresentationCut, StepContext
 from frugalmtl.core.distributed import average_gradients, process_count
-from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Batch, Predictions
 from frugalmtl.engine.step.setup import StepReport, StepSetup
 
@@ -92,7 +91,7 @@ def _accumulate(
                 predictions = model(batch.image, cut, chosen)
         losses = setup.criterion(predictions, batch, chosen)
         setup.check.settle()  # of the step before: the device has this forward pass to do meanwhile
-        penalty = _weighted_penalty(setup.stage, predictions)
+        penalty = _weighted_penalty(setup, predictions)
         mark("forward")
         report.balance = balancer.backward(
             ForwardPass(
@@ -113,11 +112,11 @@ def _accumulate(
     report.statistics = {name: value.detach().float().mean() for name, value in predictions.statistics.items()}
 
 
-def _weighted_penalty(stage: Stage, predictions: Predictions) -> Tensor | None:
-    missing = sorted(stage.penalties.keys() - predictions.penalties.keys())
+def _weighted_penalty(setup: StepSetup, predictions: Predictions) -> Tensor | None:
+    missing = sorted(setup.penalties.keys() - predictions.penalties.keys())
     if missing:
-        raise KeyError(f"stage {stage.name!r} weighs penalties that the model does not give: {missing}")
-    terms = [predictions.penalties[name] * weight for name, weight in stage.penalties.items()]
+        raise KeyError(f"stage {setup.stage.name!r} weighs penalties that the model does not give: {missing}")
+    terms = [predictions.penalties[name] * weight for name, weight in setup.penalties.items()]
     return torch.stack([term.float() for term in terms]).sum() if terms else None
 
 

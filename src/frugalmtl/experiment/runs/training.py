@@ -12,6 +12,7 @@ from torch import nn
 
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.disk.locks import refuse_held
+from frugalmtl.core.recipe import TRAIN, VALIDATION
 from frugalmtl.core.seeding import derive_seed
 from frugalmtl.core.terminal import output_console, progress_bar, visible, without_markup
 from frugalmtl.core.types import Scores
@@ -25,13 +26,14 @@ from frugalmtl.engine.dry_run import dry_run
 from frugalmtl.engine.job import check_trainable
 from frugalmtl.engine.launch import trains_on_cpu
 from frugalmtl.engine.step import DivergenceError
-from frugalmtl.evaluation.evaluator import Evaluation, evaluate, evaluate_with_remarks
+from frugalmtl.evaluation.evaluator import Evaluation, evaluate_with_remarks
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import Built, build, build_dataset
 from frugalmtl.experiment.runs.identity import identity, require_unchanged
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.start import Start, gentler_command, start_weights
+from frugalmtl.experiment.runs.streams.measures import RunMeasures
 
 
 def train_run(
@@ -103,16 +105,16 @@ def _train(
     stream = partial(
         make_loader, built, dataset, "train", config, rank=fabric.global_rank, world_size=fabric.world_size
     )
-    streams = [stream()]
+    streams = {TRAIN: stream()}
     if built.balancer.needs_validation_stream:
-        streams.append(stream(seed=derive_seed(config.seed, "second stream")))
+        streams[VALIDATION] = stream(seed=derive_seed(config.seed, "second stream"))
     job = TrainJob(
         built.model,
         built.balancer,
         config.train,
         streams,
         run.folder,
-        evaluate=_evaluation(built, dataset, config, fabric.global_rank, fabric.world_size),
+        measures=_measures(built, dataset, config, fabric.global_rank, fabric.world_size),
         seed=config.seed,
         identity=identity(config),
     )
@@ -254,19 +256,13 @@ def evaluate_run(
     return result.scores
 
 
-def _evaluation(
-    built: Built, dataset: Dataset, config: Experiment, rank: int, world_size: int
-) -> Callable[[nn.Module], Scores] | None:
-    """What scores the model during training, if the settings ask for it; one loader serves every evaluation."""
-    if not config.train.evaluate_every:
-        return None
-    split = config.evaluate_split
-    loader = make_loader(built, dataset, split, config, rank=rank, world_size=world_size, training=False)
-
-    def score(model: nn.Module) -> Scores:
-        return evaluate(model, loader.epoch(), built.tasks)
-
-    return score
+def _measures(built: Built, dataset: Dataset, config: Experiment, rank: int, world_size: int) -> RunMeasures:
+    """What measures the model during training; one loader serves every evaluation."""
+    evaluated = None
+    if config.train.evaluate_every:
+        split = config.evaluate_split
+        evaluated = make_loader(built, dataset, split, config, rank=rank, world_size=world_size, training=False)
+    return RunMeasures(built, evaluated, {})
 
 
 def _with_progress(network: nn.Module, loader: Loader, built: Built, images: int, visible: bool) -> Evaluation:

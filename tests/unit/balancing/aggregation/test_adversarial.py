@@ -331,7 +331,7 @@ def test_it_trains(tmp_path: Any) -> None:
     model = build_model()
     balancer = attached(model)
     before = [parameter.detach().clone() for parameter in balancer.parameters()]
-    train(TrainJob(model, balancer, TrainSettings(**{**DEFAULTS, "epochs": 1}), [TinyLoader()], tmp_path))
+    train(TrainJob(model, balancer, TrainSettings(**{**DEFAULTS, "epochs": 1}), {"train": TinyLoader()}, tmp_path))
     assert all(not torch.equal(old, new) for old, new in zip(before, balancer.parameters(), strict=True))
 
 

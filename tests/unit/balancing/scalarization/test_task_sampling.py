@@ -156,7 +156,7 @@ def test_heads_of_other_tasks_are_not_run_and_do_not_move(tmp_path: Path) -> Non
 
     settings = TrainSettings(**{**DEFAULTS, "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9}})
     balancer = build_balancer({"name": "task_sampling", "by": "size", "sizes": SIZES})
-    train(TrainJob(model, balancer, settings, [TinyLoader()], tmp_path), on_step=look)
+    train(TrainJob(model, balancer, settings, {"train": TinyLoader()}, tmp_path), on_step=look)
     drawn = Counter(next(iter(record["weights"])) for record in steps_of(tmp_path))
     assert drawn.total() == 20
     assert calls == drawn

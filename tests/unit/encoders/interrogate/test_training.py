@@ -58,7 +58,7 @@ def fit(model: MultiTaskModel, folder: Path, *, epochs: int = 4, balancer: Any =
         checkpoint_every=more.pop("checkpoint_every", 0),
     )
     method = BALANCERS.build(balancer, toy_tasks())
-    train(TrainJob(model, method, settings, [ToyLoader()], folder), **more)
+    train(TrainJob(model, method, settings, {"train": ToyLoader()}, folder), **more)
 
 
 @pytest.mark.parametrize("settings", [{}, {"multiple": 4}, {"pretrain_share": 0.5}], ids=str)

@@ -274,7 +274,7 @@ def grown() -> MultiTaskModel:
 
 def test_a_model_whose_shape_depends_on_its_stage_is_loaded_in_the_last_one(tmp_path: Path) -> None:
     model = grown()
-    result = train(TrainJob(model, build_balancer(), TrainSettings(**DEFAULTS), [TinyLoader()], tmp_path))
+    result = train(TrainJob(model, build_balancer(), TrainSettings(**DEFAULTS), {"train": TinyLoader()}, tmp_path))
     again = grown()
     with pytest.raises(UserError, match=r"check the config|another model"):
         load_weights(again, result.checkpoint)

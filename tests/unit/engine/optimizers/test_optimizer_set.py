@@ -75,7 +75,7 @@ def test_gates_at_a_constant_rate_are_trained_as_by_hand(tmp_path: Path, monkeyp
         log_every=1,
     )
     balancer = build_balancer({"name": "fixed", "weights": "uniform"})
-    train(TrainJob(actual, balancer, settings, [TinyLoader(BATCHES)], tmp_path))
+    train(TrainJob(actual, balancer, settings, {"train": TinyLoader(BATCHES)}, tmp_path))
     norms = by_hand(expected)
     for name, value in expected.state_dict().items():
         torch.testing.assert_close(actual.state_dict()[name], value, msg=name, rtol=1e-7, atol=1e-9)

@@ -1,0 +1,88 @@
+"""Journal of a training: what it tells the log and the person who watches, and the means of the epoch."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from frugalmtl.engine.logs.display import ProgressDisplay
+from frugalmtl.engine.logs.means import Means, count_report, step_record
+from frugalmtl.engine.logs.run_log import RunLog
+from frugalmtl.engine.settings import TrainSettings
+from frugalmtl.engine.step import StepReport
+from frugalmtl.losses import totals_by_task
+
+
+class Journal:
+    """The records of one training.
+
+    Args:
+        settings: how often and how loudly.
+        total: optimiser steps of the whole run.
+
+    Attributes:
+        history: one record per epoch.
+        means: of the epoch so far.
+        steps: optimiser steps that are done.
+    """
+
+    def __init__(self, settings: TrainSettings, total: int) -> None:
+        self.settings, self.total = settings, total
+        self.history: list[dict[str, Any]] = []
+        self.means = Means()
+        self.steps = self._first_step = 0
+        self._started, self._seconds_before = time.perf_counter(), 0.0
+        self._log, self._display = RunLog(None), ProgressDisplay("off", 0)
+
+    def go_on(self, history: list[dict[str, Any]], steps: int, seconds: float) -> None:
+        """Go on from the records of an interrupted run."""
+        self.history, self.steps, self._first_step, self._seconds_before = history, steps, steps, seconds
+
+    def open(self, folder: Path | None) -> None:
+        """Open log and display.
+
+        Args:
+            folder: of the run; None on all processes but the first.
+        """
+        self._log = RunLog(folder, step=self.steps, tensorboard=self.settings.tensorboard)
+        self._display = ProgressDisplay(self.settings.progress if folder else "off", self.total, self.steps)
+
+    def close(self) -> None:
+        """Leave the terminal as it was, and flush the log."""
+        self._display.close()
+        self._log.close()
+
+    def seconds(self) -> float:
+        """Time spent training, over all interruptions."""
+        return self._seconds_before + time.perf_counter() - self._started
+
+    def due(self, every: int) -> bool:
+        """Whether something that is done every so many steps is due; 0 is never."""
+        return every > 0 and self.steps % every == 0
+
+    def step(self, report: StepReport, label: str) -> None:
+        """Count a step that was taken."""
+        self.steps += 1
+        count_report(self.means, report)
+        self._display.step(self.steps, label)
+
+    def log_step(self, report: StepReport, place: dict[str, Any]) -> None:
+        """Write the record of a step."""
+        record = {**place, **step_record(report), "seconds": round(self.seconds(), 3)}
+        self._log.write("step", self.steps, record)
+
+    def epoch(self, record: dict[str, Any], label: str) -> None:
+        """Write the record of an epoch."""
+        self.history.append(record)
+        self._log.write("epoch", self.steps, {**record, "seconds": round(self.seconds(), 3)})
+        pace = (time.perf_counter() - self._started) / (self.steps - self._first_step)
+        self._display.epoch(label, record["losses"], pace * (self.total - self.steps))
+
+    def epoch_means(self, device: torch.device) -> dict[str, Any]:
+        """The means of the epoch: ``losses`` by task, their ``parts``, and whatever else the steps reported."""
+        means = self.means.by_kind(device)
+        parts = means.pop("parts")
+        return {"losses": totals_by_task(parts), "parts": parts, **means}

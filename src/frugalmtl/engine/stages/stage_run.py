@@ -1,0 +1,88 @@
+"""Stage under way: its objects, the turn that each step belongs to, and the batches that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from frugalmtl.core.recipe import VALIDATION
+from frugalmtl.core.types import Batch
+from frugalmtl.engine.job import TrainJob
+from frugalmtl.engine.parameter_groups import Rates
+from frugalmtl.engine.stages.best import BestWeights
+from frugalmtl.engine.stages.modes import enter_turn, set_modes
+from frugalmtl.engine.stages.streams import StreamReader
+from frugalmtl.engine.stages.timetable import Moment
+from frugalmtl.engine.step import StepSetup
+
+
+class StageRun:
+    """One stage of a training.
+
+    Args:
+        job: the training.
+        index: of the stage among those that have any epochs.
+        fabric: launched.
+        trainable: which parameters may train at all, by name.
+
+    Attributes:
+        stage: the stage.
+        epochs: its length.
+        steps: its length in optimiser steps.
+        step: of the stage, the one that :meth:`begin_step` has begun.
+        setup: what its steps share.
+        rates: learning rates.
+        best: None where the stage ends with its last weights.
+    """
+
+    def __init__(self, job: TrainJob, index: int, fabric: Fabric, trainable: Mapping[str, bool]) -> None:
+        self.job, self.index, self.trainable = job, index, trainable
+        self.stage, self.epochs = job.stages[index]
+        self.steps, self.step = self.epochs * job.steps_per_epoch, 0
+        settings = job.settings.in_stage(self.stage)
+        self.setup = StepSetup(fabric, job.model, job.balancer, self.stage, settings, run_ahead=True)
+        self.rates = Rates(settings)
+        self.best = BestWeights(job.measures) if self.stage.keep == "best" and job.measures is not None else None
+        self._readers = {
+            name: StreamReader(loader, settings.accumulate, self.setup.upcoming) for name, loader in job.streams.items()
+        }
+        self._moment: Moment | None = None
+
+    @property
+    def label(self) -> str:
+        """Stage and turn, for a person who watches."""
+        return f"{self.stage.name} ({self.setup.turn.name})" if self.stage.turns else self.stage.name
+
+    def place(self) -> dict[str, Any]:
+        """Stage and turn, for the log."""
+        turn = {"turn": self.setup.turn.name} if self.stage.turns else {}
+        return {"stage": self.stage.name, **turn}
+
+    def set_modes(self) -> None:
+        """Put the layers in the mode that they train in."""
+        set_modes(self.job.model, self.stage, self.setup.turn)
+
+    def begin_step(self, step: int, step_of_run: int) -> tuple[list[Batch], list[Batch]]:
+        """Begin the turn if it is its first step; the batches of the step, and those of the balancer's second stream.
+
+        Args:
+            step: of the stage.
+            step_of_run: optimiser steps before it in the whole run.
+        """
+        self.step, moment = step, self.job.timetable.at(self.index, step)
+        if self._moment is None and moment.turn_step:
+            # The method was told before its state was restored.
+            self.setup.turn = moment.turn
+            enter_turn(self.job.model, self.stage, moment.turn, self.trainable)
+        elif self._moment is None or moment.turn is not self._moment.turn or moment.cycle != self._moment.cycle:
+            self.setup.turn = moment.turn
+            if self.stage.turns:
+                self.job.model.enter_turn(moment.turn.name, moment.cycle)
+            enter_turn(self.job.model, self.stage, moment.turn, self.trainable)
+        self._moment = moment
+        batches = self._readers[moment.stream].read(moment.stream_step)
+        if not self.job.balancer.needs_validation_stream:
+            return batches, []
+        return batches, self._readers[VALIDATION].read(step_of_run)
