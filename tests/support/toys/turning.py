@@ -23,7 +23,7 @@ class Alternating(Shared):
         self.policy = nn.Parameter(torch.zeros(len(names)))
         self.register_buffer("heat", torch.ones(()))
         self.heat: Tensor
-        self.told: list[tuple[str, int]] = []
+        self.turns: list[tuple[str, int]] = []
 
     def branch(self, shared: list[Tensor], tasks: Collection[str] | None = None) -> Features:
         noise = torch.rand(len(self.policy)) * self.heat if self.training else 0.0
@@ -55,7 +55,7 @@ class Alternating(Shared):
         )
 
     def enter_turn(self, turn: str, cycle: int) -> None:
-        self.told.append((turn, cycle))
+        self.turns.append((turn, cycle))
         self.heat.fill_(0.9**cycle + 0.01 * torch.rand(()).item())
 
 

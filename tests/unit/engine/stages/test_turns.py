@@ -103,7 +103,7 @@ def test_each_turn_trains_its_own(tmp_path: Path) -> None:
     for step in (4, 5, 6):
         assert moved[step] <= {"encoder.policy", "encoder.heat"}, "norms of what is frozen stand still"
         assert "encoder.policy" in moved[step]
-    assert model.encoder.told == [("weights", 0), ("policy", 0), ("weights", 1)]  # type: ignore[union-attr]
+    assert model.encoder.turns == [("weights", 0), ("policy", 0), ("weights", 1)]  # type: ignore[union-attr]
 
 
 def test_momenta_live_on_from_turn_to_turn(tmp_path: Path) -> None:
@@ -174,10 +174,10 @@ def test_a_stage_has_settings_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_tries_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(Alternating, "enter_turn", lambda _self, turn, _cycle: told.append(turn))
+    turns: list[str] = []
+    monkeypatch.setattr(Alternating, "enter_turn", lambda _self, turn, _cycle: turns.append(turn))
     dry_run(build(), build_balancer(), TrainSettings(**DEFAULTS), (6, 6))
-    assert told == ["weights", "policy"]
+    assert turns == ["weights", "policy"]
 
 
 def test_steps_of_any_turn_can_be_timed() -> None:
