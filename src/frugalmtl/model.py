@@ -12,6 +12,7 @@ from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Predictions, Pyramid
 from frugalmtl.decoders import Decoder
 from frugalmtl.encoders import Encoder
+from frugalmtl.encoders.base import wanted_of
 from frugalmtl.tasks import Task
 
 Cut = Callable[[list[Tensor]], list[Tensor]]
@@ -39,23 +40,28 @@ class MultiTaskModel(nn.Module):
         Args:
             image: normalised image.
             cut: a balancer's hook at the shared representation; the identity if not given.
-            tasks: names of those that are wanted, if not all are: predictions of the others are not returned, and their
-                heads not run where the decoder allows it.
+            tasks: names of those that are wanted, if not all are: predictions of the others are not returned. Where the
+                decoder lets tasks be left out, their heads, and what of the encoder only they need, are not run.
         """
-        shared = self.encoder.encode(image)
+        read = self.encoded_tasks(tasks)
+        shared = self.encoder.encode(image, read)
         if cut is not None:
             shared = cut(shared)
-        features = self.encoder.branch(shared)
+        features = self.encoder.branch(shared, read)
         height, width = image.shape[-2:]
-        wanted = features.by_task
-        if tasks is not None and self.decoder.separable:
-            wanted = {name: pyramid for name, pyramid in wanted.items() if name in tasks}
-        predictions: Predictions = self.decoder(wanted, (height, width))
+        nothing = Predictions({})
+        predictions: Predictions = self.decoder(features.by_task, (height, width)) if features.by_task else nothing
         if tasks is not None:
             predictions = _only(predictions, tasks)
         predictions.penalties.update(features.penalties)
         predictions.statistics.update(features.statistics)
         return predictions
+
+    def encoded_tasks(self, tasks: Collection[str] | None) -> tuple[str, ...] | None:
+        """The tasks that the encoder runs for where predictions of ``tasks`` are wanted; None for all."""
+        names = self.encoder.task_names
+        wanted = wanted_of(names, tasks)
+        return None if len(wanted) == len(names) or (wanted and not self.decoder.separable) else wanted
 
     def recipe(self) -> tuple[Stage, ...]:
         """The stages this model trains in (the encoder's)."""

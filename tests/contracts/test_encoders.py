@@ -106,6 +106,25 @@ def test_backward_through_the_cut_gives_the_plain_gradients(encoder: Encoder) ->
             assert (plain.grad - cut.grad).abs().max() <= 1e-3 * scale + 1e-7, name
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_only_wanted_tasks_are_returned_and_trained(encoder: Encoder, task: str) -> None:
+    batch, (other,) = image(), set(TASKS) - {task}
+    encoder.eval()
+    with torch.no_grad():
+        whole = encoder(batch)
+    features = encoder.branch(encoder.encode(batch, (task,)), (task,))
+    assert list(features.by_task) == [task]
+    assert features.penalties.keys() == whole.penalties.keys()
+    for level, expected in zip(features.by_task[task], whole.by_task[task], strict=True):
+        torch.testing.assert_close(level, expected, rtol=0, atol=1e-4)
+    some_loss(features).backward()
+    if not encoder.shares:
+        assert all(p.grad is None for name, p in encoder.named_parameters() if f".{other}." in name)
+    nothing = encoder.branch(encoder.encode(batch, ()), ())
+    assert nothing.by_task == {}
+    assert nothing.penalties.keys() == whole.penalties.keys()
+
+
 def test_every_trainable_parameter_gets_a_gradient_in_each_stage(encoder: Encoder) -> None:
     for stage in encoder.recipe():
         encoder.enter_stage(stage.name)
@@ -134,6 +153,16 @@ def test_deployed_module_equals_evaluation(encoder: Encoder) -> None:
         for level, other in zip(pyramid, outputs[task], strict=True):
             assert level.shape == other.shape
             assert (level - other).abs().max() <= 1e-4
+
+
+def test_a_task_of_which_nothing_is_read_is_not_deployed(encoder: Encoder) -> None:
+    encoder.eval().read_levels = {"near": (), "far": tuple(range(len(encoder.channels)))}
+    batch = image()
+    with torch.no_grad():
+        expected, outputs = encoder(batch).by_task["far"], deepcopy(encoder).deploy().eval()(batch)
+    assert list(outputs) == ["far"]
+    for level, other in zip(expected, outputs["far"], strict=True):
+        assert (level - other).abs().max() <= 1e-4
 
 
 def test_deployed_module_holds_nothing_that_the_output_does_not_need(encoder: Encoder) -> None:

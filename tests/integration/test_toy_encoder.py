@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.types import Features
-from frugalmtl.encoders.base import Encoder
+from frugalmtl.encoders.base import Encoder, wanted_of
 
 
 class ToyScale(Encoder):
@@ -37,12 +37,13 @@ class ToyScale(Encoder):
         self.network = backbone
         self.factors = nn.Parameter(torch.full((len(tasks),), start))
 
-    def encode(self, image: Tensor) -> list[Tensor]:
+    def encode(self, image: Tensor, tasks=None) -> list[Tensor]:
         return self.network(image)
 
-    def branch(self, shared: list[Tensor]) -> Features:
+    def branch(self, shared: list[Tensor], tasks=None) -> Features:
         pairs = zip(self.task_names, self.factors)
-        return Features({task: [level * factor for level in shared] for task, factor in pairs})
+        wanted = wanted_of(self.task_names, tasks)
+        return Features({task: [level * factor for level in shared] for task, factor in pairs if task in wanted})
 
     def deploy(self) -> nn.Module:
         return Deployed(self)

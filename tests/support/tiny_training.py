@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.core.types import Batch, Features, Predictions, Scores
 from frugalmtl.decoders import Decoder
 from frugalmtl.encoders import Encoder
+from frugalmtl.encoders.base import consecutive_pyramids, wanted_of
 from frugalmtl.engine import TrainJob, TrainSettings, train
 from frugalmtl.losses import task_losses
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks import TASKS, Task
 
 Pyramids = dict[str, list[Tensor]]
+Wanted = Collection[str] | None
 
 
 @cache
@@ -47,11 +49,11 @@ class Shared(Encoder):
         self.task_names, self.channels, self.strides = names, [4], [1]
         self.trunk = nn.Sequential(block(3, 4, norm=norm), nn.Dropout(dropout), block(4, 4, norm=norm))
 
-    def encode(self, image: Tensor) -> list[Tensor]:
-        return [self.trunk(image)]
+    def encode(self, image: Tensor, tasks: Wanted = None) -> list[Tensor]:
+        return [self.trunk(image)] if wanted_of(self.task_names, tasks) else []
 
-    def branch(self, shared: list[Tensor]) -> Features:
-        return Features(dict.fromkeys(self.task_names, shared))
+    def branch(self, shared: list[Tensor], tasks: Wanted = None) -> Features:
+        return Features(dict.fromkeys(wanted_of(self.task_names, tasks), shared))
 
 
 class Apart(Encoder):
@@ -62,11 +64,11 @@ class Apart(Encoder):
         self.task_names, self.channels, self.strides = names, [4], [1]
         self.trunks = nn.ModuleDict({name: Shared(names, norm=norm, dropout=dropout).trunk for name in names})
 
-    def encode(self, image: Tensor) -> list[Tensor]:
-        return [self.trunks[name](image) for name in self.task_names]
+    def encode(self, image: Tensor, tasks: Wanted = None) -> list[Tensor]:
+        return [self.trunks[name](image) for name in wanted_of(self.task_names, tasks)]
 
-    def branch(self, shared: list[Tensor]) -> Features:
-        return Features({name: [level] for name, level in zip(self.task_names, shared, strict=True)})
+    def branch(self, shared: list[Tensor], tasks: Wanted = None) -> Features:
+        return Features(consecutive_pyramids(shared, wanted_of(self.task_names, tasks), 1))
 
 
 class Stitched(Encoder):
@@ -84,17 +86,18 @@ class Stitched(Encoder):
         self.register_buffer("policy", torch.ones(len(names)))
         self.policy: Tensor
 
-    def encode(self, image: Tensor) -> list[Tensor]:
-        states = [self.first[name](image) for name in self.task_names]
-        if self.exchanging:
-            states = list(torch.einsum("ij,jbchw->ibchw", self.units, torch.stack(states)))
-        return [
-            self.second[name](self.dropout(state)) * weight * self.temperature
-            for name, state, weight in zip(self.task_names, states, self.policy, strict=True)
-        ]
+    def encode(self, image: Tensor, tasks: Wanted = None) -> list[Tensor]:
+        wanted = wanted_of(self.task_names, tasks)
+        running = self.task_names if self.exchanging and wanted else wanted
+        states = {name: self.first[name](image) for name in running}
+        if self.exchanging and wanted:
+            mixed = torch.einsum("ij,jbchw->ibchw", self.units, torch.stack([*states.values()]))
+            states = dict(zip(running, mixed, strict=True))
+        policy = dict(zip(self.task_names, self.policy, strict=True))
+        return [self.second[name](self.dropout(states[name])) * policy[name] * self.temperature for name in wanted]
 
-    def branch(self, shared: list[Tensor]) -> Features:
-        by_task = {name: [level] for name, level in zip(self.task_names, shared, strict=True)}
+    def branch(self, shared: list[Tensor], tasks: Wanted = None) -> Features:
+        by_task = consecutive_pyramids(shared, wanted_of(self.task_names, tasks), 1)
         return Features(by_task, {"size": self.units.square().mean()}, {"units": self.units.detach()})
 
     def recipe(self) -> tuple[Stage, ...]:

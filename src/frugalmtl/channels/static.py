@@ -25,12 +25,15 @@ def static_network(
         networks: the private branches in order, then the shared one; in eval mode.
         mixes: per site ``[T, C]``, shares of the private branches in the mix.
         names: of the private branches.
-        read_levels: per private branch the levels of its pyramid that are read; the image stands in for the others.
+        read_levels: per private branch the levels of its pyramid that are read; the image stands in for the others. A
+            branch without a level is not returned.
         projections: linear layers between the mix of a site and the shared branch.
     """
     builder = ProgramBuilder(plan, networks, projections or {})
     outputs: dict[str, list[fx.Node]] = {}
     for branch, (name, levels) in enumerate(zip(names, read_levels, strict=True)):
+        if not levels:
+            continue
         outputs[name] = []
         for level, index in enumerate(plan.graph.outputs):
             every = tuple(range(plan.graph.nodes[index].channels))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,6 +35,9 @@ class Encoder(TrainingHooks, nn.Module):
     at the representation detach at this cut, so the trunk is traversed backwards once whatever the number of tasks. The
     cut must be complete: :meth:`branch` may read nothing of the trunk but the tensors that :meth:`encode` returned.
 
+    Both run for the **wanted tasks** alone: what none of these needs is not run. :func:`wanted_of` puts their names in
+    order; where no task is wanted, :meth:`encode` may return no tensor at all.
+
     Constructors take ``(backbone, tasks)`` positionally (a ready :class:`~frugalmtl.backbones.base.Backbone`, copied as
     often as needed, and the task names) and their config as keyword-only arguments. How a method trains stands in
     :class:`~frugalmtl.encoders.TrainingHooks`.
@@ -45,7 +48,7 @@ class Encoder(TrainingHooks, nn.Module):
         channels: channels of the pyramid's levels (the same for every task).
         strides: strides of the pyramid's levels.
         read_levels: ``{task: indices of its levels that final predictions depend on}``, set by a caller that knows the
-            decoder before :meth:`deploy` or :meth:`plan`; None stands for all.
+            decoder before :meth:`deploy` or :meth:`plan`; None stands for all. A task without a level is not deployed.
         learns_cost: whether the deployed model's cost is decided while it trains, and not by the config alone.
         budget: of the whole deployed model, as the config says it; None without one.
         target_latency_ms: the same in milliseconds per image, for a budget of time; None for any other.
@@ -72,12 +75,22 @@ class Encoder(TrainingHooks, nn.Module):
             UserError: the budget cannot be kept.
         """
 
-    def encode(self, image: Tensor) -> list[Tensor]:
-        """Image ``[B, 3, H, W]`` -> the tensors of the cut."""
+    def encode(self, image: Tensor, tasks: Collection[str] | None = None) -> list[Tensor]:
+        """Image ``[B, 3, H, W]`` -> the tensors of the cut.
+
+        Args:
+            image: normalised image.
+            tasks: names of the wanted tasks; None for all.
+        """
         raise NotImplementedError
 
-    def branch(self, shared: list[Tensor]) -> Features:
-        """The tensors of the cut -> features per task, penalties, statistics."""
+    def branch(self, shared: list[Tensor], tasks: Collection[str] | None = None) -> Features:
+        """The tensors of the cut -> features of the wanted tasks, penalties, statistics.
+
+        Args:
+            shared: what :meth:`encode` returned for the same tasks.
+            tasks: names of the wanted tasks; None for all.
+        """
         raise NotImplementedError
 
     def forward(self, image: Tensor) -> Features:
@@ -91,9 +104,24 @@ class Encoder(TrainingHooks, nn.Module):
     def deploy(self) -> nn.Module:
         """A plain module ``image -> {task: pyramid}`` that stores and computes only what inference needs.
 
-        Called on a copy in eval mode; may reuse its submodules. Tasks that share features get the same tensors.
+        Called on a copy in eval mode; may reuse its submodules. Tasks that share features get the same tensors. A task
+        of which :attr:`read_levels` names no level is not returned.
         """
         raise NotImplementedError
+
+    def read_tasks(self) -> tuple[str, ...]:
+        """The tasks of which a level is read, see :attr:`read_levels`."""
+        read = self.read_levels
+        return tuple(name for name in self.task_names if read is None or read.get(name, self.strides))
+
+
+def wanted_of(names: Sequence[str], tasks: Collection[str] | None) -> tuple[str, ...]:
+    """Those of the names that are wanted, in their order.
+
+    >>> wanted_of(("near", "far"), None), wanted_of(("near", "far"), {"far"})
+    (('near', 'far'), ('far',))
+    """
+    return tuple(names if tasks is None else (name for name in names if name in tasks))
 
 
 class SharedPyramid(nn.Module):
@@ -110,12 +138,23 @@ class SharedPyramid(nn.Module):
         return dict.fromkeys(self.task_names, pyramid)
 
 
-class SeparateNetworks(nn.Module):
-    """Deployed form of tasks that share nothing: one network each."""
+def consecutive_pyramids(levels: Sequence[Tensor], tasks: Sequence[str], count: int) -> dict[str, Pyramid]:
+    """The pyramids, of ``count`` levels each, of tasks whose levels follow each other in one list."""
+    starts = range(0, len(levels), count)
+    return {task: list(levels[start : start + count]) for task, start in zip(tasks, starts, strict=True)}
 
-    def __init__(self, networks: nn.ModuleDict) -> None:
+
+class SeparateNetworks(nn.Module):
+    """Deployed form of tasks that share nothing: one network each.
+
+    Args:
+        networks: by task.
+        tasks: those that are deployed; None for all.
+    """
+
+    def __init__(self, networks: nn.ModuleDict, tasks: Sequence[str] | None = None) -> None:
         super().__init__()
-        self.networks = networks
+        self.networks = nn.ModuleDict({task: networks[task] for task in wanted_of(list(networks), tasks)})
 
     def forward(self, image: Tensor) -> dict[str, Pyramid]:
         """Image ``[B, 3, H, W]`` -> ``{task: pyramid}``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from itertools import islice
 from typing import Literal, cast
@@ -14,7 +14,7 @@ from frugalmtl.backbones import Backbone, State, state_of, tensors_of
 from frugalmtl.core.checks import UserError, fraction, positive
 from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.core.types import Features, Pyramid
-from frugalmtl.encoders.base import Encoder, SeparateNetworks
+from frugalmtl.encoders.base import Encoder, SeparateNetworks, wanted_of
 
 
 class CrossStitch(Encoder):
@@ -23,8 +23,11 @@ class CrossStitch(Encoder):
     The weights a start at ``own`` on the diagonal and ``other`` beside it. The networks are first trained alone (the
     units are bypassed), then together with the units, whose learning rate is ``lr_factor`` times higher.
 
-    The cut holds the mixed features of every earlier stage that heads read directly, and what goes into the last unit:
-    its inputs are read by every task, so :meth:`branch` applies that unit.
+    The cut holds the wanted tasks' mixed features of every earlier stage that heads read directly, and what goes into
+    the last unit: its inputs are read by every task, so :meth:`branch` applies that unit.
+
+    While the units are bypassed, only the wanted tasks' networks run. Else every task's features are made of all
+    networks', so these run up to the last unit whatever is wanted (of which only the wanted tasks' rows are computed).
 
     Source: Misra et al., "Cross-stitch Networks for Multi-task Learning" (CVPR 2016), section 3. A weight per channel,
     a unit after the last stage too and the initial weights follow Vandenhende et al., "Multi-Task Learning for Dense
@@ -79,31 +82,42 @@ class CrossStitch(Encoder):
         self.pyramid_stages = backbone.pyramid_stages
         self.stitched = True
 
-    def encode(self, image: Tensor) -> list[Tensor]:
-        """Image ``[B, 3, H, W]`` -> by stage that the pyramid reads, by task: the tensors of the state."""
-        states: list[State] = [image for _ in self.networks]
+    def encode(self, image: Tensor, tasks: Collection[str] | None = None) -> list[Tensor]:
+        """Image ``[B, 3, H, W]`` -> by stage that the pyramid reads, by wanted task: the tensors of the state; before
+        the last unit, those of all tasks."""
+        wanted = wanted_of(self.task_names, tasks)
+        running = self._running(wanted)
+        networks, last = [self.networks[task] for task in running], len(self.units) - 1
+        states: list[State] = [image for _ in running]
         cut: list[Tensor] = []
         for stage, unit in enumerate(self.units):
-            states = advance(self.networks, stage, states)
-            if self.stitched and stage < len(self.units) - 1:
+            states = advance(networks, stage, states)
+            if self.stitched and stage < last and states:
                 states = unit(states)
             if stage in self.pyramid_stages:
-                cut += [tensor for state in states for tensor in tensors_of(state)]
+                for task, state in zip(running, states, strict=True):
+                    cut += tensors_of(state) if stage == last or task in wanted else []
         return cut
 
-    def branch(self, shared: list[Tensor]) -> Features:
-        """The tensors of the cut -> pyramids, after the last unit."""
+    def branch(self, shared: list[Tensor], tasks: Collection[str] | None = None) -> Features:
+        """The tensors of the cut -> pyramids of the wanted tasks, after the last unit."""
+        wanted, last = wanted_of(self.task_names, tasks), len(self.units) - 1
         kept: dict[int, list[State]] = {}
         tensors = iter(shared)
         for stage in self.pyramid_stages:
-            kept[stage] = [state_of(list(islice(tensors, self.sizes[stage]))) for _ in self.task_names]
-        if self.stitched:
-            last = len(self.units) - 1
-            kept[last] = self.units[last](kept[last])
-        features = Features(pyramids(self.networks, kept))
+            stored = self._running(wanted) if stage == last else wanted
+            kept[stage] = [state_of(list(islice(tensors, self.sizes[stage]))) for _ in stored]
+        if self.stitched and wanted:
+            rows = [self.task_names.index(task) for task in wanted]
+            kept[last] = self.units[last](kept[last], None if len(rows) == len(self.task_names) else rows)
+        features = Features(pyramids(self.networks, kept, wanted))
         if self.stitched:
             features.statistics = {f"units.{index}": unit.mean() for index, unit in enumerate(self._units())}
         return features
+
+    def _running(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        """The tasks whose networks run."""
+        return self.task_names if self.stitched and wanted else wanted
 
     def recipe(self) -> tuple[Stage, ...]:
         """Networks alone, then all together with the units at a higher learning rate."""
@@ -119,8 +133,8 @@ class CrossStitch(Encoder):
     def deploy(self) -> nn.Module:
         """The networks in step with their units; without units if these are bypassed."""
         if not self.stitched:
-            return SeparateNetworks(self.networks)
-        return StitchedNetworks(self.networks, self._units(), self.pyramid_stages)
+            return SeparateNetworks(self.networks, self.read_tasks())
+        return StitchedNetworks(self.networks, self._units(), self.pyramid_stages, self.read_tasks())
 
     def _units(self) -> list[CrossStitchUnit]:
         return [cast(CrossStitchUnit, unit) for unit in self.units]
@@ -140,14 +154,25 @@ class CrossStitchUnit(nn.Module):
         self.weights = nn.ParameterList(matrix[:, :, None].repeat(1, 1, width) for width in channels)
         self.channel_axis = channel_axis
 
-    def forward(self, states: list[State]) -> list[State]:
-        """A state per task -> a state per task."""
-        rows = [tensors_of(state) for state in states]
+    def forward(self, states: list[State], rows: Sequence[int] | None = None) -> list[State]:
+        """A state per task -> a state per task.
+
+        Args:
+            states: one per task.
+            rows: the tasks whose mixed states are wanted; None for all.
+        """
+        by_task = [tensors_of(state) for state in states]
         mixed = [
-            mix([tensors[index] for tensors in rows], weight, self.channel_axis)
+            mix([tensors[index] for tensors in by_task], weight if rows is None else weight[rows], self.channel_axis)
             for index, weight in enumerate(self.weights)
         ]
-        return [state_of([tensors[task] for tensors in mixed]) for task in range(len(states))]
+        return [state_of([tensors[row] for tensors in mixed]) for row in range(len(mixed[0]))]
+
+    def of_rows(self, rows: Sequence[int]) -> CrossStitchUnit:
+        """The unit that makes the features of some tasks only, for inference."""
+        unit = CrossStitchUnit(torch.empty(0, 0), (), self.channel_axis)
+        unit.weights = nn.ParameterList(weight.detach()[list(rows)] for weight in self.weights)
+        return unit
 
     def mean(self) -> Tensor:
         """Weights ``[T, T]``, averaged over tensors and channels."""
@@ -162,7 +187,7 @@ def mix(tensors: Sequence[Tensor], weight: Tensor, channel_axis: int) -> list[Te
 
     Args:
         tensors: T tensors of one shape, ``[B, C, h, w]`` or ``[B, h, w, C]``.
-        weight: ``[T, T, C]`` or ``[T, T, 1]``.
+        weight: ``[N, T, C]`` or ``[N, T, 1]`` for N mixes.
         channel_axis: 1 or -1.
     """
     if channel_axis == 1:
@@ -176,16 +201,16 @@ def mix(tensors: Sequence[Tensor], weight: Tensor, channel_axis: int) -> list[Te
     return mixed
 
 
-def advance(networks: nn.ModuleDict, stage: int, states: Sequence[State]) -> list[State]:
+def advance(networks: Iterable[nn.Module], stage: int, states: Sequence[State]) -> list[State]:
     """Run one stage of every network on its own state."""
-    return [cast(Backbone, net).stages[stage](state) for net, state in zip(networks.values(), states, strict=True)]
+    return [cast(Backbone, net).stages[stage](state) for net, state in zip(networks, states, strict=True)]
 
 
-def pyramids(networks: nn.ModuleDict, kept: Mapping[int, Sequence[State]]) -> dict[str, Pyramid]:
-    """``{stage: a state per network}`` -> ``{task: pyramid}``."""
+def pyramids(networks: nn.ModuleDict, kept: Mapping[int, Sequence[State]], tasks: Sequence[str]) -> dict[str, Pyramid]:
+    """``{stage: a state per task}`` -> ``{task: pyramid}``."""
     return {
-        task: cast(Backbone, network).pyramid({stage: states[index] for stage, states in kept.items()})
-        for index, (task, network) in enumerate(networks.items())
+        task: cast(Backbone, networks[task]).pyramid({stage: states[index] for stage, states in kept.items()})
+        for index, task in enumerate(tasks)
     }
 
 
@@ -196,14 +221,21 @@ class StitchedNetworks(nn.Module):
         networks: one per task.
         units: one per stage.
         pyramid_stages: stages whose features are read.
+        tasks: those whose pyramids are returned; all networks run for them.
     """
 
     def __init__(
-        self, networks: nn.ModuleDict, units: Sequence[CrossStitchUnit], pyramid_stages: Sequence[int]
+        self,
+        networks: nn.ModuleDict,
+        units: Sequence[CrossStitchUnit],
+        pyramid_stages: Sequence[int],
+        tasks: Sequence[str],
     ) -> None:
         super().__init__()
+        self.task_names = tuple(tasks)
+        self.rows = [list(networks).index(task) for task in tasks]
         self.networks = networks
-        self.units = nn.ModuleList(units)
+        self.units = nn.ModuleList([*units[:-1], units[-1].of_rows(self.rows)])
         self.pyramid_stages = tuple(pyramid_stages)
 
     def forward(self, image: Tensor) -> dict[str, Pyramid]:
@@ -211,7 +243,8 @@ class StitchedNetworks(nn.Module):
         states: list[State] = [image for _ in self.networks]
         kept: dict[int, list[State]] = {}
         for stage, unit in enumerate(self.units):
-            states = unit(advance(self.networks, stage, states))
+            last = stage == len(self.units) - 1
+            states = unit(advance(self.networks.values(), stage, states))
             if stage in self.pyramid_stages:
-                kept[stage] = states
-        return pyramids(self.networks, kept)
+                kept[stage] = states if last else [states[row] for row in self.rows]
+        return pyramids(self.networks, kept, self.task_names)

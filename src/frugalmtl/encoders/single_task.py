@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 
 from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
 from frugalmtl.core.types import Features
-from frugalmtl.encoders.base import Encoder, SeparateNetworks
+from frugalmtl.encoders.base import Encoder, SeparateNetworks, consecutive_pyramids, wanted_of
 
 
 class SingleTask(Encoder):
     """One network per task, nothing shared.
 
-    The cut lies at the pyramids of all networks. Each is read by one task alone, so gradients of different tasks never
-    meet there and never conflict.
+    The cut lies at the pyramids of the wanted tasks' networks, and no other network runs. Each pyramid is read by one
+    task alone, so gradients of different tasks never meet there and never conflict.
 
     Args:
         backbone: copied once per task.
@@ -31,16 +31,14 @@ class SingleTask(Encoder):
         self.channels, self.strides = list(backbone.channels), list(backbone.strides)
         self.networks = nn.ModuleDict({task: deepcopy(backbone) for task in self.task_names})
 
-    def encode(self, image: Tensor) -> list[Tensor]:
-        """Image ``[B, 3, H, W]`` -> the levels of the first task's pyramid, then the second's, ..."""
-        return [level for network in self.networks.values() for level in network(image)]
+    def encode(self, image: Tensor, tasks: Collection[str] | None = None) -> list[Tensor]:
+        """Image ``[B, 3, H, W]`` -> the levels of the first wanted task's pyramid, then the second's, ..."""
+        return [level for task in wanted_of(self.task_names, tasks) for level in self.networks[task](image)]
 
-    def branch(self, shared: list[Tensor]) -> Features:
+    def branch(self, shared: list[Tensor], tasks: Collection[str] | None = None) -> Features:
         """The pyramids as they are."""
-        levels = len(self.channels)
-        starts = range(0, len(shared), levels)
-        return Features({task: shared[at : at + levels] for task, at in zip(self.task_names, starts, strict=True)})
+        return Features(consecutive_pyramids(shared, wanted_of(self.task_names, tasks), len(self.channels)))
 
     def deploy(self) -> nn.Module:
         """The networks side by side."""
-        return SeparateNetworks(self.networks)
+        return SeparateNetworks(self.networks, self.read_tasks())

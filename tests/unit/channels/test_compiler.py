@@ -54,6 +54,8 @@ def check(parts: Branches, private: Sequence[Mask], levels: Levels = None) -> No
     network, read = build(parts, private, levels), levels or parts.every_level()
     with torch.no_grad():
         expected, computed = masked_networks(parts, private, image()), network(image())
+    assert list(computed) == [name for name, chosen in zip(parts.names, read, strict=True) if chosen]
+    expected = {name: expected[name] for name in computed}
     assert worst(expected, computed, dict(zip(parts.names, read, strict=True))) <= 1e-4
     counted, plan = count(network, SIZE), parts.plan(private, levels)
     assert counted.counted_on == "meta"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
 from dataclasses import replace
 
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from frugalmtl.backbones.timm import Timm
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.types import Features
 from frugalmtl.decoders.independent import Independent
 from frugalmtl.deployment import deploy
 from frugalmtl.encoders import Encoder
@@ -38,11 +37,8 @@ def model_of(encoder: Callable[[Timm, Sequence[str]], Encoder] = HardSharing) ->
 class Wrong(HardSharing):
     """Deploys to something else."""
 
-    def encode(self, image: Tensor) -> list[Tensor]:
-        return [level + 1 for level in self.network(image)]
-
-    def branch(self, shared: list[Tensor]) -> Features:
-        return super().branch(shared)
+    def encode(self, image: Tensor, tasks: Collection[str] | None = None) -> list[Tensor]:
+        return [level + 1 for level in super().encode(image, tasks)]
 
 
 def test_facts_and_layout(scramble_norms: Scramble) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +22,10 @@ from frugalmtl.channels import (
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Features, Heatmap
-from frugalmtl.encoders.base import Encoder, ModelContext, SeparateNetworks
+from frugalmtl.encoders.base import Encoder, ModelContext, SeparateNetworks, consecutive_pyramids, wanted_of
 from frugalmtl.encoders.interrogate.assembly import channel_weighting, gate_places, projections_of
 from frugalmtl.encoders.interrogate.budget_control import BudgetControl
-from frugalmtl.encoders.interrogate.forward import ProgramOfGates, level_features, run_branches
+from frugalmtl.encoders.interrogate.forward import ProgramOfGates, cut_tensors, level_features, run_branches
 from frugalmtl.encoders.interrogate.gates import Gates, times_gradient
 from frugalmtl.encoders.interrogate.options import GateOptions, SavingOptions, check_together
 from frugalmtl.encoders.interrogate.pictures import pictures
@@ -105,31 +105,40 @@ class InterroGate(Encoder):
 
     # --- forward
 
-    def encode(self, image: Tensor) -> list[Tensor]:
-        """Image ``[B, 3, H, W]`` -> by level the tasks' features; at levels that only heads read, all branches'."""
+    def encode(self, image: Tensor, tasks: Collection[str] | None = None) -> list[Tensor]:
+        """Image ``[B, 3, H, W]`` -> by level the wanted tasks' features; where only heads read it, the shared one too.
+
+        While the single-task networks train alone, only the wanted tasks' run. Later all branches do, whatever is
+        wanted, for the shared one reads a mix of all of them, and every task may pick of it.
+        """
+        wanted = wanted_of(self.task_names, tasks)
         if not self.schedule.joint:
-            return [level for network in self.networks.values() for level in network(image)]
+            return [level for task in wanted for level in self.networks[task](image)]
+        if not wanted:
+            return []
         program = self.program.current
         if program is not None and not self.schedule.learning:
             return program(image, self.gates.mixes(), training=self.training)
         choices = self.gates.choices(self.schedule.gradient_factor(training=self.training))
-        return run_branches(self.graph, _branches(self), image, choices, self.gates.mixes(), _projections(self))
+        values = run_branches(self.graph, _branches(self), image, choices, self.gates.mixes(), _projections(self))
+        return cut_tensors(self.graph, values, [self.task_names.index(task) for task in wanted])
 
-    def branch(self, shared: list[Tensor]) -> Features:
-        """The tensors of the cut -> pyramids, penalty and statistics."""
+    def branch(self, shared: list[Tensor], tasks: Collection[str] | None = None) -> Features:
+        """The tensors of the cut -> pyramids of the wanted tasks, penalty and statistics."""
+        wanted = wanted_of(self.task_names, tasks)
         if not self.schedule.joint:
-            tensors = list(shared)
-            return Features({task: [tensors.pop(0) for _ in self.channels] for task in self.task_names})
+            return Features(consecutive_pyramids(shared, wanted, len(self.channels)))
         learning = self.schedule.learning
         choices = self.gates.choices(self.schedule.gradient_factor(training=self.training))
         program = None if learning else self.program.current
-        levels = level_features(self.graph, shared, choices, program)
+        rows = [self.task_names.index(task) for task in wanted]
+        levels = level_features(self.graph, shared, choices, program, rows) if wanted else []
         soft = self.gates.soft() if learning else self.gates.soft().detach()
         penalty = times_gradient(sparsity(soft, self.weighting, self.tau), self.schedule.options.gate_every)
         scores = self.gates.scores().detach()[:, self.gates.columns]
         statistics = private_shares(scores, self.weighting, self.task_names)
         return Features(
-            {task: [level[number] for level in levels] for number, task in enumerate(self.task_names)},
+            {task: [level[number] for level in levels] for number, task in enumerate(wanted)},
             {"sparsity": penalty},
             statistics | {"price": self.gates.price.detach().clone()},
         )
@@ -230,7 +239,7 @@ class InterroGate(Encoder):
     def deploy(self) -> nn.Module:
         """A static network of smaller layers; while the branches train alone, single-task networks."""
         if not self.schedule.joint:
-            return SeparateNetworks(self.networks)
+            return SeparateNetworks(self.networks, self.read_tasks())
         return static_network(
             self.plan_of(), _branches(self), self.gates.mixes(), self.task_names, self.levels(), _projections(self)
         )

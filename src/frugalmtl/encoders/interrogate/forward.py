@@ -17,8 +17,8 @@ def run_branches(
     choices: Sequence[Tensor],
     mixes: Sequence[Tensor],
     projections: Mapping[int, nn.Module],
-) -> list[Tensor]:
-    """Image ``[B, 3, H, W]`` -> by level the tasks' features; at levels that only heads read, all branches'.
+) -> dict[int, list[Tensor]]:
+    """Image ``[B, 3, H, W]`` -> ``{index of a level's node: the features of every branch}``.
 
     Args:
         graph: of one branch.
@@ -41,8 +41,20 @@ def run_branches(
         for source in node.inputs:
             if users[source][-1] == index and source not in graph.outputs:
                 del values[source]
-    tasks = len(branches) - 1
-    return [tensor for index in graph.outputs for tensor in (values[index][:tasks] if users[index] else values[index])]
+    return {index: values[index] for index in graph.outputs}
+
+
+def cut_tensors(graph: Graph, values: Mapping[int, list[Tensor]], rows: Sequence[int]) -> list[Tensor]:
+    """By level the features of some tasks; at levels that no operation reads, before their gates, the shared branch's
+    behind them.
+
+    Args:
+        graph: of one branch.
+        values: what :func:`run_branches` returned.
+        rows: numbers of the tasks.
+    """
+    users = graph.users()
+    return [values[index][branch] for index in graph.outputs for branch in (rows if users[index] else [*rows, -1])]
 
 
 def level_features(
@@ -50,26 +62,31 @@ def level_features(
     tensors: Sequence[Tensor],
     choices: Sequence[Tensor],
     program: FrozenProgram | None,
+    rows: Sequence[int],
 ) -> list[list[Tensor]]:
-    """The tensors of the cut -> by level the features of every task.
+    """The tensors of the cut -> by level the features of some tasks.
 
     Args:
         graph: of one branch.
-        tensors: what :func:`run_branches` or the program returned.
+        tensors: what :func:`cut_tensors` or the program returned, the latter for all tasks.
         choices: per site G ``[T, C]``.
         program: None if the branches ran in step.
+        rows: numbers of the tasks.
     """
+    every = list(range(len(choices[0])))
+    stored = list(rows) if program is None else every
     users, rest = graph.users(), list(tensors)
     levels: list[list[Tensor]] = []
     for number, index in enumerate(graph.outputs):
         node = graph.nodes[index]
         if program is not None and program.levels[number] is not None:
-            levels.append(program.concatenate(number, rest, node.axis))
-            continue
-        features = [rest.pop(0) for _ in choices[0]]
-        if not users[index] and node.site is not None:
-            features = pick(choices[node.site], node.axis, rest.pop(0), features)
-        levels.append(features)
+            features = program.concatenate(number, rest, node.axis)
+        else:
+            features = [rest.pop(0) for _ in stored]
+            if not users[index] and node.site is not None:
+                choice = choices[node.site] if stored == every else choices[node.site][stored]
+                features = pick(choice, node.axis, rest.pop(0), features)
+        levels.append(features if stored == list(rows) else [features[row] for row in rows])
     return levels
 
 

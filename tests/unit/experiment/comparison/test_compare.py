@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.types import Features, Heatmap
-from frugalmtl.encoders.base import Encoder
+from frugalmtl.encoders.base import Encoder, wanted_of
 
 
 class ChancePruner(Encoder):
@@ -49,11 +49,11 @@ class ChancePruner(Encoder):
     def target_macs(self) -> float:
         return 1.0e6
 
-    def encode(self, image: Tensor) -> list[Tensor]:
+    def encode(self, image: Tensor, tasks=None) -> list[Tensor]:
         return self.network(image)
 
-    def branch(self, shared: list[Tensor]) -> Features:
-        return Features({task: shared for task in self.task_names})
+    def branch(self, shared: list[Tensor], tasks=None) -> Features:
+        return Features({task: shared for task in wanted_of(self.task_names, tasks)})
 
     def pictures(self) -> list[Heatmap]:
         values = [[float(gate > 0) for gate in self.gates], [math.nan] * 8]
