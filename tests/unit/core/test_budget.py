@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frugalmtl.core.budget import Budget
+from frugalmtl.core.budget import ROUNDS, Budget, CostEnd, goal_in_macs, goal_of_time, nearest_in_time
 from frugalmtl.core.checks import UserError
 
 
@@ -43,3 +43,50 @@ def test_other_budgets_are_refused_in_one_line(text: str) -> None:
 def test_a_budget_of_nothing_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="above 0"):
         Budget.parse(text)
+
+
+LEAST, MOST = CostEnd("the smallest", 1e9, 2.0), CostEnd("the largest", 4e9, 20.0)
+
+
+def test_shares_refer_to_the_single_task_networks() -> None:
+    assert goal_in_macs(Budget("share", 0.5), 6e9, LEAST, MOST) == 3e9
+    assert goal_in_macs(Budget("macs", 2e9), 6e9, LEAST, MOST) == 2e9
+    assert goal_in_macs(Budget("macs", 0.99e9), 6e9, LEAST, MOST, slack=0.02) == 0.99e9
+
+
+@pytest.mark.parametrize("value", [0.99e9, 4.1e9])
+def test_what_no_model_costs_is_refused(value: float) -> None:
+    message = (
+        rf"a budget of {value / 1e9:.4g} G multiply-adds \({value / 6e9:.2f}x of the single-task networks\) cannot be "
+        r"kept: the smallest costs 1 G \(0.17x\), the largest 4 G; ask for something between"
+    )
+    with pytest.raises(UserError, match=message):
+        goal_in_macs(Budget("macs", value), 6e9, LEAST, MOST)
+
+
+def test_a_time_is_expected_on_the_line_between_the_ends() -> None:
+    assert goal_of_time(11.0, LEAST, MOST) == pytest.approx(2.5e9)
+    assert goal_of_time(2.0, LEAST, MOST) == pytest.approx(1.3e9), "never at an end itself"
+    for wanted in (1.9, 20.1):
+        with pytest.raises(UserError, match=rf"a budget of {wanted} ms .*the smallest takes 2 ms, the largest 20 ms"):
+            goal_of_time(wanted, LEAST, MOST)
+
+
+@pytest.mark.parametrize("wanted", [2.1, 5.0, 11.0, 19.5])
+def test_a_time_is_closed_in_on_from_both_sides(wanted: float) -> None:
+    """On a bent curve of time over multiply-adds that goes through both ends."""
+    tried: list[float] = []
+
+    def trial(target: float) -> tuple[float, float]:
+        tried.append(target)
+        return target, 2.0 + 18.0 * ((target - 1e9) / 3e9) ** 2
+
+    chosen = nearest_in_time(wanted, goal_of_time(wanted, LEAST, MOST), LEAST, MOST, trial)
+    assert chosen in tried
+    assert len(tried) <= ROUNDS
+    assert trial(chosen)[1] == pytest.approx(wanted, rel=0.01)
+
+
+def test_the_nearest_trial_counts_where_none_is_near() -> None:
+    steps = nearest_in_time(10.0, 2.5e9, LEAST, MOST, lambda target: (target, 9.0 if target < 2e9 else 12.0))
+    assert steps < 2e9

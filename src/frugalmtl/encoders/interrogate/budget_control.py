@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.channels import Mask
-from frugalmtl.core.budget import Budget
+from frugalmtl.core.budget import Budget, CostEnd, goal_in_macs, goal_of_time, nearest_in_time
 from frugalmtl.core.checks import UserError
 from frugalmtl.encoders.interrogate.gates import Gates
 from frugalmtl.encoders.interrogate.rounding import GateGroup, rounded, rounded_to_cost
@@ -17,11 +17,7 @@ from frugalmtl.encoders.interrogate.rounding import GateGroup, rounded, rounded_
 CostOf = Callable[[Sequence[Mask]], float]
 """Gates per site ``[T, C]`` -> multiply-adds of the whole deployed model."""
 
-Point = tuple[float, float]
-"""Multiply-adds and milliseconds."""
-
-_ROUNDS = 10
-_CLOSE_ENOUGH = 0.01
+CHEAPEST, DEAREST = "one shared network with all heads", "single-task networks"
 
 
 class BudgetControl:
@@ -41,7 +37,7 @@ class BudgetControl:
         self.macs = torch.zeros(0)
         self.full = float("nan")
         self.latency: Callable[[], float] | None = None
-        self.ends: tuple[Point, Point] = (0.0, 0.0), (0.0, 0.0)
+        self.ends = CostEnd(CHEAPEST, 0.0), CostEnd(DEAREST, 0.0)
 
     def plan(self, cost_of: CostOf, macs: Tensor, latency: Callable[[], float] | None) -> float:
         """Find the multiply-adds to aim at; 0 without a budget.
@@ -63,32 +59,19 @@ class BudgetControl:
             return 0.0
         if self.budget.kind == "ms":
             return self._plan_latency(least)
-        goal = self.budget.value * (self.full if self.budget.kind == "share" else 1.0)
-        if not 0.999 * least <= goal <= 1.001 * self.full:
-            raise UserError(
-                f"a budget of {goal / 1e9:.4g} G multiply-adds ({goal / self.full:.2f}x of the single-task networks) "
-                f"cannot be kept: one shared network with all heads costs {least / 1e9:.4g} G "
-                f"({least / self.full:.2f}x), single-task networks {self.full / 1e9:.4g} G; ask for something between"
-            )
-        return goal
+        return goal_in_macs(self.budget, self.full, CostEnd(CHEAPEST, least), CostEnd(DEAREST, self.full))
 
     def _plan_latency(self, least: float) -> float:
         if self.budget is None or self.latency is None:
             raise UserError("a budget in milliseconds needs a model that can be measured, in a single process")
-        wanted, learned = self.budget.value, self.gates.alpha.detach().clone()
+        learned = self.gates.alpha.detach().clone()
         times = []
         for sign in (-1.0, 1.0):
             self._set(learned.abs().clamp(min=1e-6) * sign)
             times.append(self.latency())
         self._set(learned)
-        fast, slow = times
-        if not fast <= wanted <= slow:
-            raise UserError(
-                f"a budget of {wanted:.4g} ms cannot be kept: on this machine one shared network with all heads takes "
-                f"{fast:.4g} ms, single-task networks {slow:.4g} ms; ask for something between"
-            )
-        self.ends = (least, fast), (self.full, slow)
-        return _between(*self.ends, wanted)
+        self.ends = CostEnd(CHEAPEST, least, times[0]), CostEnd(DEAREST, self.full, times[1])
+        return goal_of_time(self.budget.value, *self.ends)
 
     def steer(self, cost_of: CostOf, goal: float, share: float) -> None:
         """Set the price so that the cost lies ``share`` of the way from the single-task networks' to the goal.
@@ -118,22 +101,17 @@ class BudgetControl:
         def decided(target: float) -> Mask:
             return rounded_to_cost(alpha, cost, self.groups, exact, target)
 
-        if self.budget.kind != "ms" or self.latency is None:
+        latency = self.latency
+        if self.budget.kind != "ms" or latency is None:
             self._decide(decided(goal))
             return
-        trials: list[tuple[float, Mask]] = []
-        target, wanted = goal, self.budget.value
-        below, above = self.ends
-        for _ in range(_ROUNDS):
+
+        def trial(target: float) -> tuple[Mask, float]:
             chosen = decided(target)
             self._decide(chosen)
-            measured = self.latency()
-            trials.append((abs(measured - wanted), chosen))
-            if abs(measured - wanted) <= _CLOSE_ENOUGH * wanted:
-                break
-            below, above = ((target, measured), above) if measured < wanted else (below, (target, measured))
-            target = _between(below, above, wanted)
-        self._decide(min(trials, key=lambda pair: pair[0])[1])
+            return chosen, latency()
+
+        self._decide(nearest_in_time(self.budget.value, goal, *self.ends, trial))
 
     def _decide(self, open_gates: Mask) -> None:
         """Alphas whose sign says what was decided, as far from zero as the scores were."""
@@ -145,16 +123,6 @@ class BudgetControl:
     @torch.no_grad()
     def _set(self, alpha: Tensor) -> None:
         self.gates.alpha.copy_(alpha)
-
-
-def _between(below: Point, above: Point, wanted: float) -> float:
-    """Multiply-adds at which the wanted time is to be expected, on the line between a faster and a slower network.
-
-    Never nearer than a tenth of the way to either, so that a bent line is closed in on from both sides.
-    """
-    (least, fast), (most, slow) = below, above
-    share = (wanted - fast) / (slow - fast) if slow > fast else 0.5
-    return least + (most - least) * min(0.9, max(0.1, share))
 
 
 def smooth_cost(open_gates: Tensor, macs: Tensor) -> Tensor:
