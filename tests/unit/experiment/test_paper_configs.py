@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from frugalmtl.cli.main import main
-from frugalmtl.experiment.config.comparison import ROW_TEXTS, Comparison, merge, row_experiments, row_text
+from frugalmtl.experiment.config.comparison import ROW_KEYS, Comparison, merge, row_experiments, row_text
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import parse, read_yaml
 from frugalmtl.experiment.config.sweep import Sweep, expand
@@ -97,7 +97,7 @@ def test_paper_states_its_seeds_and_sources(name: str) -> None:
 def test_no_row_repeats_what_base_can_hold(name: str) -> None:
     base = CONTENTS[name]["base"]
     rows = [
-        {key: value for key, value in (row or {}).items() if key not in ROW_TEXTS}
+        {key: value for key, value in (row or {}).items() if key not in ROW_KEYS}
         for row in CONTENTS[name]["rows"].values()
     ]
     for row in rows:

@@ -7,8 +7,10 @@ import datetime
 from rich.console import Console
 
 from frugalmtl.experiment.comparison.run_grid import RunGrid
+from frugalmtl.experiment.config.comparison import shown_rows
 from frugalmtl.experiment.measure.duration import duration_text, expected_seconds
 from frugalmtl.experiment.runs.build import build
+from frugalmtl.experiment.runs.start import start_of
 
 REPORT_SECONDS = 40.0
 """Time for measuring, drawing and writing after the trainings: that of the demo's report on two cores."""
@@ -31,8 +33,15 @@ def announce(grid: RunGrid, console: Console) -> None:
         images = {
             split: len(grid.dataset.split(split)) for split in ("train", config.evaluate_split, config.test_split)
         }
-        evaluated = evaluations * images[config.evaluate_split] + images[config.test_split]
-        durations[row] = expected_seconds(config, build(config, grid.dataset), images["train"], evaluated)
+        evaluated = evaluations * images[config.evaluate_split]
+        evaluated += images[config.test_split] if row in shown_rows(grid.comparison) else 0
+        built = build(config, grid.dataset)
+        source = grid.source(row, first_seed)
+        if source is None or source.finished:  # else it is timed as it is before a structure is taken
+            start = start_of(config, None if source is None else source.folder)
+            if start is not None:
+                start.restructure(built.model)
+        durations[row] = expected_seconds(config, built, images["train"], evaluated)
     seconds = sum(durations[row] for _, row in pending) + REPORT_SECONDS
     end = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=seconds)
     trainings = "1 training" if len(pending) == 1 else f"{len(pending)} trainings"

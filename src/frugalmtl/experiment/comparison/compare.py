@@ -21,7 +21,7 @@ from frugalmtl.experiment.comparison.gallery import photo_panels, test_panels
 from frugalmtl.experiment.comparison.results import collect, rank_rows
 from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.comparison.turns import measuring
-from frugalmtl.experiment.config.comparison import Comparison
+from frugalmtl.experiment.config.comparison import Comparison, shown_rows
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.measure.profiling import measure
 from frugalmtl.experiment.measure.training_cost import StepFigures, step_figures
@@ -74,9 +74,8 @@ def _compare(grid: RunGrid, *, progress: bool, console: Console, estimate: bool)
         with measuring(folder):
             announce(grid, output_console(stderr=True))
     grid.prepare()
-    runs: dict[str, list[Run]] = {row: [] for row in comparison.rows}
-    for seed, row in grid.cells():
-        runs[row].append(grid.train(row, seed, progress=progress))
+    trained = {(row, seed): grid.train(row, seed, progress=progress) for seed, row in grid.cells()}
+    runs = {row: [trained[row, seed] for seed in comparison.seeds] for row in shown_rows(comparison)}
     if not processes.first():
         processes.wait()
         return load_results(folder / "results.json")

@@ -40,10 +40,27 @@ def protocol_notes(comparison: Comparison, runs: Mapping[str, Run]) -> list[str]
         notes.append(f"Rows whose recipe differs from the reference's: {'; '.join(differing)}.")
     if staged:
         notes.append(f"Rows trained in several stages, each with the learning-rate schedule anew: {', '.join(staged)}.")
-    started = [name for name, changes in comparison.rows.items() if (changes or {}).get("init_from")]
-    if started:
+    return [*notes, *_start_notes(configs)]
+
+
+def _start_notes(configs: Mapping[str, Experiment]) -> list[str]:
+    """What rows have behind them beside their own training."""
+    starts = {name: config.start for name, config in configs.items() if config.start is not None}
+    weights = [name for name, start in starts.items() if "weights" in start.take]
+    structure = [
+        f"{name} (of {start.run}{'' if start.seed is None else f', seed {start.seed}'})"
+        for name, start in starts.items()
+        if "structure" in start.take
+    ]
+    notes = []
+    if weights:
         notes.append(
-            f"Rows that start from another row's weights have that training behind them as well: {', '.join(started)}."
+            f"Rows that start from another row's weights have that training behind them as well: {', '.join(weights)}."
+        )
+    if structure:
+        notes.append(
+            "Rows that take over what another run decided on its structure; the time that it took is not in theirs: "
+            f"{', '.join(structure)}."
         )
     return notes
 

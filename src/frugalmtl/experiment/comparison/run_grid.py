@@ -9,20 +9,23 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from frugalmtl.core.checks import UserError, not_negative, positive
+from frugalmtl.core.checks import UserError, known, not_negative, positive
 from frugalmtl.data import Dataset
 from frugalmtl.data.photographs import check_source, read_photo
 from frugalmtl.experiment.comparison.folder import check_folder, run_folder
 from frugalmtl.experiment.comparison.remedy import Remedy, row_remedy
 from frugalmtl.experiment.comparison.trials import JOURNAL
 from frugalmtl.experiment.comparison.turns import CLAIMS, measuring, working
-from frugalmtl.experiment.config.comparison import Comparison, row_experiments, row_text
+from frugalmtl.experiment.config.comparison import Comparison, check_shown, row_experiments, row_text, shown_rows
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import Built, build, build_dataset
 from frugalmtl.experiment.runs.run import Run
-from frugalmtl.experiment.runs.start import start_weights
+from frugalmtl.experiment.runs.start import start_of
 from frugalmtl.experiment.runs.training import check_training, evaluate_run, print_notes, train_run
+
+Cell = tuple[int, str]
+"""Seed and row of a run."""
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,27 @@ class RunGrid:
         rows = [_seedless(experiment) for experiment in experiments[comparison.seeds[0]].values()]
         return cls(comparison, folder, experiments, dataset, rows)
 
-    def cells(self) -> list[tuple[int, str]]:
-        """Seed and row of every run; one that starts from another's weights comes after it."""
-        return [(seed, row) for seed, experiments in self.experiments.items() for row in experiments]
+    def cells(self) -> list[Cell]:
+        """Seed and row of every run: of all rows that are shown, and of others where a run starts from them.
+
+        One that starts from another comes after it.
+        """
+        return _cells(self.comparison, self.experiments)
 
     def run(self, row: str, seed: int) -> Run:
         """The run of a row and seed, begun or not."""
         return Run(run_folder(self.folder, row, seed), self.experiments[seed][row])
 
     def source(self, row: str, seed: int) -> Run | None:
-        """The run of the same seed whose weights this one starts from, if ``init_from`` names an earlier row."""
-        name = self.experiments[seed][row].init_from
-        return None if name is None or name not in self.comparison.rows else self.run(name, seed)
+        """The run that this one starts from, if ``init_from`` names an earlier row."""
+        cell = _source(self.comparison, self.experiments, (seed, row))
+        return None if cell is None else self.run(cell[1], cell[0])
+
+    def done(self, row: str, seed: int) -> bool:
+        """Whether a run is trained and, where its row is shown, its deployed model scored."""
+        run = self.run(row, seed)
+        hidden = row not in shown_rows(self.comparison)
+        return run.finished and (hidden or bool(run.scores(run.config.test_split, missing_ok=True)))
 
     def prepare(self) -> None:
         """Render or unpack the splits that the runs need."""
@@ -84,6 +96,8 @@ class RunGrid:
 
     def train(self, row: str, seed: int, *, progress: bool = True) -> Run:
         """Train a run to its end, continuing where an earlier call stopped, and score its deployed model.
+
+        The model of a row that is not shown is not scored: what starts from it has seen nothing of the test split.
 
         Raises:
             UserError: training failed, or a file cannot be written.
@@ -100,7 +114,9 @@ class RunGrid:
                 checked=_seedless(run.config) in self.checked,
                 remedy=partial(self._gentler, row),
             )
-            evaluate_run(run, run.config.test_split, dataset=self.dataset, progress=progress, quiet=True, reuse=True)
+            if row in shown_rows(self.comparison):
+                split = run.config.test_split
+                evaluate_run(run, split, dataset=self.dataset, progress=progress, quiet=True, reuse=True)
         return run
 
     def _turn(self, run: Run) -> AbstractContextManager[None]:
@@ -118,13 +134,39 @@ class RunGrid:
         """
         rows = set(self.points) if row in self.points else {row}
         for name, experiment in self.experiments[self.comparison.seeds[0]].items():  # in order: a source comes first
-            if experiment.init_from in rows:
+            if experiment.start is not None and experiment.start.run in rows:
                 rows.add(name)
         runs = [self.run(name, seed) for seed, name in self.cells() if name in rows]
         outdated = [run.folder for run in runs if run.checkpoint() is not None]
         if outdated and row in self.points:  # it holds what came of the points before the change
             outdated.append(self.folder / JOURNAL)
         return self.points.get(row, row_remedy(row)).text(outdated)
+
+
+def _source(comparison: Comparison, grid: Mapping[int, Mapping[str, Experiment]], cell: Cell) -> Cell | None:
+    """The run that a run starts from, if that is one of an earlier row."""
+    seed, row = cell
+    start = grid[seed][row].start
+    if start is None or start.run not in comparison.rows:
+        return None
+    return (seed if start.seed is None else start.seed), start.run
+
+
+def _cells(comparison: Comparison, grid: Mapping[int, Mapping[str, Experiment]]) -> list[Cell]:
+    cells: dict[Cell, None] = {}
+
+    def add(cell: Cell) -> None:
+        source = _source(comparison, grid, cell)
+        if source is not None:
+            add(source)
+        cells.setdefault(cell)
+
+    rows = shown_rows(comparison)
+    for seed, experiments in grid.items():
+        for row in experiments:
+            if row in rows:
+                add((seed, row))
+    return list(cells)
 
 
 def _seeds(comparison: Comparison) -> list[int]:
@@ -171,15 +213,19 @@ def _check(
     for row in comparison.published:
         row.row()
     _check_photos(comparison.photos)
+    check_shown(comparison, grid[comparison.seeds[0]])
     scored: dict[str, dict[str, tuple[str, bool]]] = {}
     notes: list[str] = []
     for name, experiment in grid[comparison.seeds[0]].items():
         built = build(experiment, dataset)
-        finished = all(Run(run_folder(folder, name, seed), experiment).finished for seed in grid)
+        _check_start(name, experiment, built, list(grid[comparison.seeds[0]]))
+        seeds = [seed for seed, row in _cells(comparison, grid) if row == name]
+        finished = all(Run(run_folder(folder, name, seed), experiment).finished for seed in seeds)
         notes += _check_row(name, experiment, built, dataset, steps=not (finished or _seedless(experiment) in checked))
-        if experiment.init_from not in comparison.rows:
-            start_weights(experiment)
-        scored[name] = {task.name: (task.primary, task.higher_is_better) for task in built.tasks if not task.auxiliary}
+        if name in shown_rows(comparison):
+            scored[name] = {
+                task.name: (task.primary, task.higher_is_better) for task in built.tasks if not task.auxiliary
+            }
     for name, tasks in scored.items():
         if tasks != scored[comparison.reference]:
             raise UserError(
@@ -197,6 +243,21 @@ def _check(
 def _check_row(name: str, experiment: Experiment, built: Built, dataset: Dataset, *, steps: bool) -> list[str]:
     try:
         return check_training(experiment, built, dataset, steps=steps)
+    except UserError as error:
+        raise UserError(f"row {name!r}: {error}") from error
+
+
+def _check_start(name: str, experiment: Experiment, built: Built, rows: Sequence[str]) -> None:
+    """Check what a row takes from a run that is no row's; one of a row is made later."""
+    start = experiment.start
+    if start is None or start.run in rows:
+        return
+    if Path(start.run).name == start.run and not Path(start.run).exists():
+        known(f"earlier row or run folder as init_from of {name!r}:", start.run, rows[: rows.index(name)])
+    try:
+        source = start_of(experiment)
+        if source is not None:
+            source.restructure(built.model)
     except UserError as error:
         raise UserError(f"row {name!r}: {error}") from error
 

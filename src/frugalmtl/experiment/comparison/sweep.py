@@ -19,7 +19,6 @@ from rich.console import Console
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.disk.locks import Locks
 from frugalmtl.core.terminal import output_console, without_markup
-from frugalmtl.core.types import Scores
 from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.cost import count
 from frugalmtl.evaluation.delta import delta_mtl
@@ -30,10 +29,9 @@ from frugalmtl.experiment.comparison.results import primary_scores
 from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.comparison.trials import Trials
 from frugalmtl.experiment.comparison.turns import CLAIMS, working
-from frugalmtl.experiment.config.comparison import row_experiments
+from frugalmtl.experiment.config.comparison import row_experiments, shown_rows
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.sweep import Sweep, Value, expand, points
-from frugalmtl.experiment.runs.run import Run
 from frugalmtl.report import Results
 
 INSTALL = "pip install 'frugalmtl[sweep]'"
@@ -130,7 +128,7 @@ class Worker:
             if self.trials.draw():
                 continue
             grid = self.grid()  # another process may have drawn the last value since, and train it
-            if all(_done(grid.run(row, seed)) for seed, row in grid.cells()):
+            if all(grid.done(row, seed) for seed, row in grid.cells()):
                 return
             time.sleep(PAUSE)
 
@@ -150,7 +148,7 @@ class Worker:
         with self.locks.lock("report"):
             comparison = self.grid().comparison
             results = kept_results(self.folder) if _stamp(self.folder) != before else None
-            if results is not None and [row.name for row in results.rows] == list(comparison.rows):
+            if results is not None and [row.name for row in results.rows] == shown_rows(comparison):
                 console.print(f"report: {without_markup(self.folder / 'report.html')}, made by another worker")
                 return results
             return compare(comparison, self.folder, progress=progress, console=console)
@@ -159,10 +157,10 @@ class Worker:
         """Train the first run that is open and that nobody holds; says whether there was one."""
         for seed, row in grid.cells():
             run, source = grid.run(row, seed), grid.source(row, seed)
-            if _done(run) or (source is not None and not source.finished):
+            if grid.done(row, seed) or (source is not None and not source.finished):
                 continue
             with self.locks.try_lock(run.folder.name) as free:
-                if free and not _done(run):
+                if free and not grid.done(row, seed):
                     try:
                         grid.train(row, seed, progress=self.progress)
                     except UserError as error:  # several processes train: name the run
@@ -176,7 +174,7 @@ class Worker:
         if value not in rows:  # another process has drawn it just now
             return None
         names, seeds = (rows[value], grid.comparison.reference), grid.comparison.seeds
-        if not all(_done(grid.run(name, seed)) for name in names for seed in seeds):
+        if not all(grid.done(name, seed) for name in names for seed in seeds):
             return None
         gains, costs = [], []
         for seed in seeds:
@@ -188,15 +186,6 @@ class Worker:
             gains.append(delta_mtl(scores, single, directions) if all(single.values()) else math.nan)
             costs.append(count(deployed, built.image_size).macs)
         return spread(gains).mean, spread(costs).mean
-
-
-def _scores(run: Run, *, missing_ok: bool = False) -> Scores:
-    return run.scores(run.config.test_split, missing_ok=missing_ok)
-
-
-def _done(run: Run) -> bool:
-    """Whether a run is trained and its deployed model scored."""
-    return run.finished and bool(_scores(run, missing_ok=True))
 
 
 def _stamp(folder: Path) -> int:

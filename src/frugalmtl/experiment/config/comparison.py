@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from frugalmtl.core.checks import UserError, known, not_negative
+from frugalmtl.core.checks import UserError, known, not_negative, shown
 from frugalmtl.core.names import path_part
 from frugalmtl.core.schema.json_schema import Keys
 from frugalmtl.core.terminal import visible
@@ -17,10 +17,12 @@ from frugalmtl.experiment.config.files import parse
 from frugalmtl.experiment.config.published import Published
 
 ROW_TEXTS = ("title", "curve")
+"""Texts of a comparison's row for the report."""
+ROW_KEYS = (*ROW_TEXTS, "shown")
 """Keys of a comparison's row that are no keys of an experiment."""
 _SET_BY_ALL = {"name": "call the row so, or set its 'title'", "seed": "list 'seeds' of the comparison"}
 Base = Annotated[dict[str, Any], Keys(Experiment)]
-Changes = Annotated[dict[str, Any], Keys(Experiment, dict.fromkeys(ROW_TEXTS, str | float))]
+Changes = Annotated[dict[str, Any], Keys(Experiment, {**dict.fromkeys(ROW_TEXTS, str | float), "shown": bool})]
 
 
 @dataclass
@@ -30,8 +32,9 @@ class Comparison:
     Attributes:
         base: what all rows have in common (keys of an experiment).
         rows: ``{row name: {key: value that differs}}`` in the order of the table. A section with another ``name``
-            replaces the base's section; other mappings are merged. Two extra keys are for the report: ``title`` is the
-            row's title; rows with the same ``curve`` are operating points of one method, joined by a line of that name.
+            replaces the base's section; other mappings are merged. Three extra keys are for the report: ``title`` is
+            the row's title; rows with the same ``curve`` are operating points of one method, joined by a line of that
+            name; a row with ``shown: false`` is trained only where another row starts from it, and not reported.
         reference: the row that Delta_MTL is taken against.
         seeds: one training per row and seed.
         name: name of the comparison.
@@ -95,6 +98,11 @@ def row_text(comparison: Comparison, row: str, key: str, default: str) -> str:
     return visible(value)
 
 
+def shown_rows(comparison: Comparison) -> list[str]:
+    """The rows that are reported; the others are trained only where one of these starts from them."""
+    return [row for row, changes in comparison.rows.items() if (changes or {}).get("shown", True)]
+
+
 def row_experiments(comparison: Comparison, seed: int) -> dict[str, Experiment]:
     """The experiment of every row for one seed, checked.
 
@@ -108,10 +116,44 @@ def row_experiments(comparison: Comparison, seed: int) -> dict[str, Experiment]:
     for name, changes in comparison.rows.items():
         for key in ROW_TEXTS:
             row_text(comparison, name, key, "")
-        content = merge(comparison.base, {key: value for key, value in (changes or {}).items() if key not in ROW_TEXTS})
+        if not isinstance((changes or {}).get("shown", True), bool):
+            raise UserError(f"'shown' of row {name!r} must be true or false, but got {shown((changes or {})['shown'])}")
+        content = merge(comparison.base, {key: value for key, value in (changes or {}).items() if key not in ROW_KEYS})
         content.update(name=name, seed=seed)
         experiment = parse(Experiment, content, f"row {name!r}")
-        if experiment.init_from is not None and experiment.init_from in comparison.rows:
-            known(f"earlier row as init_from of {name!r}:", experiment.init_from, experiments)
+        _check_start(comparison, name, experiment, experiments)
         experiments[name] = experiment
     return experiments
+
+
+def _check_start(comparison: Comparison, name: str, experiment: Experiment, earlier: Mapping[str, Experiment]) -> None:
+    """Check that a row that starts from another row comes after it, and that the seed is one of its runs."""
+    start = experiment.start
+    if start is None or start.run not in comparison.rows:
+        return
+    known(f"earlier row as init_from of {name!r}:", start.run, earlier)
+    if start.seed is not None and start.seed not in comparison.seeds:
+        raise UserError(
+            f"init_from of row {name!r} takes the run of seed {start.seed}, but seeds are "
+            f"{', '.join(map(str, comparison.seeds))}: take one of them"
+        )
+
+
+def check_shown(comparison: Comparison, experiments: Mapping[str, Experiment]) -> None:
+    """Check that the reference is reported, and that every row that is not serves one that is.
+
+    Raises:
+        UserError: one of them is not so.
+    """
+    reported = shown_rows(comparison)
+    if comparison.reference not in reported:
+        raise UserError(f"row {comparison.reference!r} is the reference, so it must be shown: leave out 'shown'")
+    needed = set(reported)
+    for name, experiment in reversed(experiments.items()):
+        if name in needed and experiment.start is not None:
+            needed.add(experiment.start.run)
+    for name in experiments:
+        if name not in needed:
+            raise UserError(
+                f"row {name!r} is not shown, and no row that is shown starts from it: leave out 'shown', or the row"
+            )

@@ -39,6 +39,28 @@ class DatasetTask:
     higher_is_better: bool | None = None
 
 
+@dataclass(frozen=True)
+class InitFrom:
+    """Another run, and what a training takes from it before it begins.
+
+    Attributes:
+        run: run folder or, in a comparison, name of an earlier row.
+        take: ``weights`` wherever name and shape agree, the ``structure`` that its method decided on, or both.
+        seed: in a comparison, the seed of the earlier row's run that all runs of this row start from (default: each
+            starts from the run of its own seed).
+    """
+
+    run: str
+    take: list[Literal["weights", "structure"]] = field(default_factory=lambda: ["weights"])
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.run:
+            raise UserError("init_from is empty: name a run folder, or leave it out")
+        if not self.take:
+            raise UserError("'take' is empty: name weights, structure or both, or leave init_from out")
+
+
 _CLASSES = {"classes": int | tuple[str, ...], "parts": int | tuple[str, ...]}
 TaskSection = Annotated[
     dict[str, Any] | str,
@@ -73,7 +95,8 @@ class Experiment:
         train: how long and how to optimise.
         init_from: run folder (or, in a comparison, name of an earlier row) whose weights training starts from, wherever
             name and shape agree; how many do, and how many do not, is printed. An unfinished run gives its last
-            checkpoint, and its step is printed.
+            checkpoint, and its step is printed. A section ``{run: ..., take: [structure]}`` says what is taken: the
+            weights, the structure that its method decided on, or both.
         test_split: split that is evaluated at the end.
         evaluate_split: split that is evaluated during training.
         published: published figures that belong to this config; shown beside the measured ones.
@@ -94,7 +117,7 @@ class Experiment:
     decoder: Annotated[dict[str, Any], DECODERS] = field(default_factory=lambda: {"name": "independent"})
     balancer: Annotated[dict[str, Any], BALANCERS] = field(default_factory=lambda: {"name": "fixed"})
     train: TrainSettings = field(default_factory=TrainSettings)
-    init_from: str | None = None
+    init_from: InitFrom | str | None = None
     test_split: str = "test"
     evaluate_split: str = "val"
     published: list[Published] | Published | None = None
@@ -103,6 +126,11 @@ class Experiment:
         path_part("name", self.name)
         if self.init_from == "":
             raise UserError("init_from is empty: name a run folder, or leave it out")
+
+    @property
+    def start(self) -> InitFrom | None:
+        """What the training starts from, whichever way it is written."""
+        return InitFrom(self.init_from) if isinstance(self.init_from, str) else self.init_from
 
     def published_rows(self) -> list[Published]:
         """The published figures as a list."""

@@ -38,7 +38,8 @@ def change(kind: type, content: dict[str, Any], key: str, text: str) -> None:
             place[name] = copy.deepcopy(default) if isinstance(default, dict) else {}
         place = place[name]
         if not isinstance(place, dict):
-            remedy = f": write its section, {{name: {place}, ...}}" if isinstance(place, str) and last != name else ""
+            written = isinstance(place, str) and last != name
+            remedy = f": write its section, {{{_first_key(inner)}: {place}, ...}}" if written else ""
             raise UserError(f"flag --{key} does not fit: {name!r} is {shown(place)}, not a section{remedy}")
     inner, default = _below(inner, last, f"--{key}")
     value = _value(inner, text, f"--{key}")
@@ -51,6 +52,12 @@ def change(kind: type, content: dict[str, Any], key: str, text: str) -> None:
     elif is_dataclass(inner) and isinstance(value, Mapping):
         value = merge(place.get(last) or {}, value)
     place[last] = value
+
+
+def _first_key(kind: Any) -> str:
+    """The key of a section that a text in its place stands for."""
+    plain = next((item for item in _alternatives(kind) if is_dataclass(item)), None)
+    return "name" if plain is None else next(iter(parameters(plain, positional=True)))  # type: ignore[arg-type]
 
 
 def _below(kind: Any, name: str, flag: str) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from frugalmtl.core.checks import UserError, known, positive, shown
-from frugalmtl.experiment.config.comparison import ROW_TEXTS, Changes, Comparison, merge
+from frugalmtl.experiment.config.comparison import ROW_KEYS, Changes, Comparison, merge
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse
 
@@ -170,7 +170,7 @@ def expand(config: Sweep, values: Sequence[Value]) -> Comparison:
 
 def _common(config: Sweep, axis: Axis) -> dict[str, Any]:
     """The experiment of the points, defaults included, before the axis changes it."""
-    changes = {key: value for key, value in axis.row.items() if key not in ROW_TEXTS}
+    changes = {key: value for key, value in axis.row.items() if key not in ROW_KEYS}
     content = {**merge(config.base, changes), "name": config.name, "seed": 0}
     return as_plain(parse(Experiment, content, "row of 'sweep'"))
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from frugalmtl.evaluation.cost import CONVENTION, count, in_convention
-from frugalmtl.experiment.config.comparison import Comparison, row_experiments, row_text
+from frugalmtl.experiment.config.comparison import Comparison, row_experiments, row_text, shown_rows
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import build, build_dataset, check, without_weights
 
@@ -57,6 +57,8 @@ def count_rows(comparison: Comparison, progress: Callable[[str], None]) -> dict[
     rows: dict[str, dict[str, Any]] = {}
     size: tuple[int, int] = (0, 0)
     for number, (name, experiment) in enumerate(experiments.items(), start=1):
+        if name not in shown_rows(comparison):
+            continue
         start = perf_counter()
         rows[name], size = _count(experiment)
         rows[name]["title"] = row_text(comparison, name, "title", name)

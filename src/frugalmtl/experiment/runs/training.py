@@ -32,7 +32,7 @@ from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import Built, build, build_dataset
 from frugalmtl.experiment.runs.identity import identity, require_unchanged
 from frugalmtl.experiment.runs.run import Run
-from frugalmtl.experiment.runs.start import Start, gentler_command, start_weights
+from frugalmtl.experiment.runs.start import Start, gentler_command, start_of
 from frugalmtl.experiment.runs.streams.measures import RunMeasures
 
 
@@ -71,8 +71,10 @@ def train_run(
         return Run.create(folder, config)
     dataset = dataset or build_dataset(config)
     built = build(config, dataset)
+    source = start_of(config, start) if run.checkpoint() is None else None
+    if source is not None:
+        source.restructure(built.model)
     notes = check_training(config, built, dataset, steps=not checked)
-    weights = start_weights(config, start) if run.checkpoint() is None else None
     settings = (
         replace(config.train, progress="auto" if progress else "plain")
         if config.train.progress == "auto"
@@ -83,7 +85,7 @@ def train_run(
         if fabric.is_global_zero and not title:
             print_notes(notes)
         try:
-            _train(run, replace(config, train=settings), built, dataset, fabric, weights, title)
+            _train(run, replace(config, train=settings), built, dataset, fabric, source, title)
         except DivergenceError as error:
             raise UserError(f"{error}, for example: {remedy(run)}") from error
     return run
@@ -95,7 +97,7 @@ def _train(
     built: Built,
     dataset: Dataset,
     fabric: Fabric,
-    weights: Start | None,
+    start: Start | None,
     title: str,
 ) -> None:
     """Train in the run's folder, which is held."""
@@ -123,8 +125,8 @@ def _train(
     console = output_console(stderr=True)
     if title and fabric.is_global_zero:
         console.print(f"[bold]{without_markup(title)}[/bold] (seed {config.seed})")
-    if weights is not None:
-        line = weights.load(built.model)
+    if start is not None:
+        line = start.load(built.model)
         if fabric.is_global_zero:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     plan_encoder(
