@@ -114,6 +114,8 @@ class Balancer(nn.Module, ABC):
             DistributedDataParallel: then the balancer compares the gradients of the joint batch, and the engine
             averages what it wrote to ``.grad``.
         needs_validation_stream: True if it looks at a second stream of batches (:attr:`StepContext.validation`).
+        held_out: share of the training split that its second stream reads and nothing else does; with 0 that stream is
+            the whole split in another order.
         needs_scores: True if it reads the scores of the evaluation after each epoch.
         host_waits: how often the host must wait for the device in a step, once the first step has been: 1 if the
             method's numbers are sought on the host, else 0.
@@ -125,6 +127,7 @@ class Balancer(nn.Module, ABC):
     scale: ClassVar[Scale] = "sum"
     explicit_reduction: ClassVar[bool] = False
     needs_validation_stream: ClassVar[bool] = False
+    held_out: float = 0.0
     needs_scores: bool = False
     host_waits: int = 0
 

@@ -53,14 +53,10 @@ def test_a_duration_is_the_sum_over_stages_and_evaluations(monkeypatch: pytest.M
 
 
 class GridOfTwo:
-    """Two rows on data that says only its sizes; one of them may be finished."""
+    """Two rows; one of them may be finished."""
 
     def __init__(self, finished: set[str]) -> None:
         self.finished = finished
-        self.comparison = SimpleNamespace(seeds=[0])
-        config = experiment({"name": "hard_sharing"}, epochs=1)
-        self.experiments = {0: {"one": config, "two": config}}
-        self.dataset = SimpleNamespace(split=lambda name: range({"train": 8, "val": 4, "test": 4}[name]))
 
     def cells(self) -> list[tuple[int, str]]:
         return [(0, "one"), (0, "two")]
@@ -70,8 +66,7 @@ class GridOfTwo:
 
 
 def said(grid: GridOfTwo, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(announcement, "build", lambda config, dataset: None)
-    monkeypatch.setattr(announcement, "expected_seconds", lambda *_: 80.0)
+    monkeypatch.setattr(announcement, "row_seconds", lambda *_: 80.0)
     output = io.StringIO()
     announce(cast(Any, grid), Console(file=output, width=200))
     return output.getvalue()

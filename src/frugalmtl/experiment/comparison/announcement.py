@@ -6,11 +6,13 @@ import datetime
 
 from rich.console import Console
 
+from frugalmtl.core.recipe import TRAIN
 from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.config.comparison import shown_rows
 from frugalmtl.experiment.measure.duration import duration_text, expected_seconds
 from frugalmtl.experiment.runs.build import build
 from frugalmtl.experiment.runs.start import start_of
+from frugalmtl.experiment.runs.streams.parts import stream_parts
 
 REPORT_SECONDS = 40.0
 """Time for measuring, drawing and writing after the trainings: that of the demo's report on two cores."""
@@ -25,26 +27,27 @@ def announce(grid: RunGrid, console: Console) -> None:
     if not pending:
         return
     console.print("measuring how long this will take ...")
-    first_seed = grid.comparison.seeds[0]
-    durations: dict[str, float] = {}
-    for row in dict.fromkeys(row for _, row in pending):
-        config = grid.experiments[first_seed][row]
-        evaluations = config.train.epochs // config.train.evaluate_every if config.train.evaluate_every else 0
-        images = {
-            split: len(grid.dataset.split(split)) for split in ("train", config.evaluate_split, config.test_split)
-        }
-        evaluated = evaluations * images[config.evaluate_split]
-        evaluated += images[config.test_split] if row in shown_rows(grid.comparison) else 0
-        built = build(config, grid.dataset)
-        source = grid.source(row, first_seed)
-        if source is None or source.finished:  # else it is timed as it is before a structure is taken
-            start = start_of(config, None if source is None else source.folder)
-            if start is not None:
-                start.restructure(built.model)
-        durations[row] = expected_seconds(config, built, images["train"], evaluated)
+    durations = {row: row_seconds(grid, row) for row in dict.fromkeys(row for _, row in pending)}
     seconds = sum(durations[row] for _, row in pending) + REPORT_SECONDS
     end = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=seconds)
     trainings = "1 training" if len(pending) == 1 else f"{len(pending)} trainings"
     console.print(
         f"{trainings} and the report: about {duration_text(seconds)} on this machine, until about {end:%H:%M}"
     )
+
+
+def row_seconds(grid: RunGrid, row: str) -> float:
+    """Seconds that a run of a row will take: its steps, its evaluations and, where it is reported, its final one."""
+    seed = grid.comparison.seeds[0]
+    config, source = grid.experiments[seed][row], grid.source(row, seed)
+    evaluations = config.train.epochs // config.train.evaluate_every if config.train.evaluate_every else 0
+    images = {split: len(grid.dataset.split(split)) for split in (config.evaluate_split, config.test_split)}
+    evaluated = evaluations * images[config.evaluate_split]
+    evaluated += images[config.test_split] if row in shown_rows(grid.comparison) else 0
+    built = build(config, grid.dataset)
+    if source is None or source.finished:  # else it is timed in the shape that it has before it takes a structure
+        start = start_of(config, None if source is None else source.folder)
+        if start is not None:
+            start.restructure(built.model)
+    trained = len(stream_parts(built, grid.dataset)[TRAIN].samples)
+    return expected_seconds(config, built, trained, evaluated)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from frugalmtl.engine.checkpoints import facts_at_start
 from frugalmtl.engine.checkpoints.identity import flatten
 from frugalmtl.evaluation.evaluator import Remarks
 from frugalmtl.experiment.config.comparison import Comparison
@@ -40,6 +41,13 @@ def protocol_notes(comparison: Comparison, runs: Mapping[str, Run]) -> list[str]
         notes.append(f"Rows whose recipe differs from the reference's: {'; '.join(differing)}.")
     if staged:
         notes.append(f"Rows trained in several stages, each with the learning-rate schedule anew: {', '.join(staged)}.")
+    held_out = {name: facts_at_start(run.weights).get("config.held_out", 0.0) for name, run in runs.items()}
+    held_out = {name: share for name, share in held_out.items() if share}
+    if held_out:
+        shares = ", ".join(f"{name} ({share:.0%})" for name, share in held_out.items())
+        notes.append(
+            f"Rows whose balancer holds out a part of the training split, and learns its weights alone on it: {shares}."
+        )
     return [*notes, *_start_notes(configs)]
 
 

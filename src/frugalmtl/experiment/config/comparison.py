@@ -149,7 +149,7 @@ def check_shown(comparison: Comparison, experiments: Mapping[str, Experiment]) -
     if comparison.reference not in reported:
         raise UserError(f"row {comparison.reference!r} is the reference, so it must be shown: leave out 'shown'")
     needed = set(reported)
-    for name, experiment in reversed(experiments.items()):
+    for name, experiment in reversed(list(experiments.items())):
         if name in needed and experiment.start is not None:
             needed.add(experiment.start.run)
     for name in experiments:

@@ -19,7 +19,10 @@ FREE = ("published", "name", "evaluate_split", "test_split")
 
 def identity(config: Experiment) -> dict[str, Any]:
     """The keys of a config beside ``train`` that must not differ when a run is continued."""
-    return {key: value for key, value in as_plain(config).items() if key not in (*FREE, "train")}
+    plain = {key: value for key, value in as_plain(config).items() if key not in (*FREE, "train")}
+    if plain["balancer"].get("held_out") == 0:
+        del plain["balancer"]["held_out"]  # as runs of earlier versions, which held out nothing and did not say so
+    return plain
 
 
 def binding(config: Experiment) -> dict[str, Any]:

@@ -12,19 +12,15 @@ from torch import nn
 
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.disk.locks import refuse_held
-from frugalmtl.core.recipe import TRAIN, VALIDATION
-from frugalmtl.core.seeding import derive_seed
 from frugalmtl.core.terminal import output_console, progress_bar, visible, without_markup
 from frugalmtl.core.types import Scores
-from frugalmtl.data import Dataset, Loader, Transform, augmentation
+from frugalmtl.data import Dataset, Loader
 from frugalmtl.data.coverage import require_labels
-from frugalmtl.data.loading import worker_count
 from frugalmtl.deployment import plan_encoder, stopwatch
 from frugalmtl.engine import TrainJob, TrainLoop, make_fabric
 from frugalmtl.engine.checkpoints.exclusive import exclusive
 from frugalmtl.engine.dry_run import dry_run
 from frugalmtl.engine.job import check_trainable
-from frugalmtl.engine.launch import trains_on_cpu
 from frugalmtl.engine.step import DivergenceError
 from frugalmtl.evaluation.evaluator import Evaluation, evaluate_with_remarks
 from frugalmtl.experiment.config.experiment import Experiment
@@ -33,7 +29,9 @@ from frugalmtl.experiment.runs.build import Built, build, build_dataset
 from frugalmtl.experiment.runs.identity import identity, require_unchanged
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.start import Start, gentler_command, start_of
+from frugalmtl.experiment.runs.streams.loaders import make_loader, training_loaders
 from frugalmtl.experiment.runs.streams.measures import RunMeasures
+from frugalmtl.experiment.runs.streams.parts import SPLIT, check_streams, held_out_fact, stream_parts
 
 
 def train_run(
@@ -102,23 +100,18 @@ def _train(
 ) -> None:
     """Train in the run's folder, which is held."""
     if fabric.is_global_zero:
-        dataset.prepare(["train", config.evaluate_split] if config.train.evaluate_every else ["train"])
+        dataset.prepare([SPLIT, config.evaluate_split] if config.train.evaluate_every else [SPLIT])
     fabric.barrier()
-    stream = partial(
-        make_loader, built, dataset, "train", config, rank=fabric.global_rank, world_size=fabric.world_size
-    )
-    streams = {TRAIN: stream()}
-    if built.balancer.needs_validation_stream:
-        streams[VALIDATION] = stream(seed=derive_seed(config.seed, "second stream"))
+    parts, place = stream_parts(built, dataset), (fabric.global_rank, fabric.world_size)
     job = TrainJob(
         built.model,
         built.balancer,
         config.train,
-        streams,
+        training_loaders(built, parts, config, *place),
         run.folder,
-        measures=_measures(built, dataset, config, fabric.global_rank, fabric.world_size),
+        measures=RunMeasures(built, dataset, parts, config, *place),
         seed=config.seed,
-        identity=identity(config),
+        identity=identity(config) | held_out_fact(built),
     )
     if fabric.is_global_zero:
         Run.create(run.folder, run.config, built)
@@ -146,16 +139,24 @@ def check_training(config: Experiment, built: Built, dataset: Dataset, *, steps:
 
     Raises:
         UserError: a task without a label in a split that it is trained or scored on, an unknown split or augmentation,
-            fewer epochs than stages need, fewer samples than a batch, rates for parameters that do not exist, a budget
+            fewer epochs than stages need, a stream with fewer samples than a batch or without a label that it needs, a
+            balancer that reads scores on the split that is reported, rates for parameters that do not exist, a budget
             that cannot be kept, TensorBoard wanted but not installed, or a step that a stage refuses.
     """
     known("split as evaluate_split:", config.evaluate_split, dataset.splits)
     known("split as test_split:", config.test_split, dataset.splits)
     during = [config.evaluate_split] if config.train.evaluate_every else []
     scored = [task.name for task in built.tasks if not task.auxiliary]
-    notes = require_labels(dataset, scored, ["train", *during, config.test_split])
+    notes = require_labels(dataset, scored, [SPLIT, *during, config.test_split])
     check_trainable(built.model, built.balancer, config.train)
-    make_loader(built, dataset, "train", config, world_size=config.train.devices)
+    if built.balancer.needs_scores and config.evaluate_split == config.test_split:
+        raise UserError(
+            f"the balancer {built.balancer.method} reads the scores on evaluate_split while it trains, but "
+            f"{config.test_split!r} is also test_split, which is reported: name another split"
+        )
+    parts = stream_parts(built, dataset)
+    notes += check_streams(built, parts, config.train)
+    training_loaders(built, parts, config, 0, config.train.devices)
     timed = built.model.encoder.target_latency_ms is not None
     if timed and config.train.devices != 1:
         raise UserError(f"a budget in milliseconds needs one training process, but devices is {config.train.devices}")
@@ -170,43 +171,6 @@ def print_notes(notes: Iterable[str]) -> None:
     """Print notes on the data, each once, where they do not mix with results."""
     for note in dict.fromkeys(notes):
         output_console(stderr=True, literal=True).print(f"note: {visible(note)}")
-
-
-def make_loader(
-    built: Built,
-    dataset: Dataset,
-    split: str,
-    config: Experiment,
-    *,
-    rank: int = 0,
-    world_size: int = 1,
-    training: bool = True,
-    seed: int | None = None,
-) -> Loader:
-    """Batches of one split as the experiment's network takes them; by the experiment's seed unless another is given."""
-    transform = Transform(
-        built.tasks,
-        built.image_size,
-        augmentation(config.augmentation) if training else None,
-        built.backbone.mean,
-        built.backbone.std,
-        fit=config.fit,
-        fill=config.fill,
-    )
-    samples, settings = dataset.split(split), config.train
-    batches = -(-len(samples) // settings.batch_size)
-    return Loader(
-        samples,
-        transform,
-        batch_size=settings.batch_size,
-        seed=config.seed if seed is None else seed,
-        evaluation=not training,
-        workers=worker_count(
-            settings.workers, on_cpu=trains_on_cpu(settings), batches=batches, processes=settings.devices
-        ),
-        rank=rank,
-        world_size=world_size,
-    )
 
 
 def evaluate_run(
@@ -247,24 +211,16 @@ def evaluate_run(
         if rank == 0:
             dataset.prepare([split])
         processes.wait()
-        loader = make_loader(built, dataset, split, run.config, rank=rank, world_size=count, training=False)
+        samples = dataset.split(split)
+        loader = make_loader(built, samples, run.config, rank=rank, world_size=count, training=False)
         scored = (network or built.model).to(processes.device(run.config.train))
-        result = _with_progress(scored, loader, built, -(-len(dataset.split(split)) // count), progress and rank == 0)
+        result = _with_progress(scored, loader, built, -(-len(samples) // count), progress and rank == 0)
         if rank == 0:
             run.write_scores(name, result)
         processes.wait()
     if not quiet and processes.first():
         print(visible(f"{run.folder}, split {split}"), *map(visible, result.lines()), sep="\n  ")
     return result.scores
-
-
-def _measures(built: Built, dataset: Dataset, config: Experiment, rank: int, world_size: int) -> RunMeasures:
-    """What measures the model during training; one loader serves every evaluation."""
-    evaluated = None
-    if config.train.evaluate_every:
-        split = config.evaluate_split
-        evaluated = make_loader(built, dataset, split, config, rank=rank, world_size=world_size, training=False)
-    return RunMeasures(built, evaluated, {})
 
 
 def _with_progress(network: nn.Module, loader: Loader, built: Built, images: int, visible: bool) -> Evaluation:

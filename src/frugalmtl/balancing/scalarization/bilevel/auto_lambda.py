@@ -47,6 +47,9 @@ class AutoLambda(Scalarizer):
         init: initial weights (the authors: 0.1).
         lr: of the weights' Adam (the authors: 1e-4 on NYUD, 3e-5 on Cityscapes).
         epsilon: length of the displacement in the finite difference (0.01, Liu et al. 2019).
+        held_out: share of the training split whose losses the weights are learned from, and which trains nothing else
+            (ours). 0 reads the whole split in another order, as the authors' code does: the weights are then learned on
+            images that the network has been trained on.
 
     Raises:
         UserError: an unknown primary task, or none; a number out of range.
@@ -63,6 +66,7 @@ class AutoLambda(Scalarizer):
         init: float = 0.1,
         lr: float = 1e-4,
         epsilon: float = 0.01,
+        held_out: float = 0.2,
         **options: Any,
     ) -> None:
         super().__init__(tasks, **options)
@@ -72,6 +76,9 @@ class AutoLambda(Scalarizer):
         if not self.primary:
             raise UserError("primary of auto_lambda must name one task or more, but got none")
         self.epsilon = positive("epsilon of auto_lambda", epsilon)
+        if not 0.0 <= held_out < 1.0:
+            raise UserError(f"held_out of auto_lambda must lie in [0, 1), but got {held_out!r}")
+        self.held_out = held_out
         start = positive("init of auto_lambda", init)
         self.register_buffer("lambdas", torch.full((len(self.task_names),), start))
         self.lambdas: Tensor

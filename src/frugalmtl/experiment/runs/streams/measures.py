@@ -3,58 +3,102 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Mapping
 
 from frugalmtl.core.checks import known
+from frugalmtl.core.distributed import gather
 from frugalmtl.core.types import Batch, Scores
-from frugalmtl.data import Loader
+from frugalmtl.data import Dataset, Loader
 from frugalmtl.deployment import deploy, stopwatch
 from frugalmtl.evaluation.cost import count
 from frugalmtl.evaluation.delta import delta_mtl
 from frugalmtl.evaluation.evaluator import evaluate
+from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import Built
+from frugalmtl.experiment.runs.streams.loaders import make_loader
+from frugalmtl.experiment.runs.streams.parts import StreamPart
 from frugalmtl.model import MultiTaskModel
 
 
 class RunMeasures:
-    """See :class:`~frugalmtl.engine.Measures`.
+    """See :class:`~frugalmtl.engine.Measures`; all processes call it, and get the same answers.
+
+    Loaders are made when they are first asked for, and serve every later measure.
 
     Args:
         built: the objects of the run.
-        evaluated: loads the split that is evaluated during training.
-        streams: ``{stream: loads its samples once, as they are evaluated}``.
+        dataset: of the run; its evaluate_split is opened when it is first evaluated.
+        parts: the samples of every stream.
+        config: the experiment.
+        rank: of this process.
+        world_size: number of processes.
     """
 
-    def __init__(self, built: Built, evaluated: Loader | None, streams: Mapping[str, Loader]) -> None:
-        self.built, self.evaluated, self.streams = built, evaluated, streams
-        self.directions = {task.name: task.higher_is_better for task in built.tasks if not task.auxiliary}
+    def __init__(
+        self,
+        built: Built,
+        dataset: Dataset,
+        parts: Mapping[str, StreamPart],
+        config: Experiment,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.built, self.dataset, self.parts, self.config = built, dataset, parts, config
+        self.rank, self.world_size = rank, world_size
+        self.scored = [task for task in built.tasks if not task.auxiliary]
+        self._loaders: dict[tuple[str | None, bool], Loader] = {}
 
     def evaluate(self, model: MultiTaskModel) -> Scores:
         """Scores on the split that is evaluated during training."""
-        if self.evaluated is None:
-            raise RuntimeError("the run has no split that is evaluated during training")
-        return evaluate(model, self.evaluated.epoch(), self.built.tasks)
+        return evaluate(model, self._loader(None, shared=True).epoch(), self.built.tasks)
 
     def batches(self, stream: str) -> Iterable[Batch]:
-        """All samples of a stream once, in stored order, not augmented."""
-        known("stream:", stream, self.streams)
-        return self.streams[stream].epoch()
+        """All samples of a stream once, in stored order, not augmented; every process gets all of them.
+
+        Raises:
+            UserError: no such stream.
+        """
+        return self._loader(stream, shared=False).epoch()
 
     def scores(self, model: MultiTaskModel, stream: str) -> Scores:
-        """Scores on the samples of a stream."""
-        return evaluate(model, self.batches(stream), self.built.tasks)
+        """Scores on the samples of a stream, of which each process takes its share.
+
+        Raises:
+            UserError: no such stream.
+        """
+        return evaluate(model, self._loader(stream, shared=True).epoch(), self.built.tasks)
 
     def gain(self, scores: Scores, reference: Scores) -> float:
-        """Mean over the tasks of the relative change of their primary score, positive where ``scores`` are better."""
-        return delta_mtl(self._primary(scores), self._primary(reference), self.directions) / 100
+        """Mean over the tasks of the relative change of their primary score, positive where ``scores`` are better.
+
+        It is Delta_MTL / 100 over the tasks in which the reference has a score other than 0; NaN if there are none.
+        """
+        before = {task.name: reference[task.name][task.primary] for task in self.scored}
+        before = {name: value for name, value in before.items() if value and math.isfinite(value)}
+        if not before:
+            return math.nan
+        after = {task.name: scores[task.name][task.primary] for task in self.scored if task.name in before}
+        return delta_mtl(after, before, {task.name: task.higher_is_better for task in self.scored}) / 100
 
     def macs(self, model: MultiTaskModel) -> float:
         """Multiply-adds per image of the deployed model."""
         return float(count(deploy(copy.deepcopy(model).cpu()), self.built.image_size).macs)
 
     def latency(self, model: MultiTaskModel) -> float:
-        """Milliseconds per image of the deployed model, on the CPU."""
-        return stopwatch(model, self.built.image_size)()
+        """Milliseconds per image of the deployed model on the CPU, as the first process measures it."""
+        milliseconds = stopwatch(model, self.built.image_size)() if self.rank == 0 else math.nan
+        return float(gather(milliseconds)[0])
 
-    def _primary(self, scores: Scores) -> dict[str, float]:
-        return {task.name: scores[task.name][task.primary] for task in self.built.tasks if not task.auxiliary}
+    def _loader(self, stream: str | None, *, shared: bool) -> Loader:
+        """The loader of a stream, or of the evaluated split; ``shared``: of this process's share."""
+        if (stream, shared) not in self._loaders:
+            if stream is None:
+                samples = self.dataset.split(self.config.evaluate_split)
+            else:
+                samples = self.parts[known("stream:", stream, self.parts)].samples
+            rank, world_size = (self.rank, self.world_size) if shared else (0, 1)
+            self._loaders[stream, shared] = make_loader(
+                self.built, samples, self.config, rank=rank, world_size=world_size, training=False
+            )
+        return self._loaders[stream, shared]
