@@ -1,0 +1,127 @@
+"""Measures of a model under training, against the same figures taken by hand."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from frugalmtl.core.checks import UserError
+from frugalmtl.deployment import deploy
+from frugalmtl.evaluation.cost import count
+from frugalmtl.evaluation.delta import delta_mtl
+from frugalmtl.evaluation.evaluator import evaluate
+from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.files import parse
+from frugalmtl.experiment.runs.build import Built, build, build_dataset
+from frugalmtl.experiment.runs.streams.loaders import make_loader
+from frugalmtl.experiment.runs.streams.measures import RunMeasures
+from frugalmtl.experiment.runs.streams.parts import stream_parts
+from tests.support.members.adding import add_members
+
+
+@pytest.fixture
+def measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunMeasures:
+    add_members(monkeypatch)
+    return made(tmp_path)
+
+
+def made(tmp_path: Path, rank: int = 0, world_size: int = 1) -> RunMeasures:
+    content: dict[str, Any] = {
+        "data": {"name": "sealed", "log": str(tmp_path / "loads.txt"), "sealed": True},
+        "augmentation": {"hflip": 1.0},
+        "backbone": {"name": "cifar_resnet", "depth": 8},
+        "encoder": {"name": "toy_groups"},
+        "decoder": {"name": "independent", "head": "linear"},
+        "train": {"batch_size": 4, "workers": 0},
+    }
+    config = parse(Experiment, content)
+    dataset = build_dataset(config)
+    built = build(config, dataset)
+    return RunMeasures(built, dataset, stream_parts(built, dataset), config, rank, world_size)
+
+
+def test_nothing_is_loaded_before_it_is_measured(measures: RunMeasures, tmp_path: Path) -> None:
+    assert not (tmp_path / "loads.txt").exists()
+    measures.evaluate(measures.built.model)
+    assert {line.split(" ")[0] for line in (tmp_path / "loads.txt").read_text().splitlines()} == {"val"}
+
+
+def test_batches_are_all_samples_as_they_are_stored(measures: RunMeasures) -> None:
+    batches = list(measures.batches("holdout"))
+    samples = measures.parts["holdout"].samples
+    assert [name for batch in batches for name in batch.names] == list(samples.ids)
+    assert [name for batch in measures.batches("holdout") for name in batch.names] == list(samples.ids)
+    backbone = measures.built.backbone
+    mean, std = (torch.tensor(values)[:, None, None] for values in (backbone.mean, backbone.std))
+    pictures = torch.cat([batch.image for batch in batches]) * std + mean
+    for index, picture in enumerate(pictures):
+        stored = samples.load(index).image.float() / 255
+        torch.testing.assert_close(picture, stored, atol=1e-3, rtol=0)  # not mirrored
+
+
+def test_every_process_gets_all_batches_and_scores_its_share(
+    measures: RunMeasures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = list(measures.parts["own"].samples.ids)
+    scored: list[str] = []
+
+    def watched(_: Any, batches: Any, __: Any) -> dict[str, Any]:
+        scored.extend(name for batch in batches for name in batch.names)
+        return {}
+
+    monkeypatch.setattr("frugalmtl.experiment.runs.streams.measures.evaluate", watched)
+    for rank in (0, 1):
+        process = made(tmp_path, rank, 2)
+        assert [name for batch in process.batches("own") for name in batch.names] == names
+        before = len(scored)
+        process.scores(process.built.model, "own")
+        assert 0 < len(scored) - before < len(names)
+    assert sorted(scored) == sorted(names)
+
+
+def test_scores_are_those_of_an_evaluation(measures: RunMeasures) -> None:
+    built, samples = measures.built, measures.parts["own"].samples
+    loader = make_loader(built, samples, measures.config, training=False)
+    assert measures.scores(built.model, "own") == evaluate(built.model, loader.epoch(), built.tasks)
+    with pytest.raises(UserError, match=r"unknown stream: 'nowhere'"):
+        measures.scores(built.model, "nowhere")
+
+
+def test_cost_is_that_of_the_deployed_model(measures: RunMeasures) -> None:
+    built = measures.built
+    before = copy.deepcopy(built.model.state_dict())
+    both = measures.macs(built.model)
+    assert both == count(deploy(copy.deepcopy(built.model)), built.image_size).macs
+    assert measures.latency(built.model) > 0
+    built.model.encoder.restructure({"groups": [["segmentation", "depth"]], "measured": {}})
+    assert measures.macs(built.model) < both
+    after = built.model.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in after)
+
+
+def scores(built: Built, segmentation: float, depth: float) -> dict[str, dict[str, float]]:
+    values = {"segmentation": segmentation, "depth": depth}
+    return {task.name: {task.primary: values[task.name], "other": 7.0} for task in built.tasks}
+
+
+def test_gain_is_delta_mtl_as_a_share(measures: RunMeasures) -> None:
+    built = measures.built
+    gain = measures.gain(scores(built, 0.6, 0.9), scores(built, 0.5, 1.0))
+    directions = {task.name: task.higher_is_better for task in built.tasks}
+    expected = delta_mtl({"segmentation": 0.6, "depth": 0.9}, {"segmentation": 0.5, "depth": 1.0}, directions) / 100
+    assert gain == pytest.approx(expected)
+    assert gain == pytest.approx((0.2 + 0.1) / 2)
+    assert measures.gain(scores(built, 0.5, 1.0), scores(built, 0.5, 1.0)) == 0.0
+
+
+def test_tasks_without_a_score_to_compare_with_are_left_out(measures: RunMeasures) -> None:
+    built = measures.built
+    for missing in (0.0, math.nan):
+        assert measures.gain(scores(built, 0.6, 0.9), scores(built, missing, 1.0)) == pytest.approx(0.1)
+        assert math.isnan(measures.gain(scores(built, 0.6, 0.9), scores(built, missing, missing)))
+    assert math.isnan(measures.gain(scores(built, math.nan, 0.9), scores(built, 0.5, 1.0)))
