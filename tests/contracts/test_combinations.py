@@ -62,7 +62,7 @@ def test_combination_takes_a_step(encoder: str, decoder: str, balancer: dict[str
                 {"kind": "depth"},
                 {"kind": "classification", "classes": ["a", "b", "c"]},
             ],
-            backbone={"name": "timm", "model": "test_efficientnet"},
+            backbone={"name": "timm", "model": "test_resnet"},
             encoder={"name": encoder},
             decoder={"name": decoder},
             balancer=balancer,

@@ -18,6 +18,8 @@ from frugalmtl.model import MultiTaskModel
 from tests.support.tiny_training import TinyLoader, build_balancer, tasks
 
 SIZE = 32
+SHORT: dict[str, dict[str, Any]] = {"adashare": {"curriculum_speed": 0, "choose": "argmax"}}
+"""Settings of a method that is to go through all it does in two epochs a stage, without scores."""
 
 
 class Loader(TinyLoader):
@@ -38,7 +40,8 @@ def resize(label: Tensor) -> Tensor:
 
 def build(encoder: str, decoder: str) -> MultiTaskModel:
     chosen = tasks()
-    shared = ENCODERS.build(encoder, Timm(model="test_resnet"), tuple(task.name for task in chosen))
+    section = {"name": encoder, **SHORT.get(encoder, {})}
+    shared = ENCODERS.build(section, Timm(model="test_resnet"), tuple(task.name for task in chosen))
     return MultiTaskModel(shared, DECODERS.build(decoder, shared.channels, shared.strides, chosen), chosen)
 
 
@@ -61,13 +64,17 @@ def test_interrupted_training_ends_bit_identical(
         epochs=epochs, optimizer={"name": "sgd", "lr": 1e-3}, accelerator="cpu", checkpoint_every=1
     )
 
+    streams = {"train": Loader(2)}
+    for number, name in enumerate(fresh.encoder.streams(), start=1):
+        streams[name] = Loader(2, first=10 * number)
+
     def run(folder: Path, stop: int) -> MultiTaskModel:
         def interrupt(step: int) -> None:
             if step == stop:
                 raise Interrupted
 
         model = deepcopy(fresh)
-        train(TrainJob(model, build_balancer("uncertainty"), settings, {"train": Loader(2)}, folder), on_step=interrupt)
+        train(TrainJob(model, build_balancer("uncertainty"), settings, streams, folder), on_step=interrupt)
         return model
 
     whole = run(tmp_path / "whole", 0).state_dict()

@@ -1,0 +1,6 @@
+"""Budget of AdaShare's deployed model: policies that keep it."""
+
+from frugalmtl.encoders.adashare.budget.fitting import Fit, Fitting, Mask, Odds
+from frugalmtl.encoders.adashare.budget.goal import Goal
+
+__all__ = ["Fit", "Fitting", "Goal", "Mask", "Odds"]
