@@ -210,6 +210,7 @@ class TinyLoader:
                 {name: value[part] for name, value in whole.targets.items()},
                 {name: value[part] for name, value in whole.valid.items()},
                 whole.names[part],
+                whole.tasks,
             )
 
 

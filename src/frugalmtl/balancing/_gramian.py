@@ -19,20 +19,24 @@ _GPU_CHUNK = 1 << 24  # elements of every task that are copied side by side at a
 _GPU_SUM = 1 << 12  # elements whose products are summed in float32 on a GPU
 
 
-def gramian(rows: Sequence[Row]) -> Tensor:
+def gramian(rows: Sequence[Row], device: torch.device | None = None) -> Tensor:
     """Gradients of T tasks -> their inner products ``[T, T]``, float64, on the gradients' device.
 
     Products are summed in float32 (float64 for float64 gradients) over at most 2^18 elements and in float64 beyond.
     Tensors are read in the order of their memory, so a layout such as channels-last costs no copy. On a GPU, tensors
     that the same tasks reach are copied side by side, at most 2^24 elements at a time (there, kernel launches cost more
     than copies), and products are summed in float32 over 2^12 elements, never in TF32. Nothing waits for the device.
+
+    Args:
+        rows: a gradient per task.
+        device: of the result where there is no gradient at all.
     """
     members: list[tuple[tuple[int, ...], list[Tensor]]] = []
     for tensors in zip(*rows, strict=True):
         flat = in_memory_order([tensor for tensor in tensors if tensor is not None])
         if flat and flat[0].numel():
             members.append((tuple(index for index, tensor in enumerate(tensors) if tensor is not None), flat))
-    device = members[0][1][0].device if members else torch.device("cpu")
+    device = members[0][1][0].device if members else device or torch.device("cpu")
     total = torch.zeros(len(rows), len(rows), dtype=widest(device), device=device)
     for place, piece in _on_cpu(members) if device.type == "cpu" else _on_gpu(members):
         if len(place) == len(rows):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 
 import torch
@@ -71,6 +71,11 @@ class Pending(Mapping[str, float]):
 def constant(values: Sequence[float], like: Tensor) -> Tensor:
     """Numbers ``[N]`` in the type and on the device of another tensor, which they travel to once; not to be changed."""
     return _constant(tuple(values), like.dtype, like.device)
+
+
+def flags(names: Sequence[str], chosen: Collection[str], like: Tensor) -> Tensor:
+    """Which of the names are chosen, bool ``[N]`` on the device of another tensor."""
+    return constant([float(name in chosen) for name in names], like) != 0
 
 
 @lru_cache(maxsize=256)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
+from frugalmtl.balancing._transfers import Pending
 from frugalmtl.core.checks import UserError, known, not_negative
 from frugalmtl.core.recipe import ParameterGroup
 from frugalmtl.core.registry import Registry
@@ -35,7 +36,7 @@ class ForwardPass:
 
     Attributes:
         model: the model itself (not a wrapper), whose trainable parameters get gradients.
-        losses: unweighted losses ``{task: scalar}``.
+        losses: unweighted losses ``{task: scalar}``; 0 without a graph for a task that is not wanted.
         penalty: weighted sum of the model's penalties, or None.
         cut: what :meth:`Balancer.cut` gave for this pass.
         backward: like ``loss.backward()``, with the loss scale of mixed precision and whatever else the engine adds; it
@@ -44,6 +45,10 @@ class ForwardPass:
         loss_scale: the first of these two factors.
         last: whether this is the last batch of the optimiser step.
         measure: whether gradient norms and cosines are wanted, also from a balancer that does not need them.
+        wanted: names of the tasks whose losses were computed; None for all.
+        everything: ``{task: predictions}`` of all tasks for the same images, by another forward pass with the cut that
+            it is given, which leaves running statistics and random generators alone: what the tasks share is a fact of
+            the encoder, and not of the tasks that a batch happens to be for. None where it is not available.
     """
 
     model: nn.Module
@@ -55,6 +60,13 @@ class ForwardPass:
     loss_scale: float = 1.0
     last: bool = True
     measure: bool = False
+    wanted: tuple[str, ...] | None = None
+    everything: Callable[[Cut], dict[str, list[Tensor]]] | None = None
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """Names of the tasks that are not wanted."""
+        return frozenset() if self.wanted is None else frozenset(self.losses) - frozenset(self.wanted)
 
 
 @dataclass
@@ -71,6 +83,16 @@ class BalancerReport:
     norms: Mapping[str, Tensor | float] = field(default_factory=dict)
     cosines: Mapping[str, Tensor | float] = field(default_factory=dict)
 
+    def restricted(self, tasks: Collection[str]) -> BalancerReport:
+        """The same of some tasks alone."""
+        weights = {name: weight for name, weight in self.weights.items() if name in tasks}
+        return BalancerReport(weights, _among(self.norms, tasks), _among(self.cosines, tasks))
+
+
+def _among(values: Mapping[str, Tensor | float], tasks: Collection[str]) -> Pending:
+    """Values of tasks or pairs of tasks, chosen when they are read."""
+    return Pending(lambda: {key: float(value) for key, value in values.items() if {*key.split("~")} <= {*tasks}})
+
 
 @dataclass
 class StepContext:
@@ -81,7 +103,7 @@ class StepContext:
         batches: the step's training batches, on the model's device.
         validation: as many batches of the second stream; empty unless :attr:`Balancer.needs_validation_stream`.
         losses: unweighted losses ``{task: scalar}`` of a batch by another forward pass in training mode, which leaves
-            running statistics alone.
+            running statistics alone; 0 without a graph for a task that the batch is not for.
         optimizer: of the stage; its groups hold the current learning rates, it or its ``members`` the momenta.
     """
 
@@ -98,6 +120,10 @@ class Balancer(nn.Module, ABC):
     Constructors take ``(tasks)`` positionally and their config as keyword-only arguments, of which those that all
     balancers have stand here. Trainable parameters of a balancer are given to the optimiser beside the model's, without
     weight decay. Whatever it must remember is a parameter or a buffer, so that a resumed run goes on exactly.
+
+    Any batch may be for some tasks only, and the next one for others. To a method, a task that a batch is not for is
+    one without labels in it; besides, it has no gradient, is in conflict with nobody, and what the method remembers of
+    it stays as it is.
 
     Args:
         tasks: the tasks.
@@ -193,11 +219,15 @@ class Balancer(nn.Module, ABC):
     def enter_epoch(self, epoch: int, epochs: int) -> None:
         """Called before each epoch (0-based, of the whole run), also when a run is resumed inside it."""
 
+    def enter_turn(self) -> None:
+        """Called before the first step of each turn: what trains, and so what the tasks share, may have changed."""
+
     def end_epoch(self, losses: Mapping[str, float], scores: Scores | None) -> None:
         """Called after each epoch.
 
         Args:
-            losses: mean unweighted loss of every task, over all batches and processes in which it was computed.
+            losses: mean unweighted loss of every task that had one, over the batches and processes in which it was
+                computed.
             scores: of the evaluation after this epoch; None where there was none.
         """
 

@@ -18,9 +18,8 @@ Scores = dict[str, dict[str, float]]
 class Batch:
     """Images with the labels that stand for them.
 
-    Every task of the dataset has an entry in ``targets`` and ``valid`` in every batch; a sample without a label for a
-    task
-    has zeros there and ``valid`` False, so partial labels need no special case downstream.
+    Every task that the batch is for has an entry in ``targets`` and ``valid``; a sample without a label for a task has
+    zeros there and ``valid`` False, so partial labels need no special case downstream.
 
     Attributes:
         image: ``[B, 3, H, W]`` float, normalised as the backbone expects.
@@ -28,12 +27,15 @@ class Batch:
             ``[B, 3, H, W]`` float; attributes ``[B, K]`` float; a class index ``[B]`` long.
         valid: bool, ``[B, H, W]`` for dense tasks, ``[B, K]`` or ``[B]`` for the others.
         names: one identifier per sample.
+        tasks: names of the tasks whose input the images are, the same in all processes; None for all. The others have
+            no loss in this batch, and need no entry in ``targets`` and ``valid``.
     """
 
     image: Tensor
     targets: dict[str, Tensor]
     valid: dict[str, Tensor]
     names: list[str] = field(default_factory=list)
+    tasks: tuple[str, ...] | None = None
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The same batch on ``device``."""
@@ -46,6 +48,7 @@ class Batch:
             {name: move(tensor) for name, tensor in self.targets.items()},
             {name: move(tensor) for name, tensor in self.valid.items()},
             self.names,
+            self.tasks,
         )
 
 

@@ -22,12 +22,13 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass
 class Example:
-    """One sample, ready to be batched; shapes as in :class:`frugalmtl.core.types.Batch` without the batch axis."""
+    """One sample, ready to be batched; fields as in :class:`frugalmtl.core.types.Batch` without the batch axis."""
 
     image: Tensor
     targets: dict[str, Tensor]
     valid: dict[str, Tensor]
     name: str = ""
+    tasks: tuple[str, ...] | None = None
 
 
 class Transform:

@@ -28,7 +28,8 @@ def affinities(
     of learning rate times gradient, which with adaptive optimisers says nothing of the steps that are taken and can be
     too small for float32. All forward passes draw the same dropout; weights, running statistics, gradients and the
     state of the random generators are afterwards as before. A loss that is not positive has no affinity. Losses are not
-    scaled for mixed precision, so with float16 gradients may underflow.
+    scaled for mixed precision, so with float16 gradients may underflow. Tasks that none of the batches is for have no
+    affinity.
 
     Args:
         model: with an ``encoder``.
@@ -42,6 +43,8 @@ def affinities(
     rng, gradients = RngState(batches[0].image.device), _Gradients(parameters, 1.0 / len(batches))
     with rng.restored():
         now, rows = _joint(losses_of, batches, gradients), gradients.rows
+    if len(rows) < 2:
+        return {}
     flags = [[item is not None for item in row] for row in rows.values()]
     reached = any_process(flags, batches[0].image.device)
     places = [index for index, column in enumerate(zip(*reached, strict=True)) if sum(column) > 1]
@@ -59,7 +62,7 @@ def affinities(
                 parameter.data.sub_(move, alpha=reach / length if length > 0 else 0.0)
             with torch.no_grad(), rng.restored():
                 after = _joint(losses_of, batches)
-        result |= {f"{stepping}>{name}": 1.0 - after[name] / loss for name, loss in now.items() if loss > 0}
+        result |= {f"{stepping}>{name}": 1.0 - after[name] / now[name] for name in rows if now[name] > 0}
     return result
 
 
@@ -87,6 +90,8 @@ class _Gradients:
 
     def __call__(self, losses: dict[str, Tensor]) -> None:
         for name, loss in losses.items():
+            if not loss.requires_grad:
+                continue
             new_row = torch.autograd.grad(loss * self.share, self.parameters, retain_graph=True, allow_unused=True)
             old = self.rows.get(name, [None] * len(new_row))
             self.rows[name] = [

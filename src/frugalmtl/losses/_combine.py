@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from frugalmtl.core.registry import Registry, Spec, SpecLike
@@ -24,7 +25,9 @@ class TaskLosses:
     Attributes:
         by_task: ``{task: scalar}``: the final loss plus the losses of all auxiliary predictions of that task, so that
             deep supervision carries the task's weight (PAD-Net: ``sum_k w_k L(initial_k) + sum_k w_k L(final_k)``).
-        parts: the summands apart, ``{"task": scalar, "task@auxiliary name": scalar}``, detached, for logs.
+            That of a task that is not wanted is 0 and has no graph.
+        parts: the summands apart, ``{"task": scalar, "task@auxiliary name": scalar}``, detached, for logs; of the
+            wanted tasks alone.
     """
 
     by_task: dict[str, Tensor]
@@ -58,8 +61,15 @@ class Criterion:
             self.losses[task.name] = partial(LOSSES.get(spec.name), **spec.args)
 
     def __call__(self, predictions: Predictions, batch: Batch, tasks: Collection[str] | None = None) -> TaskLosses:
-        """Predictions and labels of one batch -> losses (of ``tasks``, if given), in the order of the tasks."""
-        result = TaskLosses({})
+        """Predictions and labels of one batch -> losses of all tasks, in their order.
+
+        Args:
+            predictions: of the wanted tasks.
+            batch: its labels.
+            tasks: names of the wanted tasks; None for all.
+        """
+        zero = batch.image.new_zeros((), dtype=torch.promote_types(batch.image.dtype, torch.float32))
+        result = TaskLosses(dict.fromkeys(self.losses, zero))
         for name, loss in self.losses.items():
             if tasks is not None and name not in tasks:
                 continue

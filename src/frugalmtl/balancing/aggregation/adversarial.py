@@ -46,9 +46,10 @@ class Adversarial(Balancer):
     ``z_t`` is the last tensor at the cut that the task reads: with hard sharing the coarsest level of the features, one
     tensor for all tasks (the paper: the features that the decoder made for the task). A position where ``g_t`` is
     exactly 0 does not count and lets nothing through (ours; the paper leaves out positions without a label, which a
-    balancer does not see). So a task without labels in the batch is left out, but single positions only where heads do
-    not mix them with others, as batch normalisation does. Accumulated batches count each by itself; on several
-    processes ``L_D`` is the mean over the processes. What ``normalise`` rescales are the weights ``1 - w``.
+    balancer does not see). So a task without labels in the batch, or that the batch is not for, is left out, but single
+    positions only where heads do not mix them with others, as batch normalisation does. Accumulated batches count each
+    by itself; on several processes ``L_D`` is the mean over the processes. What ``normalise`` rescales are the weights
+    ``1 - w``.
 
     Args:
         tasks: the tasks.
@@ -80,7 +81,7 @@ class Adversarial(Balancer):
         self.discriminator: nn.Sequential | None = None
         self.alpha = 0.0
         self._products: list[Tensor] = []
-        self._places: dict[str, int] = {}
+        self._places: dict[tuple[str, frozenset[str]], int] = {}
 
     def attach(self, model: nn.Module) -> None:
         """Make the discriminator as wide as the last level that all tasks read.
@@ -122,12 +123,17 @@ class Adversarial(Balancer):
         losses = [loss * weight for loss, weight in zip(step.losses.values(), fixed, strict=True)]
         gradients = self._gradients(step, losses)
         terms = [loss * factor for loss, factor in zip(losses, factors, strict=True)]
-        terms.append(self.share * self.confusion(gradients, [self.task_names.index(name) for name in names]))
-        step.backward(torch.stack(terms).sum() + (0.0 if step.penalty is None else step.penalty))
+        if gradients:
+            owners = [self.task_names.index(name) for name in gradients]
+            terms.append(self.share * self.confusion([*gradients.values()], owners))
+        total = torch.stack(terms).sum() + (0.0 if step.penalty is None else step.penalty)
+        if total.requires_grad:  # else nothing is wanted
+            step.backward(total)
         if step.measure:
             # As a part of the joint batch, and without the loss scale that the gradients carry.
             part = step.scale / step.loss_scale**2
-            self._products.append(gramian([[gradient.detach()] for gradient in gradients]) * part**2)
+            rows = [[gradients[name].detach() if name in gradients else None] for name in names]
+            self._products.append(gramian(rows, losses[0].device) * part**2)
         if not step.last:
             return BalancerReport()
         weights = [factor * weight for factor, weight in zip(factors, fixed, strict=True)]
@@ -160,24 +166,27 @@ class Adversarial(Balancer):
             raise TypeError("the balancer was not attached to a model")
         return self.discriminator
 
-    def _gradients(self, step: ForwardPass, losses: Sequence[Tensor]) -> list[Tensor]:
-        """``g_t`` with a graph, times the loss scale, which keeps them from vanishing in half precision."""
+    def _gradients(self, step: ForwardPass, losses: Sequence[Tensor]) -> dict[str, Tensor]:
+        """``g_t`` of the wanted tasks with a graph, times the loss scale, which keeps it up in half precision."""
         if not isinstance(step.cut, Remembered):
             raise TypeError("the model was not called with this balancer's cut")
         shared, channels = step.cut.shared, cast(nn.Conv2d, self._ready()[0]).in_channels
-        gradients: list[Tensor] = []
+        gradients: dict[str, Tensor] = {}
         for name, loss in zip(step.losses, losses, strict=True):
-            new = name not in self._places
+            if name in step.absent:
+                continue
+            key = name, step.absent  # of other tasks, an encoder may give other tensors
+            new = key not in self._places
             if new:
-                self._places[name] = _last_read(name, loss, shared, channels)
-            place = shared[self._places[name]]
+                self._places[key] = _last_read(name, loss, shared, channels)
+            place = shared[self._places[key]]
             (gradient,) = torch.autograd.grad(loss * step.loss_scale, [place], create_graph=True)
             if new and any(node.name() == _NO_SECOND for node in nodes([gradient])):
                 raise UserError(
                     "adversarial training needs second derivatives, which a layer between the encoder's cut and "
                     f"the prediction of task {name!r} does not have: take another balancer or encoder"
                 )
-            gradients.append(gradient)
+            gradients[name] = gradient
         return gradients
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.balancing._report import compared
-from frugalmtl.balancing._sharing import Sharing, refuse_hidden, sharing
+from frugalmtl.balancing._sharing import SharedParts, refuse_hidden, shared_parts
 from frugalmtl.balancing._stacking import SCALARIZERS
 from frugalmtl.balancing._transfers import HostCopy, constant, widest
 from frugalmtl.balancing.base import Balancer, BalancerReport, ForwardPass, check_choice, rescaled
@@ -32,7 +32,8 @@ class Aggregator(Balancer):
     are taken.
 
     Parameters that only one task uses, heads above all, get the gradient of its (fixed-weighted) loss as it is.
-    Gradients of accumulated batches and of several processes are those of the joint batch.
+    Gradients of accumulated batches and of several processes are those of the joint batch. A task that no batch of a
+    step is for is left out of it, as one without labels is.
 
     A scalarizer can be stacked below: ``losses`` names it, and the aggregator then takes the gradients of the losses
     that it has weighted, and these are its losses too. Everything else stays as it is for each of the two: what only
@@ -73,7 +74,7 @@ class Aggregator(Balancer):
         super().__init__(tasks, **options)
         check_choice(f"gradients_at of {self.method}", gradients_at, self.levels)
         self.gradients_at = gradients_at
-        self._sharing: Sharing | None = None
+        self._sharing: SharedParts | None = None
         self._gradients: TaskGradients | None = None
         self._losses: list[Tensor] = []
         self.scalarizer: Scalarizer | None = None
@@ -119,6 +120,13 @@ class Aggregator(Balancer):
         if self.scalarizer is not None:
             self.scalarizer.enter_epoch(epoch, epochs)
 
+    def enter_turn(self) -> None:
+        """Look again, as after a new stage."""
+        super().enter_turn()
+        self._sharing = None
+        if self.scalarizer is not None:
+            self.scalarizer.enter_turn()
+
     def end_epoch(self, losses: Mapping[str, float], scores: Scores | None) -> None:
         """Let the scalarizer see the losses, which are unweighted, and the scores."""
         super().end_epoch(losses, scores)
@@ -132,7 +140,7 @@ class Aggregator(Balancer):
             UserError: gradients are taken at the representation, but the encoder's tasks do not share one.
         """
         losses, factors = self._weighted(step)
-        gradients = self._gradients = self._gradients or take_gradients(self._place(step, losses))
+        gradients = self._gradients = self._gradients or self._place(step, losses)
         gradients.add(step, losses)
         self._losses.append(torch.stack([loss.detach() for loss in losses]) * (step.scale / step.loss_scale))
         if not step.last:
@@ -151,16 +159,18 @@ class Aggregator(Balancer):
             factors = factors * scales
         return [loss * weight for loss, weight in zip(losses, fixed, strict=True)], factors
 
-    def _place(self, step: ForwardPass, losses: Sequence[Tensor]) -> Level:
+    def _place(self, step: ForwardPass, losses: Sequence[Tensor]) -> TaskGradients:
         """The level, or the parameters where the tasks do not meet at the cut: what they do not share stays plain."""
         level = self.level()
-        if level != "representation":
-            return level
+        if level != "representation" and not step.absent:
+            return take_gradients(level)
         if self._sharing is None:
-            self._sharing = sharing(step, losses)
+            self._sharing = shared_parts(step, losses)
             if self.gradients_at == "representation":
-                refuse_hidden(self._sharing)
-        return level if self._sharing == "meeting" else "parameters"
+                refuse_hidden(self._sharing.kind)
+        if level == "representation" and self._sharing.kind != "meeting":
+            level = "parameters"
+        return take_gradients(level, self._sharing.parameters)
 
 
 class GramianWeightedAggregator(Aggregator):

@@ -40,7 +40,8 @@ class GradDrop(Aggregator):
     stays (ours), for it has no sign to disagree with: it is 0 itself, but for activations of exactly 0 and samples that
     cancel, and one task alone stays as it is. Nothing is rescaled afterwards. A task without a label has no gradient
     and no say. If a gradient is not finite, the plain sum goes on, for the loss scaler or the engine's guard to see.
-    Batches that are accumulated must have images of one size where their samples are summed.
+    Batches that are accumulated must have images of one size where their samples are summed. At the representation,
+    batches of different tasks draw masks of their own, for it need not be made of the same tensors (ours).
 
     There are no weights: ``normalise: mean`` divides the direction by T, ``sum`` is the method as it is.
 
@@ -89,6 +90,18 @@ class GradDrop(Aggregator):
 
     def _directions(self, places: Sequence[Place], finite: Tensor) -> Directions:
         """Masked sums, of every place, tensor by tensor; plain ones where not all is finite."""
+        by_tasks: dict[tuple[bool, ...], list[int]] = {}
+        for number, place in enumerate(places):
+            present = tuple(any(item is not None for item in row) for row in place.rows)
+            by_tasks.setdefault(present, []).append(number)
+        directions: Directions = [[] for _ in places]
+        for numbers in by_tasks.values():
+            for number, sums in zip(numbers, self._of_same_tasks([places[n] for n in numbers], finite), strict=True):
+                directions[number] = sums
+        return directions
+
+    def _of_same_tasks(self, places: Sequence[Place], finite: Tensor) -> Directions:
+        """Masked sums of places whose tensors are the same parts of the representation."""
         directions: Directions = [[] for _ in places]
         for index in range(len(places[0].tensors)):
             signals = [self._signals(place, index) for place in places]

@@ -11,6 +11,9 @@ Parameters that are not shared (representation: all behind the cut; parameters: 
 the encoder that fewer than two tasks reach) get the plain sum of the gradients of the losses as given. A penalty is not
 aggregated: its gradient is added.
 
+A batch may be for some tasks only. The others have no gradient there (None, not zeros). What several tasks share stays
+so in a step that is for one of them.
+
 Gradients are those of the joint batch of an optimiser step. At the parameters, those of accumulated batches and of
 several processes are added up before they are compared. At the representation the joint batch is the concatenation of
 the batches, so that inner products add up, and only these travel between processes; of accumulated batches the trunk's
@@ -18,6 +21,8 @@ graph is kept until the last one (their heads' is not), since only then it is kn
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from frugalmtl.balancing.gradients._autograd import Rows, or_zeros
 from frugalmtl.balancing.gradients.base import Level, Place, RepresentationCut, TaskGradients, used_cut
@@ -40,8 +45,13 @@ __all__ = [
 ]
 
 
-def take_gradients(level: Level) -> TaskGradients:
-    """An empty collection of gradients at a level."""
+def take_gradients(level: Level, shared: Collection[int] = ()) -> TaskGradients:
+    """An empty collection of gradients at a level.
+
+    Args:
+        level: where they are taken.
+        shared: ids of the parameters that tasks share, see :class:`AtParameters`.
+    """
     if level == "representation":
         return AtRepresentation()
-    return AtParameters(batched=level == "parameters_batched")
+    return AtParameters(batched=level == "parameters_batched", shared=shared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -20,10 +20,14 @@ class AtParameters(TaskGradients):
 
     Args:
         batched: traverse the trunk once, with all tasks side by side.
+        shared: ids of the parameters that more than one task reaches where all are wanted; used for steps in which some
+            are not.
     """
 
-    def __init__(self, *, batched: bool = False) -> None:
-        self.batched = batched
+    def __init__(self, *, batched: bool = False, shared: Collection[int] = ()) -> None:
+        self.batched, self.shared = batched, frozenset(shared)
+        self._complete = True
+        self._device = torch.device("cpu")
         self._parameters: list[Tensor] = []
         self._rows: Rows = []
         self._apart: list[Tensor | None] = []
@@ -33,6 +37,7 @@ class AtParameters(TaskGradients):
     def add(self, step: ForwardPass, losses: Sequence[Tensor]) -> None:
         """Go back from every loss to the parameters; what lies outside the encoder gets its gradient at once."""
         cut, self.loss_scale = used_cut(step), step.loss_scale
+        self._complete, self._device = self._complete and step.wanted is None, losses[0].device
         if not self._rows:
             encoder = step.model.get_submodule("encoder")
             self._parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
@@ -57,25 +62,28 @@ class AtParameters(TaskGradients):
         return clear(self._parameters)
 
     def _one_by_one(self, cut: RepresentationCut, rows: Rows, keep: bool) -> Rows:
-        last = len(rows) - 1
+        last = max((index for index, row in enumerate(rows) if _any(row)), default=0)
         return [self._trunk(cut, row, keep=keep or index < last) for index, row in enumerate(rows)]
 
     def _side_by_side(self, cut: RepresentationCut, rows: Rows, keep: bool) -> Rows:
         read = [index for index in range(len(cut.leaves)) if any(row[index] is not None for row in rows)]
         if not read:
             return [[None] * len(self._parameters) for _ in rows]
-        sides = [torch.stack([or_zeros(row[index], cut.leaves[index]) for row in rows]) for index in read]
+        present = [row for row in rows if _any(row)]
+        sides = [torch.stack([or_zeros(row[index], cut.leaves[index]) for row in present]) for index in read]
         shared = [cut.shared[index] for index in read]
         gradients = torch.autograd.grad(
             shared, self._parameters, sides, is_grads_batched=True, allow_unused=True, retain_graph=keep
         )
         result: Rows = []
-        for task, row in enumerate(rows):
+        side = iter(range(len(present)))
+        for row in rows:
+            place = next(side) if _any(row) else 0
             # Side by side, a task that does not reach a parameter has zeros there; it must not count as sharing it.
             behind = reached(cut.shared[index] for index in read if row[index] is not None)
             result.append(
                 [
-                    item[task].clone() if item is not None and id(parameter) in behind else None
+                    item[place].clone() if item is not None and id(parameter) in behind else None
                     for parameter, item in zip(self._parameters, gradients, strict=True)
                 ]
             )
@@ -96,12 +104,17 @@ class AtParameters(TaskGradients):
                 if flag and row[index] is None:
                     row[index] = torch.zeros_like(self._parameters[index])
             average_in_place([item for item in row if item is not None])
-        self._shared = [index for index, flags in enumerate(zip(*reaching, strict=True)) if sum(flags) > 1]
+        counts = [sum(flags) for flags in zip(*reaching, strict=True)]
+        self._shared = [index for index, count in enumerate(counts) if count > (0 if self._is_shared(index) else 1)]
         self._reduced = True
+
+    def _is_shared(self, index: int) -> bool:
+        """Whether tasks that are not wanted in this step would reach the parameter too."""
+        return not self._complete and id(self._parameters[index]) in self.shared
 
     def gramian(self) -> Tensor:
         """Inner products at the shared parameters."""
-        return gramian(self.places()[0].rows) / self.loss_scale**2
+        return gramian(self.places()[0].rows, self._device) / self.loss_scale**2
 
     def apply_directions(self, directions: Sequence[Sequence[Tensor | None]]) -> None:
         """Write the direction, and what is not shared, to ``.grad``."""
@@ -112,3 +125,7 @@ class AtParameters(TaskGradients):
             for item in alone:
                 total = plus(total, item)
             parameter.grad = total
+
+
+def _any(row: Sequence[Tensor | None]) -> bool:
+    return any(item is not None for item in row)

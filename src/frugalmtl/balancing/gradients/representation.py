@@ -18,6 +18,7 @@ class AtRepresentation(TaskGradients):
     """Gradients at the leaves of the cut; see the package."""
 
     def __init__(self) -> None:
+        self._device = torch.device("cpu")
         self._places: list[Place] = []
         self._shared: list[list[Tensor]] = []
         self._penalties: list[list[Tensor | None]] = []
@@ -25,6 +26,7 @@ class AtRepresentation(TaskGradients):
     def add(self, step: ForwardPass, losses: Sequence[Tensor]) -> None:
         """Go back from every loss, and from the penalty, to the leaves of the cut."""
         cut, self.loss_scale = used_cut(step), step.loss_scale
+        self._device = losses[0].device
         rows = take_rows(losses, step.scale, cut.leaves, keep=step.penalty is not None)
         self._places.append(Place(cut.leaves, rows))
         self._shared.append(cut.shared)
@@ -41,7 +43,7 @@ class AtRepresentation(TaskGradients):
 
     def products(self) -> Tensor:
         """Inner products of this process's batches, with the loss scale."""
-        return torch.stack([gramian(place.rows) for place in self._places]).sum(dim=0)
+        return torch.stack([gramian(place.rows, self._device) for place in self._places]).sum(dim=0)
 
     def apply_directions(self, directions: Sequence[Sequence[Tensor | None]]) -> None:
         """Go back from the cuts through the trunk."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from frugalmtl.balancing._report import compared
-from frugalmtl.balancing._sharing import sharing
+from frugalmtl.balancing._sharing import shared_parts
 from frugalmtl.balancing._transfers import constant
 from frugalmtl.balancing.base import Balancer, BalancerReport, ForwardPass, rescaled
 from frugalmtl.balancing.gradients import AtRepresentation, TaskGradients, joint_products, take_gradients
@@ -33,13 +33,15 @@ class Scalarizer(Balancer):
         super().__init__(tasks, **options)
         self._gradients: TaskGradients | None = None
         self._products: list[Tensor] = []
+        self._absent: frozenset[str] = frozenset()
 
     @abstractmethod
     def weigh(self, losses: Tensor) -> Tensor:
         """Fixed-weighted losses ``[T]`` (detached, float32 or better) -> weights ``[T]``.
 
-        A loss of exactly 0 says that the task has no label in the batch. Weights that depend on trainable parameters of
-        the balancer carry their graph; the gradient of ``sum_t w_t L_t + regulariser()`` reaches those parameters.
+        A loss of exactly 0 says that the task has no label in the batch, or that the batch is not for it. Weights that
+        depend on trainable parameters of the balancer carry their graph; the gradient of ``sum_t w_t L_t +
+        regulariser()`` reaches those parameters.
         """
 
     def regulariser(self, losses: Tensor) -> Tensor | None:
@@ -59,7 +61,9 @@ class Scalarizer(Balancer):
                 return measured
         else:
             total = torch.stack(losses).sum()
-            step.backward(total if step.penalty is None else total + step.penalty)
+            total = total if step.penalty is None else total + step.penalty
+            if total.requires_grad:  # else nothing is wanted
+                step.backward(total)
         return BalancerReport(dict(zip(step.losses, weights, strict=True)))
 
     def weighted(self, step: ForwardPass) -> tuple[list[Tensor], Tensor]:
@@ -67,6 +71,7 @@ class Scalarizer(Balancer):
 
         Trainable parameters of the balancer get the gradient of ``sum_t w_t L_t + regulariser()`` here.
         """
+        self._absent = step.absent
         values = torch.stack([loss.detach() for loss in step.losses.values()])
         fixed = constant([self.weights[name] for name in step.losses], values)
         values = values * fixed
@@ -78,9 +83,14 @@ class Scalarizer(Balancer):
     def _backward_weights(self, step: ForwardPass, weights: Tensor, values: Tensor) -> None:
         regulariser = self.regulariser(values)
         terms = [] if not weights.requires_grad else [(weights * values).sum()]
-        terms += [] if regulariser is None else [regulariser]
+        terms += [] if regulariser is None or not regulariser.requires_grad else [regulariser]
         if terms:
             torch.autograd.backward(torch.stack(terms).sum() * step.scale)
+
+    def _per_task(self, parameters: nn.ParameterDict) -> Tensor:
+        """A learned number per task, ``[T]``; those of tasks that the batch is not for are constants in it."""
+        rows = [(name in self._absent, parameters[name]) for name in self.task_names]
+        return torch.stack([parameter.detach() if absent else parameter for absent, parameter in rows])
 
     def _measured(self, step: ForwardPass, losses: Sequence[Tensor], weights: Tensor) -> BalancerReport | None:
         gradients = self._gradients = self._gradients or self._place(step, losses)
@@ -102,4 +112,5 @@ class Scalarizer(Balancer):
         return compared(list(step.losses), gramian, [*weights.detach()], weights)
 
     def _place(self, step: ForwardPass, losses: Sequence[Tensor]) -> TaskGradients:
-        return take_gradients("representation" if sharing(step, losses) == "meeting" else "parameters")
+        shared = shared_parts(step, losses)
+        return take_gradients("representation" if shared.kind == "meeting" else "parameters", shared.parameters)

@@ -21,7 +21,8 @@ class DWA(Scalarizer):
     mean losses of the two epochs before; all weights are 1 in the first two epochs. T is the number of tasks.
 
     A task that had no label in one of the two epochs (a mean of exactly 0) gets the pace 1, as if its loss had stood
-    still (our choice; the paper has full labels). The pace does not depend on the fixed weights of the losses.
+    still (our choice; the paper has full labels). So does one that no batch of the epoch was for; its mean stays. The
+    pace does not depend on the fixed weights of the losses.
 
     Args:
         tasks: the tasks.
@@ -53,9 +54,11 @@ class DWA(Scalarizer):
 
     def end_epoch(self, losses: Mapping[str, float], scores: Scores | None) -> None:
         """Compare the means of this epoch with those of the one before."""
-        new = torch.tensor([losses.get(name, 0.0) for name in self.task_names], dtype=torch.float64)
         old = self.means.cpu().double()
-        pace = torch.where((old != 0) & (new != 0), new / old, 1.0)
+        present = torch.tensor([name in losses for name in self.task_names])
+        new = torch.tensor([losses.get(name, 0.0) for name in self.task_names], dtype=torch.float64)
+        new = torch.where(present, new, old)
+        pace = torch.where(present & (old != 0) & (new != 0), new / old, 1.0)
         # In float64, so that weights that are 1 come out as exactly 1.
         self.factors.copy_(len(new) * torch.softmax(pace / self.temperature, dim=0))
         self.means.copy_(new)

@@ -49,4 +49,4 @@ class IMTLL(Scalarizer):
         return -(self._log_scales() * (losses != 0)).sum()
 
     def _log_scales(self) -> Tensor:
-        return torch.stack([self.log_scale[name] for name in self.task_names])
+        return self._per_task(self.log_scale)

@@ -19,8 +19,9 @@ class TaskSampling(Scalarizer):
     """Task sampling (Stickland and Murray 2019): every optimiser step is for one task, drawn at random.
 
     Its probability ``p_t`` is 1 / T; or goes with ``size_t^alpha`` (alpha 1: proportional to the sizes, 1/2: to their
-    roots, 0: even; 1 / alpha is also called the temperature); or is given. Heads of the other tasks are not run where
-    the decoder lets tasks be left out, and parameters that only they use get no gradient and do not move.
+    roots, 0: even; 1 / alpha is also called the temperature); or is given. Where the decoder lets tasks be left out,
+    heads of the other tasks, and what of the encoder only they need, are not run; parameters that only they use get no
+    gradient and do not move.
 
     The loss of the task drawn has the weight 1, so that the expected gradient is ``sum_t p_t g_t``. With ``unbiased``
     its weight is ``1 / (T p_t)``, so that the expected gradient is the mean ``1/T sum_t g_t`` whatever p is, and rarely
@@ -30,7 +31,8 @@ class TaskSampling(Scalarizer):
     losses. With ``unbiased`` this holds in expectation.
 
     Draws come from torch's global generator on the CPU; accumulated batches share the step's draw, and so do all
-    processes. A drawn task without labels in the batch is not drawn again: the step moves nothing.
+    processes. A drawn task without labels in the batch, or that the batch is not for, is not drawn again: the step
+    moves nothing.
 
     Args:
         tasks: the tasks.
@@ -93,7 +95,7 @@ class TaskSampling(Scalarizer):
 
     def weigh(self, losses: Tensor) -> Tensor:
         """The weight of the task drawn; 1 / T each where all are there."""
-        everything = len(losses) == len(self.task_names)
+        everything = len(losses) == len(self.task_names) and not self._absent
         return torch.full_like(losses, self._target * (1.0 / len(losses) if everything else self._factor))
 
 

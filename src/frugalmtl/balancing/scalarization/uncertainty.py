@@ -63,4 +63,4 @@ class Uncertainty(Scalarizer):
         return (0.5 * self._log_variances() * (losses != 0)).sum()
 
     def _log_variances(self) -> Tensor:
-        return torch.stack([self.log_variance[name] for name in self.task_names])
+        return self._per_task(self.log_variance)

@@ -17,18 +17,33 @@ from frugalmtl.data.base import Split
 from frugalmtl.data.transforms import Example, Transform
 
 _Key = tuple[int, int]  # epoch, sample index
-_Parts = tuple[Tensor, dict[str, Tensor], dict[str, Tensor], list[str]]
+_Parts = tuple[Tensor, dict[str, Tensor], dict[str, Tensor], list[str], tuple[str, ...] | None]
 
 
 def _stack(examples: Sequence[Example]) -> _Parts:
     """The fields of a batch; in a worker they are stacked right into the memory shared with the main process."""
     names = [example.name for example in examples]
     image, targets, valid = default_collate([(item.image, item.targets, item.valid) for item in examples])
-    return image, targets, valid, names
+    return image, targets, valid, names, examples[0].tasks
+
+
+def _check_tasks(examples: Sequence[Example]) -> None:
+    for example in examples:
+        if example.tasks != examples[0].tasks:
+            one, other = (", ".join(item.tasks or ("all",)) for item in (examples[0], example))
+            raise UserError(
+                f"samples {examples[0].name!r} (tasks: {one}) and {example.name!r} (tasks: {other}) cannot share a "
+                "batch: give every batch samples of the same tasks"
+            )
 
 
 def collate(examples: Sequence[Example]) -> Batch:
-    """Stack examples of one size and one set of tasks into a batch."""
+    """Stack examples of one size and one set of tasks into a batch.
+
+    Raises:
+        UserError: the examples are for different tasks.
+    """
+    _check_tasks(examples)
     return Batch(*_stack(examples))
 
 
@@ -167,7 +182,12 @@ class _Failure:
 
 def _stack_or_failure(examples: Sequence[Example | _Failure]) -> _Parts | _Failure:
     failure = next((example for example in examples if isinstance(example, _Failure)), None)
-    return failure or _stack([example for example in examples if not isinstance(example, _Failure)])
+    loaded = [example for example in examples if not isinstance(example, _Failure)]
+    try:
+        _check_tasks(loaded)
+    except UserError as error:
+        failure = failure or _Failure(str(error))
+    return failure or _stack(loaded)
 
 
 def _one_thread(_worker: int) -> None:

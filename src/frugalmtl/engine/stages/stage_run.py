@@ -81,6 +81,8 @@ class StageRun:
             if self.stage.turns:
                 self.job.model.enter_turn(moment.turn.name, moment.cycle)
             enter_turn(self.job.model, self.stage, moment.turn, self.trainable)
+        if self._moment is None or moment.turn is not self._moment.turn or moment.cycle != self._moment.cycle:
+            self.job.balancer.enter_turn()
         self._moment = moment
         batches = self._readers[moment.stream].read(moment.stream_step)
         if not self.job.balancer.needs_validation_stream:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -13,7 +13,8 @@ from torch import Tensor
 from frugalmtl.balancing import Balancer, BalancerReport
 from frugalmtl.core.distributed import process_count
 from frugalmtl.core.recipe import Stage
-from frugalmtl.core.types import Batch
+from frugalmtl.core.rng import RngState
+from frugalmtl.core.types import Batch, Predictions
 from frugalmtl.engine.parameter_groups import build_optimizer
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.stages.modes import still_statistics
@@ -21,8 +22,9 @@ from frugalmtl.engine.stages.timetable import turns_of
 from frugalmtl.engine.step.compilation import CompiledParts
 from frugalmtl.engine.step.finite import FiniteCheck
 from frugalmtl.engine.step.transfer import transferred
+from frugalmtl.engine.step.wanted import wanted_tasks
 from frugalmtl.losses import Criterion
-from frugalmtl.model import MultiTaskModel
+from frugalmtl.model import Cut, MultiTaskModel
 
 
 @dataclass
@@ -30,9 +32,9 @@ class StepReport:
     """Results of one step for the log; scalars on the device, means over the step's batches.
 
     Attributes:
-        parts: the unweighted losses, those of auxiliary predictions apart.
+        parts: the unweighted losses, those of auxiliary predictions apart; of the batches in which they were computed.
         penalties: the model's penalties, unweighted.
-        balance: weights and, where gradients were compared, their norms and cosines.
+        balance: weights and, where gradients were compared, their norms and cosines; of the tasks with a loss.
         statistics: mean of each of the model's statistics (of the last batch).
         gradient_norm: of all parameters before clipping; None under loss scaling without clipping, or without update.
     """
@@ -110,8 +112,20 @@ class StepSetup:
         """The batches of every step, on a GPU copied to it during the step before."""
         return transferred(groups, self.on_device, self.fabric.device)
 
+    def wanted(self, batch: Batch, chosen: Collection[str] | None = None) -> tuple[str, ...] | None:
+        """The tasks to learn from a batch, see :func:`~frugalmtl.engine.step.wanted.wanted_tasks`."""
+        return wanted_tasks([*self.criterion.losses], batch.tasks, self.turn.tasks, chosen)
+
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Unweighted losses ``{task: scalar}`` of one more forward pass, which leaves running statistics alone."""
+        wanted = self.wanted(batch)
         with self.fabric.autocast(), still_statistics(self.model):
-            predictions = self.model(batch.image)
-            return self.criterion(predictions, batch).by_task
+            predictions = self.model(batch.image, None, wanted)
+            return self.criterion(predictions, batch, wanted).by_task
+
+    def everything(self, batch: Batch, cut: Cut) -> dict[str, list[Tensor]]:
+        """Predictions of all tasks, see :attr:`~frugalmtl.balancing.ForwardPass.everything`."""
+        with self.fabric.autocast(), still_statistics(self.model), RngState(batch.image.device).restored():
+            predictions: Predictions = self.model(batch.image, cut)
+        sources = (predictions.by_task, *predictions.auxiliary.values())
+        return {name: [raw[name] for raw in sources if name in raw] for name in self.criterion.losses}

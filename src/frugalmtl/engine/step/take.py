@@ -28,6 +28,10 @@ def take_step(
 
     Training, dry run, step timing and the benchmarks all call this function.
 
+    Every batch is for the tasks that it names, that the turn names and that the balancer has chosen; a loss counts as
+    the mean over all batches, 0 where it is not wanted. A batch that nothing is wanted from is not run, unless there
+    are penalties; a step without any other leaves everything as it is.
+
     Args:
         setup: model, balancer, optimiser and whatever else the steps of a stage share.
         batches: the batches that are accumulated, on any device.
@@ -45,14 +49,21 @@ def take_step(
     if setup.compiled is not None:
         setup.compiled.begin_step()
     batches = setup.on_device(batches)
-    context = StepContext(setup.model, batches, setup.on_device(validation), setup.losses, setup.optimizer)
     setup.optimizer.zero_grad(set_to_none=True)
-    setup.balancer.before_step(context)
     chosen = setup.balancer.choose()
-    report = StepReport()
-    for number, batch in enumerate(batches, start=1):
-        last = number == len(batches)
-        _accumulate(setup, batch, len(batches), report, chosen, last=last, measure=measure, mark=mark)
+    wanted = [(batch, setup.wanted(batch, chosen)) for batch in batches]
+    used = [(batch, tasks) for batch, tasks in wanted if tasks != () or setup.penalties]
+    if not used:
+        return StepReport()
+    context = StepContext(
+        setup.model, [batch for batch, _ in used], setup.on_device(validation), setup.losses, setup.optimizer
+    )
+    setup.balancer.before_step(context)
+    report, share = StepReport(), 1.0 / len(batches)
+    for index, (batch, tasks) in enumerate(used):
+        last = index == len(used) - 1
+        _accumulate(setup, batch, tasks, share, report, last=last, measure=measure, mark=mark)
+    _finish_means(setup, report, [tasks for _, tasks in used], len(batches))
     _reduce(setup)
     if update:
         _clip(setup, report)
@@ -67,29 +78,28 @@ def take_step(
 def _accumulate(
     setup: StepSetup,
     batch: Batch,
-    count: int,
+    tasks: tuple[str, ...] | None,
+    share: float,
     report: StepReport,
-    chosen: tuple[str, ...] | None,
     *,
     last: bool,
     measure: bool,
     mark: Callable[[str], None],
 ) -> None:
-    """Add the gradients of one of ``count`` batches."""
+    """Add the gradients of one batch, times its share in the step."""
     fabric, model, balancer = setup.fabric, setup.model, setup.balancer
     cut = balancer.cut() or (RepresentationCut() if measure else None)
-    share = 1.0 / count
     loss_scale = 1.0
     if setup.scaler is not None:
         loss_scale = float(setup.scaler.scale(torch.ones((), device=fabric.device)))
     with fabric.no_backward_sync(setup.wrapped, enabled=not last) if setup.wrapped is not None else nullcontext():
         predictions: Predictions
         if setup.wrapped is not None:
-            predictions = setup.wrapped(batch.image, None, chosen)
+            predictions = setup.wrapped(batch.image, None, tasks)
         else:
             with fabric.autocast(), setup.compiled.active() if setup.compiled is not None else nullcontext():
-                predictions = model(batch.image, cut, chosen)
-        losses = setup.criterion(predictions, batch, chosen)
+                predictions = model(batch.image, cut, tasks)
+        losses = setup.criterion(predictions, batch, tasks)
         setup.check.settle()  # of the step before: the device has this forward pass to do meanwhile
         penalty = _weighted_penalty(setup, predictions)
         mark("forward")
@@ -104,12 +114,26 @@ def _accumulate(
                 loss_scale=loss_scale,
                 last=last,
                 measure=measure,
+                wanted=tasks,
+                everything=lambda probe: setup.everything(batch, probe),
             )
         )
         mark("backward")
     _add(report.parts, losses.parts, share)
     _add(report.penalties, predictions.penalties, share)
     report.statistics = {name: value.detach().float().mean() for name, value in predictions.statistics.items()}
+
+
+def _finish_means(setup: StepSetup, report: StepReport, wanted: Sequence[tuple[str, ...] | None], batches: int) -> None:
+    """Let the report speak of the tasks with a loss alone, and of the batches in which it was computed."""
+    counts = {name: sum(tasks is None or name in tasks for tasks in wanted) for name in setup.criterion.losses}
+    if min(counts.values()) == batches:
+        return
+    for name, value in report.parts.items():
+        report.parts[name] = value * (batches / counts[name.split("@")[0]])
+    for name in report.penalties:
+        report.penalties[name] = report.penalties[name] * (batches / len(wanted))
+    report.balance = report.balance.restricted([name for name, count in counts.items() if count])
 
 
 def _weighted_penalty(setup: StepSetup, predictions: Predictions) -> Tensor | None:

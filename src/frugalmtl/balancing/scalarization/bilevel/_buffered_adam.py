@@ -51,7 +51,7 @@ class BufferedAdam(nn.Module):
         self.steps: Tensor
 
     @torch.no_grad()
-    def forward(self, values: Tensor, gradient: Tensor, valid: Tensor) -> None:
+    def forward(self, values: Tensor, gradient: Tensor, valid: Tensor, moving: Tensor | None = None) -> None:
         """Move ``values``, in place, against the gradient.
 
         Args:
@@ -59,7 +59,16 @@ class BufferedAdam(nn.Module):
             gradient: of the same shape.
             valid: a boolean scalar; where it is false, values and state stay as they are. On a GPU the decision is
                 made there.
+            moving: bool, of the same shape; the other values and their moments stay as they are. None for all.
         """
+        state = (values, self.mean, self.square)
+        before = [] if moving is None else [tensor.clone() for tensor in state]
+        self._move(values, gradient, valid)
+        if moving is not None:
+            for tensor, old in zip(state, before, strict=True):
+                tensor.copy_(torch.where(moving, tensor, old))
+
+    def _move(self, values: Tensor, gradient: Tensor, valid: Tensor) -> None:
         on_gpu = values.device.type != "cpu"
         if not on_gpu and not bool(valid):
             return

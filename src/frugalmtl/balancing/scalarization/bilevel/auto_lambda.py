@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.balancing._transfers import constant
+from frugalmtl.balancing._transfers import constant, flags
 from frugalmtl.balancing.base import StepContext
 from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.balancing.scalarization.bilevel._buffered_adam import BufferedAdam
@@ -36,10 +36,10 @@ class AutoLambda(Scalarizer):
     which a loss would be raised (the authors' code lets it); where d is 0 or not finite the weights stay. The weights
     learn from the objective above whatever ``normalise`` says.
 
-    Losses are means over accumulated batches and processes. A task without labels in the batches has a gradient of 0;
-    without a label for any primary task in the validation batches the weights stay. Losses are not scaled for mixed
-    precision here, so with float16 gradients may underflow (prefer bfloat16); and the weights have moved already when a
-    loss scaler skips the step.
+    Losses are means over accumulated batches and processes. A task without labels in the batches has a gradient of 0,
+    and the weight of one that none of the batches is for stays; without a label for any primary task in the validation
+    batches the weights stay. Losses are not scaled for mixed precision here, so with float16 gradients may underflow
+    (prefer bfloat16); and the weights have moved already when a loss scaler skips the step.
 
     Args:
         tasks: the tasks.
@@ -83,6 +83,7 @@ class AutoLambda(Scalarizer):
         self.register_buffer("lambdas", torch.full((len(self.task_names),), start))
         self.lambdas: Tensor
         self.adam = BufferedAdam(self.lambdas, self.method, lr)
+        self._present: set[str] = set()
 
     def weigh(self, losses: Tensor) -> Tensor:
         """The weights as they are now."""
@@ -92,7 +93,8 @@ class AutoLambda(Scalarizer):
         """Try a step, see what it does to the primary tasks, come back, and move the weights."""
         gradient = self.gradient(context)
         broadcast([gradient])
-        self.adam(self.lambdas, gradient, gradient.isfinite().all())
+        moving = None if len(self._present) == len(self.task_names) else flags(self.task_names, self._present, gradient)
+        self.adam(self.lambdas, gradient, gradient.isfinite().all(), moving)
         self.lambdas.clamp_(min=0.0)
 
     def gradient(self, context: StepContext) -> Tensor:
@@ -106,7 +108,9 @@ class AutoLambda(Scalarizer):
         parameters = [move.parameter for move in moves]
         primary = constant([float(name in self.primary) for name in self.task_names], self.lambdas)
         with preserved(parameters) as values:
-            for move, slope in zip(moves, passes.gradients(context.batches, self.lambdas, parameters), strict=True):
+            slopes = passes.gradients(context.batches, self.lambdas, parameters)
+            self._present = set(passes.present)
+            for move, slope in zip(moves, slopes, strict=True):
                 move.step(slope)
             direction = passes.gradients(context.validation, primary, parameters)
             direction = [slope * move.lr for move, slope in zip(moves, direction, strict=True)]
@@ -131,6 +135,7 @@ class _Passes:
     def __init__(self, context: StepContext, fixed: Sequence[float]) -> None:
         self.context, self.fixed = context, fixed
         self.rng = RngState(context.batches[0].image.device)
+        self.present: set[str] = set()
 
     def losses(self, batches: Sequence[Batch]) -> Tensor:
         """Of the joint batch, ``[T]``."""
@@ -144,13 +149,17 @@ class _Passes:
             for batch in batches:
                 losses = self._of(batch)
                 loss = (losses * weights.to(losses)).sum() / len(batches)
+                if not loss.requires_grad:  # the batch is for no task
+                    loss = loss + 0.0 * torch.stack([parameter.sum() for parameter in parameters]).sum()
                 gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
                 total = [one + other for one, other in zip(total, gradients, strict=True)] if total else [*gradients]
         average_in_place(total)
         return total
 
     def _of(self, batch: Batch) -> Tensor:
-        losses = torch.stack([*self.context.losses(batch).values()])
+        by_task = self.context.losses(batch)
+        self.present |= {name for name, loss in by_task.items() if loss.requires_grad}
+        losses = torch.stack([*by_task.values()])
         return losses * constant(self.fixed, losses)
 
 

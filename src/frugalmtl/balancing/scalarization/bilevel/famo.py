@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.balancing._transfers import constant
+from frugalmtl.balancing._transfers import constant, flags
 from frugalmtl.balancing.base import StepContext
 from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.balancing.scalarization.bilevel._buffered_adam import BufferedAdam
@@ -30,9 +30,9 @@ class FAMO(Scalarizer):
     than the others gains.
 
     Losses are those of the joint batch: means over the processes, and for w over the accumulated batches as well. A
-    task without labels in it is left out: its weight and its gradient are 0, and z is a softmax over the others. A step
-    that the loss scaler skips leaves w alone (gradients that are not finite tell). Fixed weights of the losses cancel
-    in the logarithm, and only change c.
+    task without labels in it is left out: its weight and its gradient are 0, and z is a softmax over the others; w of a
+    task that no batch of the step is for stays. A step that the loss scaler skips leaves w alone (gradients that are
+    not finite tell). Fixed weights of the losses cancel in the logarithm, and only change c.
 
     Args:
         tasks: the tasks.
@@ -66,19 +66,22 @@ class FAMO(Scalarizer):
         self.logits: Tensor
         self.adam = BufferedAdam(self.logits, self.method, lr, weight_decay)
         self._before: list[Tensor] = []
+        self._present: set[str] = set()
         self._rng: RngState | None = None
 
     def weigh(self, losses: Tensor) -> Tensor:
         """``c z_t / (L_t - b_t)``; all 0 if no task has a label."""
         joint = average(losses)
         self._before.append(joint)
+        self._present |= {*self.task_names} - self._absent
         rates = torch.softmax(self.logits, 0).to(joint) / self._above(joint)
         rates = torch.where(joint != 0, rates, 0.0)
         return rates / rates.sum().clamp(min=torch.finfo(rates.dtype).tiny)
 
     def before_step(self, context: StepContext) -> None:
         """Remember what dropout is about to draw."""
-        self._before, self._rng = [], RngState(context.batches[0].image.device)
+        self._before, self._present = [], set()
+        self._rng = RngState(context.batches[0].image.device)
 
     def after_step(self, context: StepContext) -> None:
         """See what the step did to the losses, and move w."""
@@ -94,9 +97,10 @@ class FAMO(Scalarizer):
         z = torch.softmax(self.logits.to(before).masked_fill(~labelled, -torch.inf), 0)
         gradient = z * (delta - (z * delta).sum())
         broadcast([gradient])
+        moving = None if len(self._present) == len(self.task_names) else flags(self.task_names, self._present, gradient)
         self._before, self._rng = [], None
         # Not finite: no task has a label, or a loss is not finite, which the engine or the loss scaler deals with.
-        self.adam(self.logits, gradient, _moved(context.model) & gradient.isfinite().all())
+        self.adam(self.logits, gradient, _moved(context.model) & gradient.isfinite().all(), moving)
 
     def _above(self, losses: Tensor) -> Tensor:
         return (losses - self.bounds.to(losses)).clamp(min=0.0) + _EPSILON

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from frugalmtl.balancing._report import compared
-from frugalmtl.balancing._sharing import last_shared_layer
-from frugalmtl.balancing._transfers import constant
+from frugalmtl.balancing._sharing import SharedParts, last_shared_layer, shared_parts
+from frugalmtl.balancing._transfers import constant, flags
 from frugalmtl.balancing.base import Balancer, BalancerReport, ForwardPass, check_choice, rescaled
 from frugalmtl.balancing.gradients import AtLayer, AtParameters, RepresentationCut, TaskGradients
 from frugalmtl.balancing.scalarization.bilevel._buffered_adam import BufferedAdam
@@ -36,8 +36,9 @@ class GradNorm(Balancer):
     of the weighted loss, as published. Norms and cosines in the log are those at the representation.
 
     Norms and losses are those of the joint batch of accumulated batches and processes. A task without labels in it is
-    left out of the means, and the gradient of its weight is 0. Where a gradient is not finite, or the tasks share
-    nothing (networks that first train alone), the weights stay.
+    left out of the means, and the gradient of its weight is 0; the weight of a task that no batch of the step is for
+    stays, and the others keep their sum. Where a gradient is not finite, or the tasks share nothing (networks that
+    first train alone), the weights stay.
 
     Args:
         tasks: the tasks.
@@ -81,11 +82,13 @@ class GradNorm(Balancer):
         self.adam = BufferedAdam(self.learned, self.method, lr)
         self._layer: int | None = None
         self._layer_known = False
+        self._shared: SharedParts | None = None
         self._reset()
 
     def _reset(self) -> None:
         self._gradients: TaskGradients | None = None
         self._losses: list[Tensor] = []
+        self._idle: frozenset[str] | None = None
 
     def cut(self) -> Cut | None:
         """The cut at the shared representation."""
@@ -93,8 +96,12 @@ class GradNorm(Balancer):
 
     def enter_epoch(self, epoch: int, epochs: int) -> None:
         """A new stage may have changed what the tasks share: look again."""
-        self._layer_known = False
+        self._layer_known, self._shared = False, None
         self._reset()
+
+    def enter_turn(self) -> None:
+        """Look again, as after a new stage."""
+        self._layer_known, self._shared = False, None
 
     def end_epoch(self, losses: Mapping[str, float], scores: Scores | None) -> None:
         """Take the mean losses of the first epoch (of the steps in which a task had labels) as L(0), if wanted."""
@@ -115,10 +122,9 @@ class GradNorm(Balancer):
         weighted = [loss * weight for loss, weight in zip(losses, used, strict=True)]
         if not self._layer_known and self.norms_at == "last_layer":
             self._layer, self._layer_known = last_shared_layer(step, losses), True
-        gradients = self._gradients = self._gradients or (
-            AtParameters() if self._layer is None else AtLayer(self._layer)
-        )
+        gradients = self._gradients = self._gradients or self._place(step, losses)
         gradients.add(step, weighted)
+        self._idle = step.absent if self._idle is None else self._idle & step.absent
         self._losses.append(torch.stack([loss.detach() for loss in losses]) * (step.scale / step.loss_scale))
         if not step.last:
             return BalancerReport()
@@ -133,6 +139,13 @@ class GradNorm(Balancer):
         self._learn(norms.to(used) / used, joint)
         self._reset()
         return compared(list(step.losses), gramian, [*factors], factors)
+
+    def _place(self, step: ForwardPass, losses: Sequence[Tensor]) -> TaskGradients:
+        if self._layer is not None:
+            return AtLayer(self._layer)
+        if step.absent and self._shared is None:
+            self._shared = shared_parts(step, losses)
+        return AtParameters(shared=() if self._shared is None else self._shared.parameters)
 
     def _learn(self, norms: Tensor, losses: Tensor) -> None:
         """Move the weights; all is decided on the device, so that nobody waits for it.
@@ -151,9 +164,14 @@ class GradNorm(Balancer):
         self.first_losses.copy_(torch.where(valid, first, self.first_losses))
         gradient = torch.where(labelled, gaps.sign() * norms, 0.0)
         broadcast([gradient])
-        self.adam(self.learned, gradient, valid)
+        moving = flags(self.task_names, {*self.task_names} - self._idle, losses) if self._idle else None
+        self.adam(self.learned, gradient, valid, moving)
         moved = self.learned.clamp(min=_SMALLEST)
-        moved = moved.mul(len(losses) / moved.sum())
+        if moving is None:
+            moved = moved.mul(len(losses) / moved.sum())
+        else:
+            total = len(losses) - torch.where(moving, 0.0, self.learned).sum()
+            moved = torch.where(moving, moved * (total / (moved * moving).sum()), self.learned)
         self.learned.copy_(torch.where(valid, moved, self.learned))
 
 
