@@ -11,7 +11,7 @@ import yaml
 from frugalmtl.cli._arguments import ConfigParser
 from frugalmtl.core.checks import UserError
 from frugalmtl.experiment.config.comparison import Comparison
-from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.experiment import Experiment, InitFrom
 
 STITCHED = {"name": "cross_stitch", "own": 0.8, "other": 0.1}
 
@@ -59,6 +59,14 @@ def parsed(tmp_path: Path, *flags: str, content: dict[str, Any] | None = None) -
         (["--name", "a: b"], "name", "a: b"),
         (["--name", "null"], "name", "null"),
         (["--init_from", "null"], "init_from", None),
+        (["--init_from", "runs/a"], "start", InitFrom("runs/a")),
+        (["--init_from.run", "runs/a"], "start", InitFrom("runs/a")),
+        (
+            ["--init_from.run", "runs/a", "--init_from.take", "[structure]", "--init_from.seed", "3"],
+            "init_from",
+            InitFrom("runs/a", ["structure"], 3),
+        ),
+        (["--init_from", "{run: runs/a}", "--init_from.take", "[structure]"], "start.take", ["structure"]),
         (["--published", "{source: 'Table 2: depth'}"], "published.source", "Table 2: depth"),
         (["--published.source", "Table 2: depth"], "published.source", "Table 2: depth"),
     ],

@@ -56,8 +56,9 @@ def test_figures_without_a_convention_or_a_measurement_stand_alone() -> None:
 def test_rows_are_counted_beside_their_published_figures() -> None:
     lines: list[str] = []
     shared = {"title": "One trunk", "encoder": {"name": "hard_sharing"}, "published": {"flops": 4.0e6}}
-    table = count_rows(comparison(shared=shared, gated=GATED), lines.append)
+    table = count_rows(comparison(search={"shown": False}, shared=shared, gated=GATED), lines.append)
     assert list(table["rows"]) == ["single", "shared", "gated"]
+    assert lines[-1].startswith("counted gated, row 3 of 3")
     assert table["image_size"] == [32, 32]
     assert [line.split(",")[0] for line in lines] == ["counted single", "counted shared", "counted gated"]
     single, trunk, gated = table["rows"].values()

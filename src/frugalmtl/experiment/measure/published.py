@@ -54,11 +54,10 @@ def count_rows(comparison: Comparison, progress: Callable[[str], None]) -> dict[
     experiments = row_experiments(comparison, seed=0)
     for experiment in experiments.values():
         check(experiment)
+    experiments = {name: experiments[name] for name in shown_rows(comparison)}
     rows: dict[str, dict[str, Any]] = {}
     size: tuple[int, int] = (0, 0)
     for number, (name, experiment) in enumerate(experiments.items(), start=1):
-        if name not in shown_rows(comparison):
-            continue
         start = perf_counter()
         rows[name], size = _count(experiment)
         rows[name]["title"] = row_text(comparison, name, "title", name)

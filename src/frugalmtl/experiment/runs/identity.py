@@ -9,7 +9,7 @@ from typing import Any
 from frugalmtl.core.checks import UserError
 from frugalmtl.engine.checkpoints import facts_at_start
 from frugalmtl.engine.checkpoints.identity import difference, flatten
-from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.experiment import Experiment, InitFrom
 from frugalmtl.experiment.config.files import as_plain
 
 FREE = ("published", "name", "evaluate_split", "test_split")
@@ -20,6 +20,8 @@ FREE = ("published", "name", "evaluate_split", "test_split")
 def identity(config: Experiment) -> dict[str, Any]:
     """The keys of a config beside ``train`` that must not differ when a run is continued."""
     plain = {key: value for key, value in as_plain(config).items() if key not in (*FREE, "train")}
+    if config.start is not None and config.start == InitFrom(config.start.run):
+        plain["init_from"] = config.start.run  # the same, written in another way
     if plain["balancer"].get("held_out") == 0:
         del plain["balancer"]["held_out"]  # as runs of earlier versions, which held out nothing and did not say so
     return plain

@@ -86,6 +86,8 @@ def changed(key: str, value: Any) -> dict[str, Any]:
         ("published", [{"source": "a", "scores": {"depth": 0.5}}]),
         ("train.lr_factors", {"encoder.*": 0.1}),
         ("balancer", {"name": "pcgrad", "gradients_at": "parameters"}),
+        ("init_from", "runs/first"),
+        ("init_from", {"run": "runs/first", "take": ["structure", "weights"], "seed": 3}),
     ],
 )
 def test_what_the_reader_takes_fits(key: str, value: Any, validator: Draft202012Validator) -> None:
@@ -93,6 +95,7 @@ def test_what_the_reader_takes_fits(key: str, value: Any, validator: Draft202012
     parse(Experiment, content)
     assert validator.is_valid(content)
     assert validator.is_valid({"base": content, "rows": {"a": {}, "b": None}, "reference": "a"})
+    assert validator.is_valid({"base": content, "rows": {"a": {}, "b": {"shown": False}}, "reference": "a"})
 
 
 MERGED = [("encoder", {"own": 0.8}), ("published", {"flops": 1e9})]
@@ -124,6 +127,8 @@ MERGED = [("encoder", {"own": 0.8}), ("published", {"flops": 1e9})]
         ("tasks", [{"kind": "dept"}]),
         ("tasks", [{"kind": "depth", "classes": 3}]),
         ("image_size", [64]),
+        ("init_from", {"run": "runs/first", "take": ["wieghts"]}),
+        ("init_from", {"rnu": "runs/first"}),
         ("data", {"class_path": "os.system", "init_args": {"command": "true"}}),
     ],
 )

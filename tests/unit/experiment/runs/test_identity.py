@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from frugalmtl.engine.checkpoints.identity import flatten
-from frugalmtl.experiment.config.experiment import Experiment
+from frugalmtl.experiment.config.experiment import Experiment, InitFrom
 from frugalmtl.experiment.runs.identity import change_since, identity
 
 CONFIG = Experiment(data={"name": "rooms", "size": "tiny"}, tasks=["depth", {"name": "normals", "weight": 2.0}])
@@ -28,6 +28,7 @@ def facts(config: Experiment) -> dict[str, Any]:
         (replace(CONFIG, tasks=["depth"]), "tasks.1.name"),
         (replace(CONFIG, encoder={"name": "hard_sharing", "more": 1}), "encoder.more"),
         (replace(CONFIG, init_from="elsewhere"), "init_from"),
+        (replace(CONFIG, balancer={"name": "fixed", "held_out": 0.2}), "balancer.held_out"),
         (replace(CONFIG, train=replace(TRAIN, optimizer={"name": "adam", "lr": 0.5})), "train.optimizer.lr"),
         (replace(CONFIG, train=replace(TRAIN, lr_factors={"encoder.*": 0.1})), "train.lr_factors.0"),
         (replace(CONFIG, train=replace(TRAIN, epochs=3)), "train.epochs"),
@@ -53,6 +54,17 @@ def test_an_edited_key_is_named_both_ways(edited: Experiment, key: str) -> None:
 )
 def test_free_keys_stay_free(edited: Experiment) -> None:
     assert change_since(facts(CONFIG), edited) is None
+
+
+def test_the_same_start_may_be_written_in_two_ways() -> None:
+    start = facts(replace(CONFIG, init_from="elsewhere"))
+    assert change_since(start, replace(CONFIG, init_from=InitFrom("elsewhere"))) is None
+    for other in (InitFrom("elsewhere", ["structure"]), InitFrom("elsewhere", seed=1), InitFrom("nowhere")):
+        assert change_since(start, replace(CONFIG, init_from=other)) is not None
+
+
+def test_nothing_held_out_is_what_earlier_versions_had() -> None:
+    assert change_since(facts(CONFIG), replace(CONFIG, balancer={"name": "fixed", "held_out": 0})) is None
 
 
 def test_settings_of_another_version_are_no_change() -> None:

@@ -240,6 +240,9 @@ def test_auxiliary_tasks_are_not_primary() -> None:
         ({"init": -0.1}, "init of auto_lambda must be above 0"),
         ({"init": float("inf")}, "init of auto_lambda must be finite"),
         ({"lr": 0.0}, "lr of auto_lambda must be above 0"),
+        ({"held_out": 1.0}, r"held_out of auto_lambda must lie in \[0, 1\), but got 1.0"),
+        ({"held_out": -0.1}, "held_out of auto_lambda must lie in"),
+        ({"held_out": float("nan")}, "held_out of auto_lambda must lie in"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], message: str) -> None:
