@@ -84,8 +84,13 @@ class MultiTaskModel(nn.Module):
         """Tell the encoder how much of the current stage is done."""
         self.encoder.enter_step(share)
 
-    def read_levels(self) -> dict[str, tuple[int, ...]]:
-        """``{task: levels of its pyramid that final predictions depend on}``, found by a pass through the decoder."""
+    def read_levels(self, tasks: Collection[str] | None = None) -> dict[str, tuple[int, ...]]:
+        """``{task: levels of its pyramid that final predictions depend on}``, found by a pass through the decoder.
+
+        Args:
+            tasks: those whose final predictions are wanted; None for all. A task whose features none of these depends
+                on has no levels.
+        """
         decoder = copy.deepcopy(self.decoder).eval().requires_grad_(False)
         weight = next(self.parameters())
         side = max(self.encoder.strides) * 2
@@ -100,7 +105,7 @@ class MultiTaskModel(nn.Module):
         }
         with torch.enable_grad():
             final = decoder(features, (side, side)).by_task
-            torch.autograd.backward([prediction.sum() for prediction in final.values()])
+            torch.autograd.backward([final[name].sum() for name in wanted_of(list(final), tasks)])
         return {
             task: tuple(index for index, level in enumerate(pyramid) if level.grad is not None)
             for task, pyramid in features.items()

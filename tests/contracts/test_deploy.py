@@ -86,28 +86,55 @@ def test_equal_predictions_at_other_sizes(pair: tuple[MultiTaskModel, DeployedMo
         assert max(worst.values()) <= 1e-4, worst
 
 
+def test_some_tasks_alone(pair: tuple[MultiTaskModel, DeployedModel]) -> None:
+    model, whole = pair
+    for chosen in (("second",), ("classification",), ("segmentation", "classification")):
+        plain = deploy(model, tasks=chosen[::-1])
+        assert plain.task_names == chosen
+        image = torch.randn(2, 3, 2 * plain.size_divisor, 3 * plain.size_divisor)
+        with torch.no_grad():
+            expected, outputs = model(image).by_task, plain(image)
+        assert list(outputs) == list(chosen)
+        for name, raw in outputs.items():
+            assert (expected[name] - raw).abs().max() <= 1e-4 * raw.abs().max().clamp(min=1)
+        assert operations(plain, image) <= operations(whole, image)
+        assert silent_parameters(plain) == []
+        assert size_of(plain) <= size_of(whole)
+
+
 def test_nothing_of_training_is_left(pair: tuple[MultiTaskModel, DeployedModel]) -> None:
     model, plain = pair
     assert not [name for name, m in plain.named_modules() if isinstance(m, (_BatchNorm, _DropoutNd, DropPath))]
     assert not any(parameter.requires_grad for parameter in plain.parameters())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in plain.modules())
     image = torch.randn(1, 3, 64, 96)
-    with torch.no_grad(), FlopCounterMode(display=False) as trained:
-        model(image)
-    with torch.no_grad(), FlopCounterMode(display=False) as deployed:
-        plain(image)
-    assert deployed.get_total_flops() <= trained.get_total_flops()
+    assert operations(plain, image) <= operations(model, image)
 
 
 def test_no_parameter_changes_nothing(pair: tuple[MultiTaskModel, DeployedModel]) -> None:
     model, plain = pair
+    assert silent_parameters(plain) == []
+    assert size_of(plain) <= size_of(model)
+
+
+def silent_parameters(plain: DeployedModel) -> list[str]:
+    """Parameters that no output depends on."""
     plain.requires_grad_(True)
     outputs = plain(torch.randn(2, 3, 64, 96))
     torch.stack([raw.square().sum() for raw in outputs.values()]).sum().backward()
     silent = [name for name, parameter in plain.named_parameters() if parameter.grad is None]
     plain.zero_grad(set_to_none=True)
     plain.requires_grad_(False)
-    assert silent == []
-    stored = {id(tensor): tensor.numel() for tensor in model.state_dict(keep_vars=True).values()}
-    kept = {id(tensor): tensor.numel() for tensor in plain.state_dict(keep_vars=True).values()}
-    assert sum(kept.values()) <= sum(stored.values())
+    return silent
+
+
+def size_of(module: nn.Module) -> int:
+    """Numbers stored in parameters and buffers."""
+    tensors = {id(tensor): tensor.numel() for tensor in module.state_dict(keep_vars=True).values()}
+    return sum(tensors.values())
+
+
+def operations(module: nn.Module, image: Tensor) -> int:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(image)
+    return counter.get_total_flops()

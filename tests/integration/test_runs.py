@@ -57,6 +57,15 @@ def test_a_run_can_be_moved_and_used_without_its_data(
     for form, suffix in (("torch_export", ".pt2"), ("onnx", ".onnx"), ("safetensors", ".safetensors")):
         assert main(["deploy", str(moved), "--format", form]) == 0
         assert (moved / "deployed" / f"tiny{suffix}").stat().st_size > 10_000
+    assert main(["deploy", str(moved), "--tasks", "depth, segmentation", "--format", "safetensors"]) == 0
+    assert main(["deploy", str(moved), "--tasks", "depth", "--format", "safetensors"]) == 0
+    one, whole = (moved / "deployed" / f"tiny{names}.safetensors" for names in ("_depth", ""))
+    assert one.stat().st_size < whole.stat().st_size
+    assert (moved / "deployed" / "tiny_segmentation_depth.safetensors").exists()
+    capsys.readouterr()
+    for tasks, message in (("deth", "Did you mean 'depth'"), (" ,", "a list of one or more of segmentation, depth")):
+        assert main(["deploy", str(moved), "--tasks", tasks]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_options_of_a_format_are_set_on_the_command_line(

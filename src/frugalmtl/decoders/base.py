@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -33,10 +34,14 @@ class Decoder(nn.Module):
     def enter_stage(self, stage: str) -> None:
         """Called by the engine before the first step of a stage (also when a run is resumed inside it)."""
 
-    def deploy(self) -> nn.Module:
+    def deploy(self, tasks: Collection[str] | None = None) -> nn.Module:
         """A plain module ``({task: pyramid}, size) -> {task: raw prediction}``: no auxiliary outputs, nothing unused.
 
         Called on a copy in eval mode; may reuse its submodules. The deployed predictions equal the training model's.
+
+        Args:
+            tasks: those whose final predictions are wanted; None for all. The module is given the features that these
+                depend on, and maybe no others.
         """
         raise NotImplementedError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 from torch import Tensor, nn
@@ -64,9 +64,10 @@ class Independent(Decoder):
         helping = {task.name: raw[task.name] for task in tasks if task.auxiliary}
         return Predictions(final, {"initial": helping} if helping else {})
 
-    def deploy(self) -> nn.Module:
-        """The deployed heads of the tasks that are not auxiliary."""
-        return DeployedHeads({task.name: self.heads[task.name] for task in self.tasks if not task.auxiliary})
+    def deploy(self, tasks: Collection[str] | None = None) -> nn.Module:
+        """The deployed heads of the wanted tasks that are not auxiliary."""
+        names = [task.name for task in self.tasks if not task.auxiliary and (tasks is None or task.name in tasks)]
+        return DeployedHeads({name: self.heads[name] for name in names})
 
 
 class DeployedHeads(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -92,23 +92,31 @@ class PADNet(Decoder):
         final = {task.name: raw[task.name] for task in self.tasks if not task.auxiliary}
         return Predictions(final, {"initial": initial} if initial else {})
 
-    def deploy(self) -> nn.Module:
-        """The same final predictions without the initial ones."""
-        return DeployedPADNet(self)
+    def deploy(self, tasks: Collection[str] | None = None) -> nn.Module:
+        """The final predictions of the wanted tasks without the initial ones; what they read of other tasks stays."""
+        names = [task.name for task in self.tasks if not task.auxiliary]
+        return DeployedPADNet(self, [name for name in names if tasks is None or name in tasks])
 
 
 class DeployedPADNet(nn.Module):
-    """Deployed :class:`PADNet`: ``({task: pyramid}, size) -> {task: raw prediction}``, without initial predictions."""
+    """Deployed :class:`PADNet`: ``({task: pyramid}, size) -> {task: raw prediction}``, without initial predictions.
 
-    def __init__(self, trained: PADNet) -> None:
+    Args:
+        trained: whose submodules are reused.
+        names: of the tasks whose final predictions are wanted.
+    """
+
+    def __init__(self, trained: PADNet, names: Sequence[str]) -> None:
         super().__init__()
-        self.names = tuple(task.name for task in trained.tasks if not task.auxiliary)
-        self.final = trained.final
-        self.pooled = nn.ModuleDict({name: head for name, head in trained.pooled.items() if name in self.names})
-        sources = trained.features if trained.targets else nn.ModuleDict()
+        self.names, targets = tuple(names), [name for name in trained.targets if name in names]
+        self.final = nn.ModuleDict({name: trained.final[name] for name in targets})
+        self.pooled = nn.ModuleDict({name: head for name, head in trained.pooled.items() if name in names})
+        self.exchange = trained.exchange.for_targets(targets)
+        read = {*targets, *self.exchange.convs}
+        sources = nn.ModuleDict({name: block for name, block in trained.features.items() if name in read})
         self.features: Mapping[str, nn.Module] = sources  # type: ignore[assignment]  # a ModuleDict is no Mapping by type
-        self.common = trained.common.deploy() if isinstance(trained.common, PyramidFusion) else trained.common
-        self.exchange = trained.exchange
+        fusion = trained.common if targets else _LastLevel()
+        self.common = fusion.deploy() if isinstance(fusion, PyramidFusion) else fusion
 
     def forward(self, features: dict[str, Pyramid], size: tuple[int, int]) -> dict[str, Tensor]:
         """Features and the image's ``(H, W)`` -> raw predictions, the dense ones at that size."""

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
-from frugalmtl.core.checks import UserError
+from frugalmtl.core.checks import UserError, known, shown
 from frugalmtl.deployment.fold import fold_batch_norms
 from frugalmtl.deployment.observe import observe
 from frugalmtl.deployment.prune import prune_dead
 from frugalmtl.deployment.strip import strip_passive, strip_unused
+from frugalmtl.encoders.base import wanted_of
 from frugalmtl.model import MultiTaskModel
+from frugalmtl.tasks import Task
 
 Colour = tuple[float, float, float]
 
 
 class DeployedModel(nn.Module):
-    """Image -> raw prediction of every task; made by :func:`deploy`.
+    """Image -> raw prediction of every deployed task; made by :func:`deploy`.
 
     Attributes:
         task_names: the tasks it predicts, in order.
@@ -57,7 +60,12 @@ class DeployedModel(nn.Module):
 
 
 def deploy(
-    model: MultiTaskModel, *, channels_last: bool = True, example: Tensor | None = None, tolerance: float = 1e-4
+    model: MultiTaskModel,
+    *,
+    tasks: Collection[str] | None = None,
+    channels_last: bool = True,
+    example: Tensor | None = None,
+    tolerance: float = 1e-4,
 ) -> DeployedModel:
     """A plain module with the predictions of ``model`` in eval mode, and nothing that they do not need.
 
@@ -72,26 +80,30 @@ def deploy(
 
     Args:
         model: the trained model.
+        tasks: names of the tasks whose predictions are wanted; None for all that have a final one. What the others
+            alone need is neither stored nor computed.
         channels_last: store the weights, and convert the image, in PyTorch's channels-last layout (faster convolutions
             on most processors).
         example: normalised image ``[B, 3, H, W]`` for the observation and the check; random noise if None.
         tolerance: largest difference to ``model``, absolute for outputs up to 1, relative to the largest output above.
 
     Raises:
-        UserError: ``example`` is no batch of RGB images.
+        UserError: ``example`` is no batch of RGB images; ``tasks`` names no task, or one without a final prediction.
         RuntimeError: the deployed predictions differ from those of ``model``: a defect of an encoder or decoder.
     """
+    names = deployable(model.tasks, tasks)
     trained = copy.deepcopy(model).eval()
     backbone = next((module for module in trained.modules() if isinstance(module, Backbone)), None)
     divisor = backbone.size_divisor if backbone else max(trained.encoder.strides)
     image = _example(trained, divisor) if example is None else _checked(example)
     with torch.no_grad():
-        expected = trained(image).by_task
-        trained.encoder.read_levels = trained.read_levels()
+        predictions = trained(image).by_task
+        expected = {name: predictions[name] for name in names}
+        trained.encoder.read_levels = trained.read_levels(names)
         plain = DeployedModel(
             trained.encoder.deploy(),
-            trained.decoder.deploy(),
-            tuple(expected),
+            trained.decoder.deploy(names),
+            names,
             size_divisor=divisor,
             mean=backbone.mean if backbone else None,
             std=backbone.std if backbone else None,
@@ -106,6 +118,28 @@ def deploy(
             plain.to(memory_format=torch.channels_last)
         _compare(expected, plain(image), tolerance)
     return plain
+
+
+def deployable(tasks: Sequence[Task], chosen: Collection[str] | None) -> tuple[str, ...]:
+    """Names of the tasks to deploy, in order.
+
+    Args:
+        tasks: of the model.
+        chosen: some of those that have a final prediction (all but the auxiliary ones); None for all of these.
+
+    Raises:
+        UserError: no task is chosen, or one that has none.
+    """
+    finals = tuple(task.name for task in tasks if not task.auxiliary)
+    if chosen is None:
+        return finals
+    if isinstance(chosen, str) or not chosen:
+        raise UserError(
+            f"tasks to deploy must be a list of one or more of {', '.join(finals)}, but got {shown(chosen)}"
+        )
+    for name in chosen:
+        known("task to deploy", name, finals)
+    return wanted_of(finals, chosen)
 
 
 def _example(model: nn.Module, divisor: int) -> Tensor:

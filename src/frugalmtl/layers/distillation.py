@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ class Distillation(nn.Module):
 
     def __init__(self, sources: Sequence[str], targets: Sequence[str], width: int, value_convolution: bool) -> None:
         super().__init__()
-        self.targets = tuple(targets)
+        self.sources, self.targets, self.width = tuple(sources), tuple(targets), width
         self.value_convolution = value_convolution
         parts = 2 if value_convolution else 1
         receivers = {name: sum(target != name for target in targets) for name in sources}
@@ -38,6 +39,20 @@ class Distillation(nn.Module):
                 if count
             }
         )
+
+    def for_targets(self, targets: Sequence[str]) -> Distillation:
+        """The part that some of the targets need, with the same weights."""
+        if tuple(targets) == self.targets:
+            return self
+        part = Distillation(self.sources, targets, self.width, self.value_convolution)
+        for source, conv in part.convs.items():
+            whole = cast(nn.Conv2d, self.convs[source])
+            receivers = [name for name in self.targets if name != source]
+            kept = [index for index, name in enumerate(receivers) if name in targets]
+            places = [*kept, *(len(receivers) + index for index in kept)] if self.value_convolution else kept
+            blocks = torch.split(whole.weight.detach(), self.width)
+            conv.weight = nn.Parameter(torch.cat([blocks[place] for place in places]))
+        return part
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """``{source: [B, width, h, w]}`` -> ``{target: [B, width, h, w]}``."""

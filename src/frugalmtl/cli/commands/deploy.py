@@ -28,6 +28,7 @@ def parser() -> ConfigParser:
     """Arguments of the command."""
     parser = ConfigParser("deploy", Request, files=False)
     parser.add_argument("run", help="folder of a trained run")
+    parser.add_argument("--tasks", default=None, help="deploy these alone, with commas between them (default: all)")
     parser.add_argument("--out", default=None, help="file to write (default: deployed/ in the run)")
     return parser
 
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     from frugalmtl.experiment.runs.run import Run
 
     opened = Run.open(arguments.run)
-    written = opened.export(section, Path(arguments.out) if arguments.out else None)
+    tasks = None if arguments.tasks is None else [name.strip() for name in arguments.tasks.split(",") if name.strip()]
+    written = opened.export(section, Path(arguments.out) if arguments.out else None, tasks)
     size, difference = written.bytes / 1e6, written.max_abs_difference
     print(f"{visible(written.path)}: {size:.2f} MB, largest difference to the deployed module {difference:.1e}")

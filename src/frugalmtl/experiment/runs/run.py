@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 from frugalmtl.backbones import Backbone
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.names import path_part
 from frugalmtl.core.registry import SpecLike
-from frugalmtl.deployment import DeployedModel, deploy
+from frugalmtl.deployment import DeployedModel, deploy, deployable
 from frugalmtl.engine.checkpoints import load_trained
 from frugalmtl.experiment.config.files import as_plain
 from frugalmtl.experiment.runs.build import Built, build, without_weights
@@ -49,26 +51,39 @@ class Run(RunFolder):
         built.model.eval()
         return built
 
-    def deployed(self) -> tuple[Built, DeployedModel]:
-        """The run's objects, and its model deployed."""
+    def deployed(self, tasks: Collection[str] | None = None) -> tuple[Built, DeployedModel]:
+        """The run's objects, and its model deployed.
+
+        Args:
+            tasks: names of those whose predictions are wanted; None for all.
+
+        Raises:
+            UserError: no such task; see :meth:`load`.
+        """
+        if tasks is not None:
+            deployable(self.network().tasks, tasks)
         built = self.load()
-        return built, deploy(built.model)
+        return built, deploy(built.model, tasks=tasks)
 
     def predictor(self) -> Predictor:
         """The deployed model as a function of photographs."""
         return Predictor(*self.deployed())
 
-    def export(self, section: SpecLike, path: Path | None = None) -> Exported:
+    def export(self, section: SpecLike, path: Path | None = None, tasks: Collection[str] | None = None) -> Exported:
         """Write the deployed model to a file.
 
         Args:
             section: name of an export format, or ``{name: ..., option: value}``.
-            path: the file; ``deployed/NAME`` in the run with the format's suffix if not given.
+            path: the file; ``deployed/NAME`` in the run with the format's suffix if not given, and the tasks' names
+                where these are chosen.
+            tasks: see :meth:`deployed`.
 
         Raises:
-            UserError: see :class:`~frugalmtl.export.base.Exporter`.
+            UserError: see :meth:`deployed` and :class:`~frugalmtl.export.base.Exporter`.
         """
         exporter: Exporter = EXPORTERS.build(section)
-        built, deployed = self.deployed()
-        target = path or self.folder / "deployed" / f"{self.config.name}{exporter.suffix}"
+        built, deployed = self.deployed(tasks)
+        name = "_".join([self.config.name, *(deployed.task_names if tasks is not None else ())])
+        path_part("the file of the chosen tasks", name)
+        target = path or self.folder / "deployed" / f"{name}{exporter.suffix}"
         return exporter(deployed, target, built.image_size, as_plain(self.config))
