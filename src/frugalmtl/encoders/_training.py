@@ -35,7 +35,13 @@ class TrainingHooks:
     """A method's training as the engine sees it: data that it runs by, and moments that it tells the method of.
 
     A method that trains all its parameters in one go needs none of this.
+
+    Attributes:
+        needs_structure: whether it trains a shape that another run has decided on (``init_from`` with ``take:
+            [structure]``): a training that takes none is refused.
     """
+
+    needs_structure: bool = False
 
     def recipe(self) -> tuple[Stage, ...]:
         """The stages this method trains in."""

@@ -147,3 +147,17 @@ def test_each_turn_is_for_its_task_on_the_same_batch(
     records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     for record, task in zip([one for one in records if one["event"] == "step"], tasks * 4, strict=False):
         assert [*record["losses"]] == [task], "no other task's loss is computed"
+
+
+def test_a_method_that_needs_a_structure_is_refused_without(
+    tmp_path: Path, cache: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy = tmp_path / "encoders" / "toy_focus.py"
+    toy.write_text(
+        toy.read_text().replace("class ToyFocus(Encoder):", "class ToyLater(Encoder):\n    needs_structure = True\n")
+    )
+    toy.rename(toy.with_name("toy_later.py"))
+    path = config(tmp_path, cache, "toy_focus", name="toy_later")
+    assert main(["train", "--config", str(path), "--out", str(tmp_path / "run")]) == 2
+    assert "trains a structure that another run has decided on: add init_from: {run: FOLDER" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

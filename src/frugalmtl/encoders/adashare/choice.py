@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import HOLDOUT
 from frugalmtl.encoders._training import StageView
 from frugalmtl.encoders.adashare.budget import Goal, Mask, Odds
@@ -86,16 +85,14 @@ class PolicyChoice(nn.Module):
             latency: see :data:`Latency`.
 
         Raises:
-            UserError: the budget cannot be kept; or the policy is to come from another run, and none was taken.
+            UserError: the budget cannot be kept.
         """
         self.budget, before = goal, self.mask()
-        if self.options.policy == "given" and before is None:
-            raise UserError(
-                "policy: given trains the policy of another run: add init_from: {run: FOLDER, take: [structure]}"
-            )
         goal.plan(self._measured(latency))
         self.goal.fill_(goal.macs)
-        if self.options.policy != "learned" and not self._loaded:
+        if self.options.policy == "given" and before is None:
+            self.reopen(self.open_blocks)  # the structure is set later, from a checkpoint or a run yet to come
+        elif self.options.policy != "learned" and not self._loaded:
             self.decide(goal.fitted(self._odds_of_source(odds, before, goal), self._measured(latency)))
         elif before is not None:
             self.decide(before)

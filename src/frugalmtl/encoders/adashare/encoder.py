@@ -73,6 +73,7 @@ class AdaShare(Encoder):
         self.penalties, self.search = penalties or PenaltyOptions(), search or SearchOptions()
         target = options.target()
         self.task_names, self.budget = tuple(tasks), options.budget_text()
+        self.needs_structure = options.policy == "given"
         self.target_latency_ms = target.value if target is not None and target.kind == "ms" else None
         self.channels, self.strides = list(backbone.channels), list(backbone.strides)
         self.network = deepcopy(backbone)
@@ -178,7 +179,7 @@ class AdaShare(Encoder):
         """Set the multiply-adds to aim at, and decide on a policy that no search finds.
 
         Raises:
-            UserError: the budget cannot be kept, or a policy was to come from another run and did not.
+            UserError: the budget cannot be kept.
         """
         cost = ModelCost(
             self.network,

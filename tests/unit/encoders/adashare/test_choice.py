@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import numpy as np
-import pytest
 import torch
 
 from frugalmtl.core.budget import Budget
-from frugalmtl.core.checks import UserError
 from frugalmtl.core.seeding import seed_everything
 from frugalmtl.core.types import Batch, Scores
 from frugalmtl.encoders import StageView
@@ -173,6 +171,7 @@ def test_a_policy_of_another_run_is_kept_drawn_anew_or_made_likelier() -> None:
     assert len(drawn) >= 4
 
 
-def test_a_policy_that_is_not_there_is_refused() -> None:
-    with pytest.raises(UserError, match=r"policy: given .* take: "):
-        choice(policy="given").plan(goal(), ODDS, None)
+def test_a_policy_that_is_yet_to_come_leaves_everything_running() -> None:
+    waiting = choice(policy="given")
+    waiting.plan(goal(), ODDS, None)
+    assert waiting.mask() is None
