@@ -10,6 +10,7 @@ import pytest
 
 from frugalmtl.cli.main import main
 from frugalmtl.core.checks import UserError
+from frugalmtl.engine import loop
 from frugalmtl.engine.checkpoints import read_structure
 from frugalmtl.experiment.comparison import run_grid
 from frugalmtl.experiment.config.experiment import Experiment
@@ -128,15 +129,37 @@ def test_what_selects_is_not_reported(tmp_path: Path, config: Config) -> None:
     assert not (tmp_path / "loads.txt").exists()
 
 
-def test_a_run_that_held_out_nothing_goes_on_as_it_was(tmp_path: Path, config: Config) -> None:
+def test_a_run_that_held_out_nothing_goes_on_as_it_was(
+    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As one of an earlier version did, whose config says nothing of it."""
+    config["train"]["checkpoint_every"] = 3
+    step, count = loop.take_step, []
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        count.append(0)
+        if len(count) == 8:
+            raise KeyboardInterrupt
+        return step(*arguments, **options)
+
     config["balancer"]["held_out"] = 0
-    run = train_run(parse(Experiment, config), tmp_path / "run", progress=False)
+    without = parse(Experiment, config)
+    monkeypatch.setattr(loop, "take_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(without, tmp_path / "run", progress=False)
+    monkeypatch.setattr(loop, "take_step", step)
+    record = tmp_path / "run" / "config.yaml"
+    record.write_text(record.read_text().replace("  held_out: 0\n", ""))
+    assert Run.open(tmp_path / "run").config.balancer == {"name": "auto_lambda"}
     del config["balancer"]["held_out"]
-    (run.folder / "config.yaml").write_text((run.folder / "config.yaml").read_text().replace("  held_out: 0\n", ""))
-    assert Run.open(run.folder).config.balancer == {"name": "auto_lambda"}
-    again = train_run(parse(Experiment, config), tmp_path / "run", progress=False)
-    assert again.finished
+    by_default = parse(Experiment, config)
+    with pytest.raises(
+        UserError, match=r"began with 0 of the training split .* set balancer.held_out to 0 to continue"
+    ):
+        train_run(by_default, tmp_path / "run", progress=False)
+    run = train_run(without, tmp_path / "run", progress=False)
+    assert run.finished
+    assert train_run(without, tmp_path / "run", progress=False).finished
     config["balancer"]["held_out"] = 0.3
     with pytest.raises(UserError, match="differs in balancer"):
         train_run(parse(Experiment, config), tmp_path / "run", progress=False)

@@ -31,7 +31,7 @@ from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.start import Start, gentler_command, start_of
 from frugalmtl.experiment.runs.streams.loaders import make_loader, training_loaders
 from frugalmtl.experiment.runs.streams.measures import RunMeasures
-from frugalmtl.experiment.runs.streams.parts import SPLIT, check_streams, held_out_fact, stream_parts
+from frugalmtl.experiment.runs.streams.parts import SPLIT, check_streams, held_out_fact, require_same_part, stream_parts
 
 
 def train_run(
@@ -69,9 +69,12 @@ def train_run(
         return Run.create(folder, config)
     dataset = dataset or build_dataset(config)
     built = build(config, dataset)
-    source = start_of(config, start) if run.checkpoint() is None else None
+    checkpoint = run.checkpoint()
+    source = start_of(config, start) if checkpoint is None else None
     if source is not None:
         source.restructure(built.model)
+    if checkpoint is not None:
+        require_same_part(built, checkpoint)
     notes = check_training(config, built, dataset, steps=not checked)
     settings = (
         replace(config.train, progress="auto" if progress else "plain")

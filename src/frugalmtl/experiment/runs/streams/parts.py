@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import TRAIN, VALIDATION, Share
 from frugalmtl.data import Dataset, Split, part
 from frugalmtl.engine import TrainSettings
+from frugalmtl.engine.checkpoints import facts_at_start
 from frugalmtl.engine.stages.timetable import turns_of
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.model import MultiTaskModel
@@ -90,6 +92,20 @@ def check_streams(built: Built, parts: dict[str, StreamPart], settings: TrainSet
 def held_out_fact(built: Built) -> dict[str, float]:
     """A fact of a training that its config need not state; runs of earlier versions held out nothing."""
     return {"held_out": built.balancer.held_out} if built.balancer.held_out else {}
+
+
+def require_same_part(built: Built, checkpoint: Path) -> None:
+    """Check that a run goes on with the part held out that it began with.
+
+    Raises:
+        UserError: it does not; or the checkpoint is damaged.
+    """
+    before, now = facts_at_start(checkpoint).get("config.held_out", 0.0), built.balancer.held_out
+    if before != now:
+        raise UserError(
+            f"the run in {checkpoint.parents[1]} began with {before:g} of the training split held out for its balancer "
+            f"and now has {now:g}: set balancer.held_out to {before:g} to continue it, or choose another folder"
+        )
 
 
 def _check_part(one: StreamPart, tasks: dict[str, str], batch_size: int) -> None:
