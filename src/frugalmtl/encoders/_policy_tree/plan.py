@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from frugalmtl.encoders._policy_tree.chain import ChainBlock, GatedChain, Policies, ReadLevels
 
@@ -44,6 +45,12 @@ class TreePlan:
     levels: dict[str, tuple[int, ...]]
     pyramid_stages: tuple[int, ...]
     level_count: int
+
+    def calls(self, *, together: bool) -> list[list[TreeStep]]:
+        """The steps by call of a block: each on its own, or all histories of a block together."""
+        if not together:
+            return [[step] for step in self.steps]
+        return [list(steps) for _, steps in groupby(self.steps, key=lambda step: step.block)]
 
     @property
     def blocks(self) -> set[str]:
