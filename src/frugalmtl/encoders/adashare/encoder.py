@@ -128,7 +128,8 @@ class AdaShare(Encoder):
 
     def streams(self) -> Mapping[str, Share]:
         """Disjoint parts of the training split for weights, logits and the choice of a policy; of a search alone."""
-        return schedule.streams(self.search) if self.choice.options.policy == "learned" else {}
+        options = self.choice.options
+        return schedule.streams(self.search, scored=options.scores) if options.policy == "learned" else {}
 
     def check_stage(self, stage: str, epochs: int) -> None:
         """Check that the choice of every block is open before the search ends.

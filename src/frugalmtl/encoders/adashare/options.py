@@ -44,6 +44,11 @@ class PolicyOptions:
             )
         self.target()
 
+    @property
+    def scores(self) -> bool:
+        """Whether a policy is chosen by its scores."""
+        return self.choose == "best" and self.candidates > 0
+
     def budget_text(self) -> str | None:
         """The budget as text; a bare number is a share."""
         return f"{self.budget:g}x" if isinstance(self.budget, int | float) else self.budget

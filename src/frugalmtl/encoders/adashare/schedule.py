@@ -69,10 +69,15 @@ def retraining() -> tuple[Stage, ...]:
     return (Stage(RETRAIN, 1.0, frozen=(_LOGITS,)),)
 
 
-def streams(search: SearchOptions) -> Mapping[str, Share]:
-    """Disjoint parts of the training split: for weights, for policies, and held out to choose a policy by."""
+def streams(search: SearchOptions, *, scored: bool) -> Mapping[str, Share]:
+    """Disjoint parts of the training split: for weights, for policies, and held out to choose a policy by.
+
+    Args:
+        search: the shares.
+        scored: whether policies are chosen by scores; else nothing reads what is held out, and it has no stream.
+    """
     weights, policy, holdout = search.turns.shares()
-    return {WEIGHTS: weights, POLICY: policy, HOLDOUT: holdout}
+    return {WEIGHTS: weights, POLICY: policy, **({HOLDOUT: holdout} if scored else {})}
 
 
 def check_curriculum(epochs: int, blocks: int, search: SearchOptions) -> None:

@@ -86,11 +86,18 @@ def test_a_policy_that_is_not_searched_takes_one_stage() -> None:
 
 def test_streams_are_disjoint_parts() -> None:
     for options in (SearchOptions(), SearchOptions(turns=TurnOptions(1, 1, None, None, 0.3, 0.3, 0.2))):
-        parts = streams(options)
+        parts = streams(options, scored=True)
         assert set(parts) == {"weights", "policy", HOLDOUT}
         assert all(0.0 <= start < stop <= 1.0 for start, stop in parts.values())
         for (first, stop), (second, end) in combinations(parts.values(), 2):
             assert stop <= second or end <= first
+
+
+def test_nothing_is_held_out_where_nothing_is_scored() -> None:
+    assert set(streams(SearchOptions(), scored=False)) == {"weights", "policy"}
+    assert not PolicyOptions(choose="argmax").scores
+    assert not PolicyOptions(candidates=0).scores
+    assert PolicyOptions().scores
 
 
 def test_curriculum_opens_blocks_from_the_last() -> None:
