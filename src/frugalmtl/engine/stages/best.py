@@ -15,7 +15,10 @@ from frugalmtl.model import MultiTaskModel
 
 
 class BestWeights:
-    """The weights of the epoch whose scores were best: those of the largest mean relative gain over its first epoch's.
+    """The weights of the epoch whose scores were best.
+
+    An epoch is better than the best before it if its mean relative gain over that one is above 0, or if no score of the
+    two can be compared.
 
     Args:
         measures: take the scores.
@@ -27,15 +30,13 @@ class BestWeights:
     def __init__(self, measures: Measures) -> None:
         self.measures = measures
         self.weights: dict[str, Tensor] = {}
-        self._first: Scores = {}
-        self._gain = 0.0
+        self._scores: Scores = {}
 
     def judge(self, model: MultiTaskModel) -> Scores:
         """Score the model, and keep its weights if none were better; returns the scores."""
         scores = self.measures.scores(model, HOLDOUT)
-        gain = self.measures.gain(scores, self._first) if self._first else 0.0
-        if not self._first or gain > self._gain:
-            self._first, self._gain = self._first or scores, gain
+        if not self._scores or not self.measures.gain(scores, self._scores) <= 0:
+            self._scores = scores
             self.weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
         return scores
 
@@ -46,7 +47,7 @@ class BestWeights:
 
     def state(self) -> dict[str, Any]:
         """What :meth:`restore` needs, for a checkpoint."""
-        return {"scores": json_text(self._first), "gain": self._gain, "weights": self.weights}
+        return {"scores": json_text(self._scores), "weights": self.weights}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state` gave.
@@ -54,5 +55,5 @@ class BestWeights:
         Raises:
             ValueError, KeyError, TypeError: it is something else.
         """
-        self._first, self._gain = with_nan(parse_json(state["scores"])), float(state["gain"])
+        self._scores = with_nan(parse_json(state["scores"]))
         self.weights = {str(name): tensor for name, tensor in state["weights"].items()}
