@@ -18,8 +18,8 @@ def run_tree(plan: TreePlan, network: Backbone, image: Tensor) -> dict[str, Pyra
 
     Tasks with one history hold the same tensors. Gradients flow into the network's own parameters. In training mode a
     block is called once per history, so that a batch normalisation sees each on its own, and only what the tasks that
-    run it have. In eval mode its K histories are one call on ``K B`` images: a quarter faster at batch 1 (see
-    benchmarks/policy_tree.py). The image stands in for levels that a task does not read.
+    run it have. In eval mode its K histories are one call on ``K B`` images: up to a quarter faster at batch 1
+    (figures in benchmarks/README.md). The image stands in for levels that a task does not read.
 
     Args:
         plan: of the policies.
