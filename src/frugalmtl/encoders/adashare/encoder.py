@@ -50,6 +50,7 @@ class AdaShare(Encoder):
         policy: logits of the tasks.
         history: run probabilities over the search.
         choice: the policy that was decided on.
+        has_values: False of a network built on the meta device, to be counted: all its blocks run.
 
     Raises:
         UserError: a value out of its range, or a backbone with blocks whose shortcut is not known or without any.
@@ -88,6 +89,7 @@ class AdaShare(Encoder):
         self.register_buffer("branch_macs", branch, persistent=False)
         self.register_buffer("always_macs", always, persistent=False)
         self.stage, self.turn, self.layout = self.recipe()[-1].name, "", CutLayout()
+        self.has_values = not branch.is_meta
 
     @property
     def target_macs(self) -> float | None:
@@ -230,9 +232,9 @@ def _rows(encoder: AdaShare, mask: Mask, wanted: Sequence[str]) -> dict[str, lis
 def _discrete(encoder: AdaShare) -> Mask:
     """Whether a block runs where nothing is drawn, ``[T, L]``."""
     shape = len(encoder.task_names), len(encoder.gated)
-    if encoder.stage == schedule.WARMUP:
-        return np.ones(shape, dtype=bool)
     mask = encoder.choice.mask()
+    if encoder.stage == schedule.WARMUP or (mask is None and not encoder.has_values):
+        return np.ones(shape, dtype=bool)
     return _log_odds(encoder) >= 0 if mask is None else mask
 
 
