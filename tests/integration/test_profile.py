@@ -30,7 +30,15 @@ COMPARISON: dict[str, Any] = {
         "shared": {"published": {"flops": 25.0e6, "scores": {"depth": 0.6}}},
         "gated": {"encoder": {"name": "interrogate"}, "published": {"flops": 30.0e6}},
     },
-    "published": [{"title": "Another method", "source": "A paper: its table", "flops": 77.0e6, "delta_mtl": 1.25}],
+    "published": [
+        {"title": "Another method", "source": "A paper: its table", "flops": 77.0e6, "delta_mtl": 1.25},
+        {
+            "title": "A trunk",
+            "source": "A paper: its text",
+            "convention": "trunk alone",
+            "values": {"trunk_gmac": 33.35},
+        },
+    ],
 }
 
 
@@ -77,6 +85,8 @@ def test_comparison_as_table(config: str, capsys: pytest.CaptureFixture[str]) ->
     assert len(by_title["gated"]) == 5, "MACs, published operations and parameters, and no ratio"
     assert by_title["Another"] == ["Another", "method", "77", "+1.25"]
     assert sum("published: A paper: its table" in line for line in lines) == 1
+    assert [line for line in lines if "trunk" in line] == ["published of A trunk: trunk_gmac 33.35 (trunk alone)"]
+    assert "counted: in the paper's convention, 2 macs" in lines
 
 
 def test_row_is_profiled_as_its_experiment(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

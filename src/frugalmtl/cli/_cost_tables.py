@@ -46,7 +46,7 @@ def print_comparison(result: Figures) -> None:
     """Print what :func:`frugalmtl.experiment.measure.published.count_rows` counted, beside what the paper prints."""
     console = output_console()
     counted = [(row, record) for row in result["rows"].values() for record in row["published"] or [{}]]
-    lines: list[tuple[Figures, Figures]] = [({}, record) for record in result["published"]]
+    lines: list[tuple[Figures, Figures]] = [({}, record) for record in result["published"] if _has_cells(record)]
     columns = {head: cells for head, cells in _columns([*counted, *lines]).items() if any(cells)}
     table = _table(result)
     for head in columns:
@@ -59,7 +59,8 @@ def print_comparison(result: Figures) -> None:
     console.print(table)
     if any(row["learns_cost"] for row, _ in counted):
         console.print("* decides its cost while it trains: counted is the whole network, before")
-    for remark in _remarks([record for _, record in [*counted, *lines] if record]):
+    records = [{"title": row["title"], **record} for row, record in counted if record]
+    for remark in _remarks([*records, *result["published"]]):
         console.print(without_markup(remark), highlight=False)
 
 
@@ -108,12 +109,25 @@ def _cell(value: float | None, scale: float, form: str) -> str:
     return "" if value is None else f"{value / scale:{form}}"
 
 
+def _has_cells(record: Figures) -> bool:
+    """Whether a published record has a figure that a column of the table holds."""
+    return any(key in record for key in ("flops", "params", "scores", "delta_mtl"))
+
+
 def _remarks(records: Sequence[Figures]) -> list[str]:
-    """What published columns mean, and their sources."""
+    """What published columns mean, their sources, and published values that no column holds."""
     if not records:
         return []
-    conventions = dict.fromkeys(record["convention"] for record in records if record.get("convention"))
+    conventions = dict.fromkeys(record["convention"] for record in records if record.keys() >= {"convention", "flops"})
     counted = [f"counted: in the paper's convention, {' or '.join(conventions)}"] if conventions else []
     sources = dict.fromkeys(str(record["source"]) for record in records)
     remarks = [*counted, "ratio: counted by published; scores and Delta: as published, not measured here"]
-    return [*remarks, *(f"published: {source}" for source in sources)]
+    values = (_values(record) for record in records if "values" in record)
+    return [*remarks, *(f"published: {source}" for source in sources), *values]
+
+
+def _values(record: Figures) -> str:
+    """Title and values of a published record, with their convention."""
+    texts = ", ".join(f"{key} {value:g}" for key, value in record["values"].items())
+    convention = f" ({record['convention']})" if "convention" in record and "flops" not in record else ""
+    return f"published of {record.get('title', record['source'])}: {texts}{convention}"
