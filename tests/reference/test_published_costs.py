@@ -95,8 +95,13 @@ def test_all_operating_points_are_there():
         )
         for method in ("single_task", "mtl", "interrogate")
     }
-    assert set(EXPERIMENTS) == survey | interrogate
-    assert len(FILES) == 14
+    adashare = {
+        f"adashare_{setting}_{row}"
+        for setting in ("nyud_2tasks", "nyud_3tasks", "cityscapes", "taskonomy")
+        for row in ("single_task", "hard_sharing", "adashare", "random", "cost_order", "adashare_budget")
+    }
+    assert set(EXPERIMENTS) == survey | interrogate | adashare
+    assert len(FILES) == 18
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
