@@ -16,7 +16,6 @@ from tests.support.views.adashare import CIFAR, decided, deployed, searching, se
 from tests.support.views.trees import masked_pass
 
 KINDS = (CIFAR, "dilated", "bottleneck", "convnext", "vision_transformer", "swin_transformer", "mobilenetv2")
-STEPS = "blocks run in one pass"
 
 
 def mixed_pass(encoder: AdaShare, task: str, draws: Tensor, picture: Tensor) -> Pyramid:
@@ -43,14 +42,14 @@ def difference(first: Pyramid, second: Pyramid) -> float:
 
 
 def runs_of(encoder: AdaShare, picture: Tensor) -> dict[str, int]:
-    """How often each block's branch runs in one pass in the present mode."""
+    """On how many histories each block's branch runs in one pass in the present mode."""
     counts = dict.fromkeys(encoder.gated, 0)
     handles = []
     for name in encoder.gated:
         layer = next(part for part in encoder.network.get_submodule(name).modules() if not list(part.children()))
 
-        def counted(*_: object, name: str = name) -> None:
-            counts[name] += 1
+        def counted(_: object, inputs: tuple[Tensor, ...], *_more: object, name: str = name) -> None:
+            counts[name] += len(inputs[0]) // len(picture)  # histories may run as one batch
 
         handles.append(layer.register_forward_hook(counted))
     encoder(picture)
