@@ -43,7 +43,7 @@ types: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)  ## speed figures; each script prints a table and can write it with --out
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/*.py benchmarks/*/*.py; do $(BIN)/python $$script || exit 1; done
 
 docs: $(READY)  ## run every example in the docs and docstrings
 	$(BIN)/python -m pytest src docs README.md

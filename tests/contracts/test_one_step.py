@@ -80,6 +80,12 @@ def by_interrogate_benchmark(_: Path) -> None:
     module.table(setting, 2, 32, 1, 2)
 
 
+def by_adashare_benchmark(_: Path) -> None:
+    module = benchmark("adashare.search")
+    setting = module.Setting("tiny", {"name": "timm", "model": "test_resnet"})
+    module.searching(setting, "policy", 2, module.Images(2, 32)).take()
+
+
 def by_balancing_benchmark(_: Path) -> None:
     benchmark("balancing_step").distance(experiment(), experiment(), argparse.Namespace(batch=2))
 
@@ -92,6 +98,7 @@ CALLERS: list[Callable[[Path], None]] = [
     by_combinations,
     by_training_step_benchmark,
     by_interrogate_benchmark,
+    by_adashare_benchmark,
     by_balancing_benchmark,
 ]
 
