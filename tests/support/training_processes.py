@@ -10,10 +10,12 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from frugalmtl.core.recipe import HOLDOUT
 from frugalmtl.core.types import Scores
 from frugalmtl.engine import TrainJob, TrainSettings, make_fabric, train
 from frugalmtl.model import MultiTaskModel
-from tests.support.tiny_training import DEFAULTS, Scored, TinyLoader, build_balancer, build_model, tasks
+from tests.support.tiny_training import DEFAULTS, Scored, TinyLoader, build_balancer, build_batch, build_model, tasks
+from tests.support.toys.turning import TURNING, turning_model
 
 
 def main(folder: Path, encoder: str, balancers: list[Any], stop: int, more: dict[str, Any]) -> None:
@@ -24,7 +26,7 @@ def main(folder: Path, encoder: str, balancers: list[Any], stop: int, more: dict
     fabric = make_fabric(settings)
     loaders = {
         name: TinyLoader(5, 4 // world, rank=rank, world=world, holes=False, first=first)
-        for name, first in (("train", 0), ("validation", 100))
+        for name, first in (("train", 0), ("validation", 100), ("weights", 200), ("policy", 300), ("most", 400))
     }
 
     def interrupt(step: int) -> None:
@@ -32,11 +34,12 @@ def main(folder: Path, encoder: str, balancers: list[Any], stop: int, more: dict
             sys.exit(0)
 
     for index, section in enumerate(balancers):
-        model = build_model(encoder, norm=False, dropout=0.0)
+        kind = TURNING.get(encoder)
+        model = turning_model(kind, norm=False, dropout=0.0) if kind else build_model(encoder, norm=False, dropout=0.0)
         balancer = build_balancer(section)
         balancer.attach(model)
         here = folder / str(index)
-        job = TrainJob(model, balancer, settings, loaders, here, measures=Scored(scores))
+        job = TrainJob(model, balancer, settings, loaders, here, measures=Scored(scores, {HOLDOUT: [build_batch(500)]}))
         train(job, fabric=fabric, on_step=interrupt)
         learned = {**model.state_dict(), **{f"balancer.{name}": value for name, value in balancer.state_dict().items()}}
         save_file({name: value.contiguous() for name, value in learned.items()}, here / f"{rank}.safetensors")

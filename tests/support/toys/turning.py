@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from frugalmtl.core.recipe import HOLDOUT, ParameterGroup, Share, Stage, Turn
 from frugalmtl.core.types import Features
 from frugalmtl.encoders import StageView
-from tests.support.tiny_training import Shared, block
+from frugalmtl.model import MultiTaskModel
+from tests.support.tiny_training import Heads, Shared, block, tasks
 
 
 class Alternating(Shared):
@@ -93,3 +94,15 @@ class Splitting(Shared):
     def restructure(self, structure: Mapping[str, Any]) -> None:
         self.groups = [list(group) for group in structure["groups"]]
         self.arms = nn.ModuleList(deepcopy(self.arms[0]) for _ in self.groups)
+
+
+TURNING: dict[str, type[Shared]] = {"alternating": Alternating, "splitting": Splitting}
+
+
+def turning_model(kind: type[Shared], *, norm: bool = True, dropout: float = 0.2) -> MultiTaskModel:
+    """A model of one of the encoders here, with fixed initial weights."""
+    torch.manual_seed(3)
+    chosen = tasks()
+    return MultiTaskModel(
+        kind(tuple(task.name for task in chosen), norm=norm, dropout=dropout), Heads(4, chosen), chosen
+    )

@@ -78,6 +78,19 @@ def test_processes_with_policies_of_their_own_stay_together(tmp_path: Path) -> N
     assert_equal(*two)
 
 
+@pytest.mark.parametrize("encoder", ["alternating", "splitting"])
+def test_turns_and_decisions_keep_processes_together(encoder: str, tmp_path: Path) -> None:
+    """Under the strategy's wrapper and without: what trains changes by turns, and the network at a stage's end."""
+    sections = ["uniform", {"name": "pcgrad", "gradients_at": "parameters"}]
+    whole = start(tmp_path / "whole", encoder, sections, processes=2, epochs=4)
+    for first, second in whole:
+        apart = {name for name, value in first.items() if not torch.equal(value, second[name])}
+        assert apart <= {"encoder.heat"}, "only what each process draws for itself"
+    start(tmp_path / "parts", encoder, ["uniform"], processes=2, stop=5, epochs=4)
+    (parts,) = start(tmp_path / "parts", encoder, ["uniform"], processes=2, epochs=4)
+    assert_equal(whole[0][0], parts[0])
+
+
 @pytest.mark.parametrize("balancer", ["pcgrad", "grad_norm"])
 def test_interrupted_runs_end_bit_identical(balancer: str, tmp_path: Path) -> None:
     ((first, second),) = start(tmp_path / "whole", "shared", [balancer], processes=2)

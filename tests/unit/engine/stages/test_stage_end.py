@@ -20,7 +20,6 @@ from frugalmtl.model import MultiTaskModel
 from tests.support.checkpoint_files import replace_file
 from tests.support.tiny_training import (
     DEFAULTS,
-    Heads,
     Interrupted,
     Scored,
     TinyLoader,
@@ -28,10 +27,9 @@ from tests.support.tiny_training import (
     build_batch,
     build_model,
     stop_after,
-    tasks,
     weights_of,
 )
-from tests.support.toys.turning import Splitting
+from tests.support.toys.turning import Splitting, turning_model
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +38,7 @@ def _no_flushing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def build(kind: type[Splitting] = Splitting) -> MultiTaskModel:
-    torch.manual_seed(3)
-    chosen = tasks()
-    return MultiTaskModel(kind(tuple(task.name for task in chosen)), Heads(4, chosen), chosen)
+    return turning_model(kind)
 
 
 def measures() -> Scored:

@@ -21,17 +21,14 @@ from frugalmtl.engine.step_timing import StepTimer
 from frugalmtl.model import MultiTaskModel
 from tests.support.tiny_training import (
     DEFAULTS,
-    Heads,
     Interrupted,
     TinyLoader,
     build_balancer,
     build_batch,
-    build_model,
     stop_after,
-    tasks,
     weights_of,
 )
-from tests.support.toys.turning import Alternating
+from tests.support.toys.turning import Alternating, turning_model
 
 ADAM = {"name": "adam", "lr": 0.01}
 
@@ -42,12 +39,7 @@ def _no_flushing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def build() -> MultiTaskModel:
-    chosen, torch_model = tasks(), build_model()
-    encoder = Alternating(tuple(task.name for task in chosen))
-    encoder.trunk.load_state_dict(torch_model.encoder.trunk.state_dict())  # type: ignore[union-attr]
-    model = MultiTaskModel(encoder, Heads(4, chosen), chosen)
-    model.decoder.load_state_dict(torch_model.decoder.state_dict())
-    return model
+    return turning_model(Alternating)
 
 
 def streams() -> dict[str, TinyLoader]:
