@@ -44,13 +44,18 @@ def mixed_pyramids(
     common, gated = True, 0
     for info in network.blocks:
         block, residual = network.get_submodule(info.name), residuals[info.name]
-        common = common and (residual is None or gated < first)
+        equal, common = common, common and (residual is None or gated < first)
         if common:
             states = dict.fromkeys(states, block(next(iter(states.values()))))
         elif residual is None:
             states = {task: block(state) for task, state in states.items()}
+        elif equal:
+            skipped, run = _both_ways(residual, next(iter(states.values())))
+            states = {task: _mixed(skipped, run, chances[task][gated]) for task in states}
         else:
-            states = {task: _mixed(residual, state, chances[task][gated]) for task, state in states.items()}
+            states = {
+                task: _mixed(*_both_ways(residual, state), chances[task][gated]) for task, state in states.items()
+            }
         gated += residual is not None
         for task, state in states.items():
             kept[task][info.stage] = state
@@ -59,11 +64,15 @@ def mixed_pyramids(
     return {task: network.pyramid(stages) for task, stages in kept.items()}
 
 
-def _mixed(residual: Residual, state: State, chance: Tensor) -> State:
+def _both_ways(residual: Residual, state: State) -> tuple[Tensor, Tensor]:
+    """The state of those that skip the block, and of those that run it."""
     if not isinstance(state, Tensor):
         raise TypeError("a block with a shortcut reads one tensor")
     skipped = residual.shortcut(state)
-    run = residual.after(skipped + residual.branch(state))
+    return skipped, residual.after(skipped + residual.branch(state))
+
+
+def _mixed(skipped: Tensor, run: Tensor, chance: Tensor) -> Tensor:
     return torch.lerp(skipped, run, chance.to(run.dtype))
 
 
