@@ -111,6 +111,11 @@ class Adversarial(Balancer):
         self.alpha = 2.0 / (1.0 + math.exp(-10.0 * (epoch + 1) / epochs)) - 1.0
         self._products, self._places = [], {}
 
+    def enter_turn(self) -> None:
+        """Look again which tensors of the cut tasks read, as after a new epoch."""
+        super().enter_turn()
+        self._places = {}
+
     def backward(self, step: ForwardPass) -> BalancerReport:
         """Gradients at the features with a graph, then one backward pass of the objective.
 
