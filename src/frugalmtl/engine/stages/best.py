@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -17,8 +18,8 @@ from frugalmtl.model import MultiTaskModel
 class BestWeights:
     """The weights of the epoch whose scores were best.
 
-    An epoch is better than the best before it if its mean relative gain over that one is above 0, or if no score of the
-    two can be compared.
+    An epoch is better than the best before it if its mean relative gain over that one is above 0, or if the best before
+    it has no score to compare with. One whose scores are no numbers is not.
 
     Args:
         measures: take the scores.
@@ -35,10 +36,14 @@ class BestWeights:
     def judge(self, model: MultiTaskModel) -> Scores:
         """Score the model, and keep its weights if none were better; returns the scores."""
         scores = self.measures.scores(model, HOLDOUT)
-        if not self._scores or not self.measures.gain(scores, self._scores) <= 0:
+        if not self._scores or self.measures.gain(scores, self._scores) > 0 or self._incomparable():
             self._scores = scores
             self.weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
         return scores
+
+    def _incomparable(self) -> bool:
+        """Whether the best scores have no number that others could be compared with."""
+        return math.isnan(self.measures.gain(self._scores, self._scores))
 
     def take_over(self, model: MultiTaskModel) -> None:
         """Give the model the best weights."""
