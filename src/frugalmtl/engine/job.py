@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalmtl.balancing import Balancer
-from frugalmtl.core.checks import UserError, positive
+from frugalmtl.core.checks import UserError, known, positive
 from frugalmtl.core.distributed import process_count
 from frugalmtl.core.recipe import HOLDOUT, TRAIN, VALIDATION, Stage, stage_epochs
 from frugalmtl.engine.checkpoints.identity import flatten
@@ -18,7 +18,7 @@ from frugalmtl.engine.parameter_groups import check_groups
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.stages.measures import Measures
 from frugalmtl.engine.stages.streams import EpochLoader, steps_per_pass
-from frugalmtl.engine.stages.timetable import Timetable, turns_of
+from frugalmtl.engine.stages.timetable import Timetable, streams_of
 from frugalmtl.engine.step.compilation import check_compilable
 from frugalmtl.model import MultiTaskModel
 
@@ -137,12 +137,12 @@ def _check_held_out(model: MultiTaskModel, stage: Stage) -> None:
     if HOLDOUT not in shares:
         raise UserError(f"stage {stage.name!r} keeps its best weights, but its method holds out no stream {HOLDOUT!r}")
     start, stop = shares[HOLDOUT]
-    for turn in turns_of(stage):
-        first, last = shares.get(turn.stream, (0.0, 0.0))
+    for _, stream in streams_of(stage):
+        first, last = shares.get(stream, (0.0, 0.0))
         if first < stop and start < last:
             raise UserError(
                 f"stage {stage.name!r} keeps the weights that are best on the stream {HOLDOUT!r}, but trains on the "
-                f"same samples in the stream {turn.stream!r}: let it read another"
+                f"same samples in the stream {stream!r}: let it read another"
             )
 
 
@@ -150,14 +150,18 @@ def check_trainable(model: MultiTaskModel, balancer: Balancer, settings: TrainSe
     """Check that settings, recipe and balancer fit each other; to be called once, before anything is written.
 
     Raises:
-        UserError: fewer epochs than stages need; a stage replaces a setting by one that does not fit, or would choose
-            among its weights by what it trains on; the recipe asks for an optimiser that cannot be made; an entry of
-            ``lr_factors`` acts on nothing; the balancer reads scores, but nothing is evaluated after each epoch;
-            TensorBoard is wanted but not installed; the training cannot be compiled as asked.
+        UserError: fewer epochs than stages need; a turn is for a task that is not the model's; a stage replaces a
+            setting by one that does not fit, or would choose among its weights by what it trains on; the recipe asks
+            for an optimiser that cannot be made; an entry of ``lr_factors`` acts on nothing; the balancer reads scores,
+            but nothing is evaluated after each epoch; TensorBoard is wanted but not installed; the training cannot be
+            compiled as asked.
     """
     recipe = model.recipe()
     for stage, epochs in zip(recipe, stage_epochs(recipe, settings.epochs), strict=True):
         settings.in_stage(stage)
+        for turn in stage.turns:
+            for name in turn.tasks or ():
+                known(f"task of the turn {turn.name!r} of stage {stage.name!r}:", name, model.encoder.task_names)
         _check_held_out(model, stage)
         model.encoder.check_stage(stage.name, epochs)
     check_groups(model, recipe, settings)

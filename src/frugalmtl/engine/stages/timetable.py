@@ -89,12 +89,23 @@ def turns_of(stage: Stage) -> tuple[Turn, ...]:
     return stage.turns or (Turn(stage.name, stream=stage.stream),)
 
 
+def streams_of(stage: Stage) -> list[tuple[Turn, str]]:
+    """The turns of a stage, each with the stream that its batches come from, also where it reads them again.
+
+    Raises:
+        UserError: the first turn reads again what none has read.
+    """
+    pairs: list[tuple[Turn, str]] = []
+    for turn in turns_of(stage):
+        if turn.same_batch and not pairs:
+            raise UserError(f"stage {stage.name!r}: its first turn {turn.name!r} has no turn before it to read again")
+        pairs.append((turn, pairs[-1][1] if turn.same_batch else turn.stream))
+    return pairs
+
+
 def _timed(stage: Stage, stream_steps: Mapping[str, int]) -> list[_Timed]:
     result: list[_Timed] = []
-    for turn in turns_of(stage):
-        if turn.same_batch and not result:
-            raise UserError(f"stage {stage.name!r}: its first turn {turn.name!r} has no turn before it to read again")
-        stream = result[-1].stream if turn.same_batch else turn.stream
+    for turn, stream in streams_of(stage):
         if stream not in stream_steps:
             raise UserError(
                 f"stage {stage.name!r} reads the stream {stream!r}, but there are {', '.join(sorted(stream_steps))}"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.recipe import HOLDOUT, Stage
+from frugalmtl.core.recipe import HOLDOUT, Stage, Turn
 from frugalmtl.encoders import StageView
 from frugalmtl.engine import TrainJob, TrainSettings, train
 from frugalmtl.engine.checkpoints import load_trained, read_structure
@@ -155,6 +155,10 @@ def test_what_asks_for_scores_needs_measures(tmp_path: Path) -> None:
     ("stage", "message"),
     [
         (Stage("joint", keep="best"), "on the stream 'holdout', but trains on the same samples in the stream 'train'"),
+        (
+            Stage("joint", turns=(Turn("first", tasks=("dept",)),)),
+            "task of the turn 'first' of stage 'joint': 'dept'",
+        ),
         (Stage("joint", settings={"clip_norm": -1.0}), "stage 'joint': clip_norm must be above 0, but got -1.0"),
         (Stage("joint", settings={"lr_factors": {"nowhere.*": 2.0}}), "'nowhere.*' matches no parameter of the model"),
     ],
@@ -166,3 +170,11 @@ def test_stages_that_do_not_fit_are_refused(stage: Stage, message: str) -> None:
 
     with pytest.raises(UserError, match=message):
         check_trainable(build(Odd), build_balancer(), TrainSettings(**DEFAULTS))
+
+
+def test_a_turn_that_reads_again_reads_the_stream_of_the_turn_before() -> None:
+    class Again(Splitting):
+        def recipe(self) -> tuple[Stage, ...]:
+            return (Stage("joint", keep="best", turns=(Turn("first", stream="most"), Turn("second", same_batch=True))),)
+
+    check_trainable(build(Again), build_balancer(), TrainSettings(**DEFAULTS))

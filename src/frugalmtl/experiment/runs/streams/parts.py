@@ -10,7 +10,7 @@ from frugalmtl.core.recipe import TRAIN, VALIDATION, Share
 from frugalmtl.data import Dataset, Split, part
 from frugalmtl.engine import TrainSettings
 from frugalmtl.engine.checkpoints import facts_at_start
-from frugalmtl.engine.stages.timetable import turns_of
+from frugalmtl.engine.stages.timetable import streams_of
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.model import MultiTaskModel
 
@@ -137,13 +137,8 @@ def _wanted_tasks(built: Built) -> dict[str, dict[str, str]]:
 
 def _readers(model: MultiTaskModel) -> list[tuple[str, str, tuple[str, ...] | None]]:
     """Stream, name and tasks of every turn of the stages that have any epochs."""
-    readers: list[tuple[str, str, tuple[str, ...] | None]] = []
-    for stage in model.recipe():
-        stream = stage.stream
-        for turn in turns_of(stage) if stage.share > 0 else ():
-            stream = stream if turn.same_batch else turn.stream
-            readers.append((stream, turn.name, turn.tasks))
-    return readers
+    stages = [stage for stage in model.recipe() if stage.share > 0]
+    return [(stream, turn.name, turn.tasks) for stage in stages for turn, stream in streams_of(stage)]
 
 
 def _text(share: Share) -> str:
