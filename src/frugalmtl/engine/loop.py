@@ -199,12 +199,12 @@ class TrainLoop:
         return run, epoch, step
 
     def _enter_turn_again(self, index: int, step: int) -> None:
-        """Tell the method of the turn that a step lies in the middle of."""
+        """Tell the method of the turn that a step lies in the middle of; at the end of the stage, of its last turn."""
         stage, epochs = self.job.stages[index]
-        if stage.turns and step < epochs * self.job.steps_per_epoch:
-            moment = self.job.timetable.at(index, step)
-            if moment.turn_step:
-                self.model.enter_turn(moment.turn.name, moment.cycle)
+        ended = step == epochs * self.job.steps_per_epoch
+        moment = self.job.timetable.at(index, step - 1 if ended else step)
+        if stage.turns and (ended or moment.turn_step):
+            self.model.enter_turn(moment.turn.name, moment.cycle)
 
     def _enter_epoch(self, index: int, epoch: int) -> None:
         self.model.enter_epoch(epoch, self.job.stages[index][1])
@@ -261,6 +261,7 @@ class TrainLoop:
         if run.best is not None:
             run.best.take_over(self.model)
         self._restore_flags()
+        self.model.eval()  # whatever turn it was in, and also where a run is resumed right here
         broadcast(self.model.buffers())
         with isolated(self.fabric.device):
             view = stage_view(self.model, self.job.measures, self.fabric.device)

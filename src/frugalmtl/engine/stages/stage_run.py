@@ -71,17 +71,13 @@ class StageRun:
             step: of the stage.
             step_of_run: optimiser steps before it in the whole run.
         """
-        self.step, moment = step, self.job.timetable.at(self.index, step)
-        if self._moment is None and moment.turn_step:
-            # The method was told before its state was restored.
+        self.step, moment, before = step, self.job.timetable.at(self.index, step), self._moment
+        if before is None or moment.turn is not before.turn or moment.cycle != before.cycle:
             self.setup.turn = moment.turn
-            enter_turn(self.job.model, self.stage, moment.turn, self.trainable)
-        elif self._moment is None or moment.turn is not self._moment.turn or moment.cycle != self._moment.cycle:
-            self.setup.turn = moment.turn
-            if self.stage.turns:
+            resumed = before is None and moment.turn_step > 0  # then the method was told before its state was restored
+            if self.stage.turns and not resumed:
                 self.job.model.enter_turn(moment.turn.name, moment.cycle)
             enter_turn(self.job.model, self.stage, moment.turn, self.trainable)
-        if self._moment is None or moment.turn is not self._moment.turn or moment.cycle != self._moment.cycle:
             self.job.balancer.enter_turn()
         self._moment = moment
         batches = self._readers[moment.stream].read(moment.stream_step)

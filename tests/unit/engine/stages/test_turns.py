@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.core.types import Batch
+from frugalmtl.encoders import StageView
 from frugalmtl.engine import TrainJob, TrainSettings, train
 from frugalmtl.engine.dry_run import dry_run
 from frugalmtl.engine.loop import TrainResult
@@ -75,6 +76,28 @@ def test_a_run_killed_in_any_turn_ends_bit_identical(stop: int, every: int, tmp_
     torch.rand(17)
     parts = run(tmp_path, build(), balancer="uncertainty", checkpoint_every=every)[0]
     assert [name for name, value in whole("uncertainty").items() if not torch.equal(value, parts[name])] == []
+
+
+def test_a_stage_ends_the_same_where_a_run_is_resumed_right_there(tmp_path: Path) -> None:
+    """In the last turn of the stage, and in eval mode."""
+    seen: list[tuple[tuple[str, int], bool]] = []
+
+    class Ending(Alternating):
+        def end_stage(self, stage: str, view: StageView) -> None:
+            if stage == "search":
+                seen.append((self.turns[-1], any(module.training for module in self.modules())))
+
+    def train_once(folder: Path, on_step: Any = None) -> None:
+        model = build()
+        model.encoder = Ending(model.encoder.task_names)
+        run(folder, model, on_step=on_step)
+
+    train_once(tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train_once(tmp_path / "parts", stop_after(10))
+    assert seen == [(("weights", 1), False)]
+    train_once(tmp_path / "parts")
+    assert seen == [(("weights", 1), False)] * 2
 
 
 def test_each_turn_trains_its_own(tmp_path: Path) -> None:
