@@ -13,7 +13,8 @@ from frugalmtl.core.types import Batch, Scores
 
 @dataclass(frozen=True)
 class StageView:
-    """Data, scores and cost that an encoder may ask for when a stage ends; all of the model as it then stands.
+    """Data, scores and cost that an encoder may ask for when a stage ends; all of the model as it then stands, in eval
+    mode.
 
     Attributes:
         batches: name of a stream -> all its samples once, in stored order, not augmented, on the model's device.
@@ -39,9 +40,12 @@ class TrainingHooks:
     Attributes:
         needs_structure: whether it trains a shape that another run has decided on (``init_from`` with ``take:
             [structure]``): a training that takes none is refused.
+        decisions: shell patterns over the names of its buffers that hold what it decided about its shape, and by which
+            draws: a run that takes the weights of another one alone does not take these.
     """
 
     needs_structure: bool = False
+    decisions: tuple[str, ...] = ()
 
     def recipe(self) -> tuple[Stage, ...]:
         """The stages this method trains in."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,6 @@ class PolicyChoice(nn.Module):
         self.open_blocks = blocks
         self._mask: Mask | None = None
         self._loaded = False
-        self.register_load_state_dict_post_hook(_loaded)  # type: ignore[no-untyped-call]  # as torch has it
 
     def mask(self) -> Mask | None:
         """The policy ``[T, L]``; None if none was decided on."""
@@ -70,11 +70,15 @@ class PolicyChoice(nn.Module):
         self.opened.fill_(open_blocks)
         self._mask, self.open_blocks = None, open_blocks
 
-    def _read_buffers(self) -> None:
-        """Bring what the host remembers up to date with the buffers, which it would have to wait for in every step."""
-        decided = bool(self.decided)
-        self._mask, self.open_blocks = self.chosen.cpu().numpy() if decided else None, int(self.opened)
-        self._loaded = decided
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        """Bring what the host remembers up to date with the buffers, which it would have to wait for in every step.
+
+        A policy that came with weights is the one that they were trained for.
+        """
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        if f"{prefix}decided" in state_dict:
+            self._loaded = bool(self.decided)
+            self._mask, self.open_blocks = self.chosen.cpu().numpy() if self._loaded else None, int(self.opened)
 
     def plan(self, goal: Goal, odds: Odds, latency: Latency | None) -> None:
         """Check the budget, and decide on a policy that no search finds.
@@ -173,9 +177,3 @@ class PolicyChoice(nn.Module):
 def _drawn(odds: Odds, generator: torch.Generator) -> Odds:
     drawn: Odds = drawn_odds(torch.from_numpy(odds), generator).numpy()
     return drawn
-
-
-def _loaded(module: nn.Module, _keys: object) -> None:
-    """A policy that came with weights is the one that they were trained for."""
-    if isinstance(module, PolicyChoice):
-        module._read_buffers()

@@ -57,6 +57,7 @@ class AdaShare(Encoder):
     """
 
     learns_cost = True
+    decisions = ("choice.*",)
     branch_macs: Tensor
     always_macs: Tensor
 

@@ -94,8 +94,16 @@ def begin_anew(model: nn.Module, initial: Path, patterns: Sequence[str]) -> None
     model.load_state_dict(chosen, strict=False)
 
 
-def load_matching_weights(module: nn.Module, folder: str | os.PathLike[str], file: str = MODEL) -> str:
+def load_matching_weights(
+    module: nn.Module, folder: str | os.PathLike[str], file: str = MODEL, *, leave: Sequence[str] = ()
+) -> str:
     """Fill what a module has in common with another model's checkpoint (same name and shape); the rest stays as it is.
+
+    Args:
+        module: the module.
+        folder: of the checkpoint.
+        file: in it.
+        leave: shell patterns over names that stay as they are in any case.
 
     Returns:
         One line that says how much was taken and what was not.
@@ -104,7 +112,10 @@ def load_matching_weights(module: nn.Module, folder: str | os.PathLike[str], fil
         UserError: the folder is damaged, or nothing fits.
     """
     path = Path(folder) / file
-    stored, wanted = parse_tensors(path, verified(path.parent, file)), module.state_dict()
+    stored, wanted = (
+        {name: tensor for name, tensor in tensors.items() if not any(fnmatchcase(name, pattern) for pattern in leave)}
+        for tensors in (parse_tensors(path, verified(path.parent, file)), module.state_dict())
+    )
     fitting = {name: tensor for name, tensor in stored.items() if name in wanted and wanted[name].shape == tensor.shape}
     if not fitting:
         raise UserError(f"{path} has no weights that this model could start from: check the config of both")

@@ -58,7 +58,9 @@ class Start:
             UserError: the checkpoint is damaged, or nothing fits.
         """
         taken = ["structure taken"] if self.structure is not None else []
-        taken += [load_matching_weights(model, self.checkpoint)] if self.weights else []
+        if self.weights:
+            leave = [f"encoder.{pattern}" for pattern in model.encoder.decisions]
+            taken.append(load_matching_weights(model, self.checkpoint, leave=leave))
         return f"start from {self.run} ({self.moment}): {'; '.join(taken)}"
 
 
