@@ -73,11 +73,6 @@ class Policy(nn.Module):
         return draws[..., 0]
 
     @torch.no_grad()
-    def most_likely(self) -> Tensor:
-        """Whether a block runs in the most likely policy, ``[T, L]``; at equal chances it does."""
-        return self.log_odds() >= 0
-
-    @torch.no_grad()
     def set_probability(self, probability: Tensor) -> None:
         """Logits with this ``P(run)``, ``[T, L]``; those of sure blocks differ by 20."""
         odds = torch.logit(probability.double()).clamp(-SURE, SURE).to(self.tau)

@@ -37,12 +37,7 @@ def test_first_logits() -> None:
 def test_column_0_is_run() -> None:
     likely = policy([[3.0, -3.0]])
     assert likely.run_probability()[0].tolist() == pytest.approx([1 / (1 + math.exp(-3)), 1 / (1 + math.exp(3))])
-    assert likely.most_likely().tolist() == [[True, False]]
     assert likely.log_odds()[0].tolist() == [3.0, -3.0]
-
-
-def test_blocks_of_equal_chance_run_in_the_most_likely_policy() -> None:
-    assert policy(blocks=4).most_likely().all()
 
 
 def test_draws_are_those_of_the_concrete_distribution() -> None:
