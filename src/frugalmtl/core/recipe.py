@@ -10,7 +10,7 @@ from typing import Any, Literal
 from frugalmtl.core.checks import UserError
 
 TRAIN = "train"
-"""Stream of all training samples that nothing holds out."""
+"""Stream of all training samples but those that a balancer holds out."""
 
 VALIDATION = "validation"
 """Stream of the balancers that look at a second one."""
