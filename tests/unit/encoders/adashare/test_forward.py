@@ -75,7 +75,7 @@ def test_soft_search_is_the_published_mixture(kind: str) -> None:
 def test_blocks_before_the_first_open_one_run_once_for_all_tasks() -> None:
     encoder = searching(sharing(curriculum_speed=2), cycle=2)
     counts = list(runs_of(encoder, image()).values())
-    assert counts == [1] * (len(counts) - 1) + [3]  # the first open block reads one state for all, which it mixes thrice
+    assert counts == [1] * (len(counts) - 1) + [3]  # the first open block reads one state for all tasks
     assert list(runs_of(searching(encoder, cycle=0), image()).values()) == [1] * len(counts)
     everything = searching(sharing(curriculum_speed=0), cycle=0)
     assert list(runs_of(everything, image()).values()) == [1] + [3] * (len(counts) - 1)
