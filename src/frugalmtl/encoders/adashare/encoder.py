@@ -150,7 +150,7 @@ class AdaShare(Encoder):
     def enter_turn(self, turn: str, cycle: int) -> None:
         """Temperature and open blocks of this cycle; what was decided on before the search is void."""
         self.turn = turn
-        self.choice.reopen(schedule.gated_blocks(cycle, len(self.gated), self.search.curriculum_speed))
+        self.choice.reopen(schedule.open_blocks(cycle, len(self.gated), self.search.curriculum_speed))
         self.policy.tau.fill_(temperature(cycle))
         if turn == WEIGHTS:
             self.history.record(cycle, _open_probability(self))

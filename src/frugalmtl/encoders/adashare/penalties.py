@@ -15,35 +15,35 @@ Sharing = Literal["code", "paper", "prefix"]
 """Names of the forms of :func:`sharing_penalty`."""
 
 
-def sparsity_penalty(logits: Tensor, gated: int, form: Sparsity) -> Tensor:
-    r"""Push towards skipping, over the last ``gated`` blocks, since the others are forced to run.
+def sparsity_penalty(logits: Tensor, opened: int, form: Sparsity) -> Tensor:
+    r"""Push towards skipping, over the last ``opened`` blocks, since the others are forced to run.
 
     With ``a_kl = softmax(logits_kl)[run]`` and the block's number l = 0 .. L - 1:
 
     - ``"code"``: ``sum_k mean_l -log(1 - a_kl)``, the cross-entropy towards "skip". Its slope in the difference of the
       two logits is ``a``: it fades as a block goes off, and is never below 0.
     - ``"code_deep"``: the same with weights ``2 (l + 1) / L`` (the published code has them where there is no sharing
-      penalty, with L its gated blocks and l counted among them: deeper ones pay more).
+      penalty, with L its open blocks and l counted among them: deeper ones pay more).
     - ``"paper"``: ``sum_k sum_l log a_kl``. It has no lower bound. Its slope is ``1 - a``: small for a block that
       surely runs, and near 1 for one that is skipped, which is pushed on for ever: at lambda and Adam's rate its logits
       run away, and no later evidence brings the block back. A task's loss or weight decay must hold it.
 
     Args:
         logits: ``[T, L, 2]``, column 0 is run.
-        gated: number of blocks whose choice is open, counted from the last.
+        opened: number of blocks whose choice is open, counted from the last.
         form: see above.
     """
-    log_run, log_skip = logits[:, logits.shape[1] - gated :].log_softmax(-1).unbind(-1)
+    log_run, log_skip = logits[:, logits.shape[1] - opened :].log_softmax(-1).unbind(-1)
     if form == "paper":
         return log_run.sum()
     cost = -log_skip
     if form == "code_deep":
-        cost = cost * (2.0 * torch.arange(1, gated + 1, device=cost.device, dtype=cost.dtype) / gated)
+        cost = cost * (2.0 * torch.arange(1, opened + 1, device=cost.device, dtype=cost.dtype) / opened)
     return cost.mean(1).sum()
 
 
 def sharing_penalty(
-    logits: Tensor, gated: int, form: Sharing, macs: Tensor | None = None, always: Tensor | None = None
+    logits: Tensor, opened: int, form: Sharing, macs: Tensor | None = None, always: Tensor | None = None
 ) -> Tensor:
     r"""Pull the tasks' choices together: the sum over all pairs of tasks i < j of one of
 
@@ -55,7 +55,7 @@ def sharing_penalty(
 
     Args:
         logits: ``[T, L, 2]``, column 0 is run.
-        gated: number of blocks whose choice is open, counted from the last.
+        opened: number of blocks whose choice is open, counted from the last.
         form: see above.
         macs: ``[L]``, see :func:`repeated_share`; for ``"prefix"``.
         always: ``[L + 1]``, see :func:`repeated_share`; for ``"prefix"``.
@@ -69,8 +69,8 @@ def sharing_penalty(
     if form == "prefix":
         if macs is None or always is None:
             raise ValueError("the sharing penalty 'prefix' needs the multiply-adds of the blocks")
-        forced = torch.ones_like(values[:, : blocks - gated])
-        values = torch.cat([forced, values[:, blocks - gated :]], dim=1)
+        forced = torch.ones_like(values[:, : blocks - opened])
+        values = torch.cat([forced, values[:, blocks - opened :]], dim=1)
         terms = [repeated_share(values[first], values[second], macs, always) for first, second in pairs]
     else:
         terms = [(weights * (values[first] - values[second]).abs()).sum() for first, second in pairs]

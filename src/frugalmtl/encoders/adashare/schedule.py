@@ -17,7 +17,7 @@ _LOGITS = "encoder.policy.*"
 _WEIGHTS = ("encoder.network.*", "decoder.*")
 
 
-def gated_blocks(cycle: int, blocks: int, speed: float) -> int:
+def open_blocks(cycle: int, blocks: int, speed: float) -> int:
     """Number of blocks, from the last backwards, whose choice is open: ``floor(cycle / speed) + 1``, at most all.
 
     Args:
@@ -98,7 +98,7 @@ def check_curriculum(epochs: int, blocks: int, search: SearchOptions) -> None:
         return
     cycle = turns.weights_epochs * turns.weights_data + turns.policy_epochs * turns.policy_data
     cycles = max(1, floor(epochs / cycle + 1e-9))
-    last = gated_blocks(cycles - 1, blocks, search.curriculum_speed)
+    last = open_blocks(cycles - 1, blocks, search.curriculum_speed)
     if last == blocks:
         return
     needed = ceil((blocks - 1) * search.curriculum_speed) + 1

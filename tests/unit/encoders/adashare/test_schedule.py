@@ -11,7 +11,7 @@ import pytest
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import HOLDOUT, TRAIN
 from frugalmtl.encoders.adashare.options import PenaltyOptions, PolicyOptions, SearchOptions, TurnOptions
-from frugalmtl.encoders.adashare.schedule import check_curriculum, gated_blocks, recipe, retraining, streams
+from frugalmtl.encoders.adashare.schedule import check_curriculum, open_blocks, recipe, retraining, streams
 
 LOGITS, WEIGHT, HEAD = "encoder.policy.logits.near", "encoder.network.stages.0.0.weight", "decoder.heads.near.weight"
 
@@ -101,10 +101,10 @@ def test_nothing_is_held_out_where_nothing_is_scored() -> None:
 
 
 def test_curriculum_opens_blocks_from_the_last() -> None:
-    assert [gated_blocks(cycle, 4, 3) for cycle in range(13)] == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 4]
-    assert [gated_blocks(cycle, 4, 1) for cycle in range(5)] == [1, 2, 3, 4, 4]
-    assert [gated_blocks(cycle, 8, 0.5) for cycle in range(5)] == [1, 3, 5, 7, 8]
-    assert gated_blocks(0, 4, 0) == 4
+    assert [open_blocks(cycle, 4, 3) for cycle in range(13)] == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 4]
+    assert [open_blocks(cycle, 4, 1) for cycle in range(5)] == [1, 2, 3, 4, 4]
+    assert [open_blocks(cycle, 8, 0.5) for cycle in range(5)] == [1, 3, 5, 7, 8]
+    assert open_blocks(0, 4, 0) == 4
 
 
 def test_a_search_too_short_for_the_curriculum_is_refused_with_numbers() -> None:
