@@ -31,8 +31,10 @@ class PolicyChoice(nn.Module):
         chosen: whether a block runs, ``[T, L]``.
         decided: whether ``chosen`` counts.
         seed: of all draws; from the global generator, so that it follows the run's seed.
-        goal: the budget in multiply-adds, once planned; 0 without one.
+        goal: multiply-adds that were planned; 0 without a budget.
         opened: number of blocks, from the last, whose choice is open.
+        open_blocks: the same number on the host.
+        budget: the budget and what policies cost, once planned.
     """
 
     chosen: Tensor

@@ -50,6 +50,9 @@ class AdaShare(Encoder):
         policy: logits of the tasks.
         history: run probabilities over the search.
         choice: the policy that was decided on.
+        stage: name of the stage that was entered last; the last of the recipe at first.
+        turn: name of the turn that was entered last in it; empty if none was.
+        layout: places of the levels among the tensors of the cut, of the last pass.
         has_values: False of a network built on the meta device, to be counted: all its blocks run.
 
     Raises:

@@ -125,7 +125,7 @@ class SearchOptions:
     """How policies are searched; the attributes are those of :func:`~frugalmtl.encoders.adashare.adashare`.
 
     Raises:
-        UserError: a value out of its range; shares of the epochs or of the data that add up to more than 1.
+        UserError: a value out of its range; shares of the epochs that add up to more than 1.
     """
 
     warmup_share: float = 0.1
