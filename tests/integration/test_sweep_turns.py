@@ -95,7 +95,7 @@ def diary(monkeypatch: pytest.MonkeyPatch) -> Diary:
 
     def count(worker: sweeping.Worker, value: Any) -> tuple[float, float] | None:
         row = (worker._rows or {}).get(value)
-        if row is None or not sweeping._done(worker._grid.run(row, 0)):
+        if row is None or not worker._grid.done(row, 0):
             return None
         with diary.entry("count", SHORT):
             return 0.0, 1.0

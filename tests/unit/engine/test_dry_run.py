@@ -40,7 +40,7 @@ def test_every_stage_is_entered_and_every_hook_is_called_once(monkeypatch: pytes
         monkeypatch.setattr(Balancer, hook, lambda *_, hook=hook: calls.append(hook))
     monkeypatch.setattr(Balancer, "enter_epoch", lambda _, epoch, epochs: calls.append(f"epoch {epoch} of {epochs}"))
     rehearse("stitched", "uniform")
-    step = ["before_step", "choose", "after_step"]
+    step = ["choose", "before_step", "after_step"]
     assert calls == ["epoch 0 of 4", *step, "epoch 2 of 4", *step]
 
 

@@ -61,7 +61,7 @@ def without(content: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]
 
 
 def test_configs_of_papers_and_of_the_embedded_dataset_are_there() -> None:
-    assert len(PAPERS) == 14
+    assert len(PAPERS) == 18
     assert len(CONTENTS) > len(PAPERS)
     assert set(PAPERS) <= set(SEVERAL)
 
@@ -90,7 +90,10 @@ def test_paper_states_its_seeds_and_sources(name: str) -> None:
     records = [*comparison.published, *(item.published for item in experiments_of(name).values() if item.published)]
     for record in records:
         assert record.source
-        assert set(record.scores) == tasks
+        assert set(record.scores) <= tasks
+        # A task that a paper scores by another metric than ours has its figure among the values.
+        named = {task for task in tasks if task in record.scores or any(task in key for key in record.values)}
+        assert named == tasks or (not record.scores and record.values)
 
 
 @pytest.mark.parametrize("name", SEVERAL)
