@@ -76,9 +76,15 @@ def test_a_toy_trains_evaluates_deploys_and_predicts(
 
 
 # The first stage of the branches has six steps, of which the last ends the stage; the rounds have twelve.
-@pytest.mark.parametrize(
-    ("toy", "stop"), [("toy_branches", stop) for stop in (3, 6, 7, 11)] + [("toy_focus", stop) for stop in (1, 2, 4, 6)]
-)
+STOPS = {"toy_branches": (6, 3, 7, 11), "toy_focus": (2, 1, 4, 6)}
+KILLS = [
+    pytest.param(toy, stop, marks=[pytest.mark.slow] if number else [])
+    for toy, stops in STOPS.items()
+    for number, stop in enumerate(stops)
+]
+
+
+@pytest.mark.parametrize(("toy", "stop"), KILLS)
 def test_a_toy_killed_anywhere_ends_bit_identical(
     toy: str, stop: int, tmp_path: Path, cache: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ def test_the_test_split_is_not_read_before_the_end(
         evaluate_run(run, "test", progress=False)
 
 
+@pytest.mark.slow
 def test_a_comparison_reads_the_test_split_once_per_reported_run(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

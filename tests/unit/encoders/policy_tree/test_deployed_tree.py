@@ -48,7 +48,7 @@ def times_run(model: MultiTaskModel) -> Counter[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_deployed_trees_predict_as_separate_masked_passes(kind: str, seed: int) -> None:
     model = tree_model(kind, seed)
     plain = deploy(model)
@@ -62,7 +62,7 @@ def test_deployed_trees_predict_as_separate_masked_passes(kind: str, seed: int) 
 
 
 @pytest.mark.parametrize("kind", CONVOLUTIONAL)
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_every_norm_is_folded(kind: str, seed: int) -> None:
     """Also those of blocks that run several times for different histories, and of projections of parted tasks."""
     model = tree_model(kind, seed)
