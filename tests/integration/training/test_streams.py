@@ -10,7 +10,6 @@ import pytest
 
 from frugalmtl.cli.main import main
 from frugalmtl.core.checks import UserError
-from frugalmtl.engine import loop
 from frugalmtl.engine.checkpoints import read_structure
 from frugalmtl.experiment.comparison import run_grid
 from frugalmtl.experiment.config.experiment import Experiment
@@ -21,6 +20,7 @@ from frugalmtl.experiment.runs.streams.parts import stream_parts
 from frugalmtl.experiment.runs.training import evaluate_run, train_run
 from tests.integration.conftest import write_config
 from tests.support.members.adding import add_members
+from tests.support.steps import interrupted_at
 
 Config = dict[str, Any]
 
@@ -130,25 +130,13 @@ def test_what_selects_is_not_reported(tmp_path: Path, config: Config) -> None:
     assert not (tmp_path / "loads.txt").exists()
 
 
-def test_a_run_that_held_out_nothing_goes_on_as_it_was(
-    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_held_out_nothing_goes_on_as_it_was(tmp_path: Path, config: Config) -> None:
     """As one of an earlier version did, whose config says nothing of it."""
     config["train"]["checkpoint_every"] = 3
-    step, count = loop.take_step, []
-
-    def interrupted(*arguments: Any, **options: Any) -> Any:
-        count.append(0)
-        if len(count) == 8:
-            raise KeyboardInterrupt
-        return step(*arguments, **options)
-
     config["balancer"]["held_out"] = 0
     without = parse(Experiment, config)
-    monkeypatch.setattr(loop, "take_step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_at(8):
         train_run(without, tmp_path / "run", progress=False)
-    monkeypatch.setattr(loop, "take_step", step)
     record = tmp_path / "run" / "config.yaml"
     record.write_text(record.read_text().replace("  held_out: 0\n", ""))
     assert Run.open(tmp_path / "run").config.balancer == {"name": "auto_lambda"}

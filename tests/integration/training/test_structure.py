@@ -12,7 +12,6 @@ from torch import nn
 
 from frugalmtl.cli.main import main
 from frugalmtl.core.checks import UserError
-from frugalmtl.engine import loop
 from frugalmtl.engine.checkpoints import read_structure
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import parse
@@ -20,6 +19,7 @@ from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.training import train_run
 from tests.integration.conftest import write_config
 from tests.support.members.adding import add_members
+from tests.support.steps import interrupted_at
 
 Config = dict[str, Any]
 FINAL_ONLY = {"name": "toy_groups", "search_share": 0}
@@ -88,24 +88,12 @@ def test_a_run_takes_over_a_structure(
     assert torch.allclose(old[name], new[name]) == ("weights" in take)
 
 
-def test_a_run_that_took_a_structure_goes_on_without_its_source(
-    search: Run, tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_took_a_structure_goes_on_without_its_source(search: Run, tmp_path: Path, config: Config) -> None:
     start = {"run": str(search.folder), "take": ["structure", "weights"]}
     config["train"]["checkpoint_every"] = 3
     whole = train(config, tmp_path / "whole", encoder=FINAL_ONLY, init_from=start)
-    step, count = loop.take_step, []
-
-    def interrupted(*arguments: Any, **options: Any) -> Any:
-        count.append(0)
-        if len(count) == 8:
-            raise KeyboardInterrupt
-        return step(*arguments, **options)
-
-    monkeypatch.setattr(loop, "take_step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_at(8):
         train(config, tmp_path / "cut", encoder=FINAL_ONLY, init_from=start)
-    monkeypatch.setattr(loop, "take_step", step)
     shutil.rmtree(search.folder)
     again = train(config, tmp_path / "cut", encoder=FINAL_ONLY, init_from=start)
     assert again.finished
