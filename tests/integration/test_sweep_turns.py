@@ -103,7 +103,8 @@ def diary(monkeypatch: pytest.MonkeyPatch) -> Diary:
     def report(_: Any, __: Any, ___: Any, folder: Path) -> Any:
         with diary.entry("measurement", LONG):
             (folder / "report.html").write_text("")
-        return SimpleNamespace(row=lambda _: SimpleNamespace(delta_mtl_mean=math.nan))
+        row = SimpleNamespace(name="single", label="single", delta_mtl_mean=math.nan)
+        return SimpleNamespace(row=lambda _: row, reference=row.name)
 
     monkeypatch.setattr(run_grid, "train_run", train)
     monkeypatch.setattr(run_grid, "evaluate_run", score)

@@ -40,7 +40,7 @@ def by_hand(model: MultiTaskModel) -> list[float]:
     model.train()
     for epoch in range(EPOCHS):
         model.enter_epoch(epoch, EPOCHS)
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             batches = list(loader.epoch(epoch))
         for index, batch in enumerate(batches):
             step = epoch * BATCHES + index
