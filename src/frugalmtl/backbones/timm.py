@@ -25,7 +25,8 @@ class Timm(Backbone):
     stride 4 on. HRNets give the four branches of the last stage as they are (``hrnet_w18``: 18, 36, 72 and 144
     channels), without the modules that widen them for classification. Swin Transformers give the output of each stage
     without a norm, and take images of any size: windows are padded; whether a stage shifts its windows stays as at the
-    size of the pre-training. Vision Transformers have four stages of equally many blocks (our choice); class and
+    size of the pre-training. ``pyramid: "merged"`` gives their outputs after the merging of patches that follows, at
+    strides 8, 16, 32 and 32. Vision Transformers have four stages of equally many blocks (our choice); class and
     register tokens are left out, and positions are resampled to the image, so that their state is a grid.
 
     ``pyramid`` of Vision Transformers: ``"simple"`` makes four levels of the last block (Li et al. 2022, see
@@ -49,7 +50,8 @@ class Timm(Backbone):
             Nothing is ever downloaded.
         output_stride: 8 or 16 for ResNets; None keeps 32.
         width: multiplier of a ResNet's stages; published weights fit 1 only.
-        pyramid: levels of a Vision Transformer; None for the family's own pyramid, which is ``"simple"`` there.
+        pyramid: levels of a Vision Transformer (``"simple"``, ``"stages"``) or a Swin Transformer (``"stages"``,
+            ``"merged"``); None for the family's own pyramid, the first of these.
 
     Raises:
         UserError: unknown or unsupported model, weights that are not there or do not fit, an output stride, width or
@@ -63,7 +65,7 @@ class Timm(Backbone):
         weights: str | None = None,
         output_stride: int | None = None,
         width: float = 1.0,
-        pyramid: Literal["simple", "stages"] | None = None,
+        pyramid: Literal["simple", "stages", "merged"] | None = None,
     ) -> None:
         super().__init__()
         name = model.partition(".")[0]

@@ -185,10 +185,22 @@ def test_hrnet_gives_its_branches_as_they_are() -> None:
         ({"model": "hrnet_w18", "output_stride": 8}, "output_stride needs a ResNet, but got 8"),
         ({"model": "hrnet_w18", "width": 0.5}, "width needs a ResNet, but got 0.5"),
         ({"model": "resnet18", "width": 0.0}, "width must be above 0"),
-        ({"model": "resnet18", "pyramid": "stages"}, "pyramid needs a vision transformer, but got 'stages'"),
-        ({"model": "swin_tiny_patch4_window7_224", "pyramid": "simple"}, "pyramid needs a vision transformer"),
+        ({"model": "resnet18", "pyramid": "stages"}, "needs a Swin Transformer or a vision transformer, but got"),
+        ({"model": "swin_tiny_patch4_window7_224", "pyramid": "simple"}, "unknown pyramid 'simple'"),
     ],
 )
 def test_refusals(config: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         build(**config)  # type: ignore[arg-type]
+
+
+def test_merged_pyramid_of_swin_is_read_after_the_merging_of_patches() -> None:
+    plain, merged = tiny_backbone("swin_transformer"), tiny_backbone("swin_transformer", pyramid="merged")
+    assert (plain.channels, plain.strides) == ([16, 32, 64, 128], [4, 8, 16, 32])
+    assert (merged.channels, merged.strides) == ([32, 64, 128, 128], [8, 16, 32, 32])
+    merged.load_state_dict(dict(zip(merged.state_dict(), plain.state_dict().values(), strict=True)))
+    image = torch.randn(1, 3, 64, 96)
+    first, second = plain.eval()(image), merged.eval()(image)
+    torch.testing.assert_close(first[-1], second[-1])
+    state = plain.stages[1][0](first[0].permute(0, 2, 3, 1))
+    torch.testing.assert_close(second[0], state.permute(0, 3, 1, 2))

@@ -3,5 +3,15 @@
 from frugalmtl.backbones.views.base import Residual
 from frugalmtl.backbones.views.lookup import VIEWS, residual_blocks, residual_of
 from frugalmtl.backbones.views.macs import BlockMacs, macs_per_block
+from frugalmtl.backbones.views.tokens import TokenHalves, tokens_of
 
-__all__ = ["VIEWS", "BlockMacs", "Residual", "macs_per_block", "residual_blocks", "residual_of"]
+__all__ = [
+    "VIEWS",
+    "BlockMacs",
+    "Residual",
+    "TokenHalves",
+    "macs_per_block",
+    "residual_blocks",
+    "residual_of",
+    "tokens_of",
+]
