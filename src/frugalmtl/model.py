@@ -8,10 +8,11 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 from torch import Tensor, nn
 
+from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import Stage
-from frugalmtl.core.types import Predictions, Pyramid
+from frugalmtl.core.types import Decisions, Predictions, Pyramid
 from frugalmtl.decoders import Decoder
-from frugalmtl.encoders import Encoder
+from frugalmtl.encoders import DecidingEncoder, Encoder
 from frugalmtl.encoders.base import wanted_of
 from frugalmtl.tasks import Task
 
@@ -34,7 +35,13 @@ class MultiTaskModel(nn.Module):
         self.decoder = decoder
         self.tasks = tuple(tasks)
 
-    def forward(self, image: Tensor, cut: Cut | None = None, tasks: Collection[str] | None = None) -> Predictions:
+    def forward(
+        self,
+        image: Tensor,
+        cut: Cut | None = None,
+        tasks: Collection[str] | None = None,
+        decisions: Decisions | None = None,
+    ) -> Predictions:
         """Image ``[B, 3, H, W]`` -> predictions (dense ones ``[B, C, H, W]``).
 
         Args:
@@ -42,9 +49,13 @@ class MultiTaskModel(nn.Module):
             cut: a balancer's hook at the shared representation; the identity if not given.
             tasks: names of those that are wanted, if not all are: predictions of the others are not returned. Where the
                 decoder lets tasks be left out, their heads, and what of the encoder only they need, are not run.
+            decisions: what an encoder that chooses for each image runs, in eval mode; None for its own choice.
+
+        Raises:
+            UserError: decisions for an encoder that takes none.
         """
         read = self.encoded_tasks(tasks)
-        shared = self.encoder.encode(image, read)
+        shared = _encode(self.encoder, image, read, decisions)
         if cut is not None:
             shared = cut(shared)
         features = self.encoder.branch(shared, read)
@@ -110,6 +121,16 @@ class MultiTaskModel(nn.Module):
             task: tuple(index for index, level in enumerate(pyramid) if level.grad is not None)
             for task, pyramid in features.items()
         }
+
+
+def _encode(
+    encoder: Encoder, image: Tensor, tasks: Collection[str] | None, decisions: Decisions | None
+) -> list[Tensor]:
+    if decisions is None:
+        return encoder.encode(image, tasks)
+    if not isinstance(encoder, DecidingEncoder):
+        raise UserError(f"{type(encoder).__name__} runs the same for every image, but got decisions: leave them out")
+    return encoder.encode(image, tasks, decisions)
 
 
 def _only(predictions: Predictions, tasks: Collection[str]) -> Predictions:

@@ -14,6 +14,10 @@ Scores = dict[str, dict[str, float]]
 """``{task: {metric key: value}}``."""
 
 
+Decisions = dict[str, Tensor]
+"""What a method chose for each image by the values in it: bool ``[B, ...]`` by name; what is True is run."""
+
+
 @dataclass
 class Batch:
     """Images with the labels that stand for them.

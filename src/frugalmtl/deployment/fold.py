@@ -45,7 +45,7 @@ class ChannelAffine(nn.Module):
         return torch.addcmul(self.shift.view(shape), values, self.scale.view(shape))
 
 
-def fold_batch_norms(root: nn.Module, seen: Observation) -> None:
+def fold_batch_norms(root: nn.Module, seen: Observation, *, paired: bool = False) -> None:
     """Fold every batch normalisation of ``root`` (in eval mode) into the layer before it; in place.
 
     A normalisation is folded if one convolution or linear layer computed all its inputs in ``seen``, and no output of
@@ -53,6 +53,12 @@ def fold_batch_norms(root: nn.Module, seen: Observation) -> None:
     inside a data-dependent module, unless the two follow each other on every path (see :func:`_paired`). An activation
     inside the normalisation (timm's ``BatchNormAct2d``) stays. Normalisations without running statistics, and those
     that did not run, are left as they are.
+
+    Args:
+        root: the module.
+        seen: a pass of it.
+        paired: whether layers and normalisations follow each other on every path as they did in ``seen``, inside
+            data-dependent modules too.
     """
     producers = {
         id(call.output): module for module, calls in seen.calls.items() if type(module) in FOLDABLE for call in calls
@@ -67,7 +73,7 @@ def fold_batch_norms(root: nn.Module, seen: Observation) -> None:
             layer is not None
             and seen.feeds_only(layer, norm)
             and all(_on_channels(layer, call.argument) for call in calls)
-            and (not routed & {layer, norm} or _paired(root, layer, norm, seen))
+            and (paired or not routed & {layer, norm} or _paired(root, layer, norm, seen))
         ):
             _absorb(layer, norm)
             rest: list[nn.Module] = []

@@ -111,7 +111,7 @@ def tensors_in(value: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
-def observe(module: nn.Module, *inputs: Tensor) -> Observation:
+def observe(module: nn.Module, *inputs: Any) -> Observation:
     """Run ``module(*inputs)`` once without gradients and record it. Leaves no hook behind."""
     observation = Observation()
     running: list[nn.Module] = []

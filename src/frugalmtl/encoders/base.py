@@ -52,9 +52,12 @@ class Encoder(TrainingHooks, nn.Module):
         learns_cost: whether the deployed model's cost is decided while it trains, and not by the config alone.
         budget: of the whole deployed model, as the config says it; None without one.
         target_latency_ms: the same in milliseconds per image, for a budget of time; None for any other.
+        decides: whether what runs depends on the values of the image; see
+            :class:`~frugalmtl.encoders.DecidingEncoder`.
     """
 
     shares: ClassVar[bool] = True
+    decides: ClassVar[bool] = False
     task_names: tuple[str, ...]
     channels: list[int]
     strides: list[int]
