@@ -35,6 +35,7 @@ def test_titles_are_texts(tmp_path: Path, experiment: dict[str, Any], capsys: py
     assert "{{ 7*7 }}" in page, "no template is filled a second time"
 
 
+@pytest.mark.slow
 def test_the_report_escapes_every_name_of_its_results(tmp_path: Path) -> None:
     results = build(tmp_path)
     results.name = results.protocol.dataset = TITLE

@@ -65,6 +65,7 @@ def lose(folder: Path) -> None:
     remove(folder / "figures")
 
 
+@pytest.mark.slow
 def test_what_a_report_wrote_is_made_anew(content: Content, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "out"
     compare = command("compare", content, folder)
@@ -142,6 +143,7 @@ def follow(advice: str, entry: Content, change: Content) -> None:
 BLOWN: Content = {"optimizer": {"name": "sgd", "lr": 1.0e4}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpoints", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_remedy_of_a_row_that_diverged_trains(
     checkpoints: bool, content: Content, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -60,6 +60,7 @@ def test_one_call_gives_the_curve(tmp_path: Path, config: Config, capsys: pytest
     assert "Stitch" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_goes_on_without_training_again(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +86,7 @@ def test_an_interrupted_sweep_goes_on_without_training_again(
     assert {name: after[name] for name in before} == before
 
 
+@pytest.mark.slow
 def test_a_range_is_searched(tmp_path: Path, config: Config) -> None:
     del config["sweep"]["values"], config["rows"]["hard_sharing"]
     config["sweep"].update(key="train.optimizer.lr", low=1.0e-4, high=1.0e-2, log=True, trials=3, curve="rates")

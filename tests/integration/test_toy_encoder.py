@@ -63,6 +63,7 @@ class Deployed(nn.Module):
 '''
 
 
+@pytest.mark.slow
 def test_one_file_is_enough(
     tmp_path: Path, experiment: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,6 +130,7 @@ def test_what_selects_is_not_reported(tmp_path: Path, config: Config) -> None:
     assert not (tmp_path / "loads.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_held_out_nothing_goes_on_as_it_was(tmp_path: Path, config: Config) -> None:
     """As one of an earlier version did, whose config says nothing of it."""
     config["train"]["checkpoint_every"] = 3

@@ -52,7 +52,7 @@ def test_every_method_ends_on_the_front_of_the_bowls(name: str) -> None:
     ("name", "steps"),
     [
         ("mgda", 2000),
-        ("nash_mtl", 2000),
+        pytest.param("nash_mtl", 2000, marks=pytest.mark.slow),
         pytest.param("imtl_g", 2000, marks=pytest.mark.slow),
         pytest.param("aligned_mtl", 3000, marks=pytest.mark.slow),
     ],

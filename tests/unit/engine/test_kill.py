@@ -26,6 +26,7 @@ def assert_same_weights(first: Path, second: Path) -> None:
         assert load_file(first / "checkpoints/final" / file)
 
 
+@pytest.mark.slow
 def test_killed_at_any_file_operation(tmp_path: Path) -> None:
     """Every process is killed a little later than the one before, until one comes through."""
     context = multiprocessing.get_context("forkserver")

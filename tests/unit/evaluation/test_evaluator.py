@@ -159,6 +159,7 @@ def _process(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_score_the_whole_set(tmp_path):
     mp.spawn(_process, (str(tmp_path),), nprocs=2)
     alone = evaluate(FromImage(True), batches((5,)), [SEGMENTATION, DEPTH])

@@ -88,6 +88,7 @@ def test_attributes_follow_visible_pixels(many: list[RoomSample]) -> None:
             assert (s.segmentation == CLASSES.index("floor")).mean() >= 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shifted", [False, True])
 def test_every_attribute_is_balanced(many: list[RoomSample], shifted: bool) -> None:
     samples = [render(seed, 48, shifted=True) for seed in range(SEEDS)] if shifted else many

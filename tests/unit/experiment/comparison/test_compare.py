@@ -89,6 +89,7 @@ def _comparison(cache: Path, **rows: dict[str, Any]) -> Comparison:
     return Comparison(base, {"single": {"encoder": {"name": "single_task"}}, **rows}, "single", [0, 1], panels=0)
 
 
+@pytest.mark.slow
 def test_costs_of_every_seed_budgets_curves_and_pictures_are_collected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

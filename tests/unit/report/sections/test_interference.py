@@ -14,6 +14,7 @@ from tests.support.report import add_interference, page_of, with_tasks
 Make = Callable[..., Results]
 
 
+@pytest.mark.slow
 def test_the_section_stands_between_decisions_and_training(
     make_results: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
