@@ -110,3 +110,73 @@ class Heatmap:
     values: list[list[float]]
     caption: str = ""
     limits: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass
+class Overlay:
+    """Masks over photographs: what a trained encoder computes of each image, and where.
+
+    Attributes:
+        name: short and unique for the encoder, fit for a file name (``"tokens"``).
+        title: one line for the reader.
+        images: the photograph under each panel, as its number among the images that were given.
+        panels: a caption per panel (a layer, in order of execution).
+        masks: per panel ``[h][w]`` in [0, 1] on any grid: the share that is computed there, 1 for all of it; NaN where
+            there is nothing to show.
+        caption: how the picture is read.
+    """
+
+    name: str
+    title: str
+    images: list[int]
+    panels: list[str]
+    masks: list[list[list[float]]]
+    caption: str = ""
+
+
+@dataclass
+class Distribution:
+    """A value per image, by group, on one axis: how far a trained encoder adapts to its input.
+
+    Attributes:
+        name: short and unique for the encoder, fit for a file name.
+        title: one line for the reader.
+        label: of the axis, with its unit (``"multiply-adds in G"``).
+        groups: ``{name: a value per image}``; NaN where there is none.
+        caption: how the picture is read.
+        extremes: photographs shown beneath, lowest value first, as their numbers among the images that were given.
+        extreme_values: the value of each of these.
+    """
+
+    name: str
+    title: str
+    label: str
+    groups: dict[str, list[float]]
+    caption: str = ""
+    extremes: list[int] = field(default_factory=list)
+    extreme_values: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Curve:
+    """Lines over a number: how something runs through the layers or the images of a trained encoder.
+
+    Attributes:
+        name: short and unique for the encoder, fit for a file name.
+        title: one line for the reader.
+        x_label: of the horizontal axis, with its unit.
+        y_label: of the vertical axis, with its unit.
+        lines: ``{name: [(x, y)]}``, in the order in which each is drawn; NaN where there is nothing to show.
+        caption: how the picture is read.
+    """
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    lines: dict[str, list[tuple[float, float]]]
+    caption: str = ""
+
+
+Picture = Heatmap | Overlay | Distribution | Curve
+"""Whatever an encoder shows of itself in the report."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError, known
-from frugalmtl.core.types import Decisions, Pyramid
+from frugalmtl.core.types import Decisions, Picture, Pyramid
 from frugalmtl.encoders.base import Encoder
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -56,6 +56,21 @@ class DecidingEncoder(Encoder):
     def decide(self, image: Tensor, tasks: Collection[str] | None = None) -> Decisions:
         """Image ``[B, 3, H, W]`` -> what the encoder lets run, in eval mode."""
         return chosen(self.margins(image, tasks=tasks))
+
+    def image_pictures(
+        self,
+        images: Tensor,  # noqa: ARG002 (of any)
+        decisions: Decisions | None = None,  # noqa: ARG002 (any)
+    ) -> list[Picture]:
+        """Pictures for the report of what runs on some images, in eval mode.
+
+        Args:
+            images: normalised images of the split that is reported, ``[K, 3, H, W]``; pictures name them by their
+                numbers, from 0.
+            decisions: what runs of each, as the deployed model chose at an operating point; None for the encoder's own
+                choice.
+        """
+        return []
 
 
 class DecidingModule(nn.Module):

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from frugalmtl.core.types import Features, Heatmap, Pyramid
+from frugalmtl.core.types import Features, Heatmap, Picture, Pyramid
 from frugalmtl.encoders._training import TrainingHooks
 
 
@@ -102,6 +102,15 @@ class Encoder(TrainingHooks, nn.Module):
 
     def pictures(self) -> list[Heatmap]:
         """Heat maps of a trained encoder for the report."""
+        return []
+
+    def image_pictures(self, images: Tensor) -> list[Picture]:  # noqa: ARG002 (of any)
+        """Pictures for the report of what a trained encoder does with some images, in eval mode.
+
+        Args:
+            images: normalised images of the split that is reported, ``[K, 3, H, W]``; pictures name them by their
+                numbers, from 0.
+        """
         return []
 
     def deploy(self) -> nn.Module:
