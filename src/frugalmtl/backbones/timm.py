@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from timm import create_model, list_models
 from torch import nn
@@ -14,7 +14,7 @@ from frugalmtl.backbones._packaged_weights import packaged_weights, read_package
 from frugalmtl.backbones._weights import fill, read_weights
 from frugalmtl.backbones.base import Backbone, State, tensors_of
 from frugalmtl.backbones.families import FAMILIES, Chain, Family
-from frugalmtl.core.checks import UserError
+from frugalmtl.core.checks import UserError, shown
 from frugalmtl.core.types import Pyramid
 
 
@@ -42,6 +42,9 @@ class Timm(Backbone):
     ``width`` of ResNets multiplies the channels of the four stages; the stem keeps its 64, which timm's constructor
     does not change.
 
+    ``sizes`` builds a Swin or Vision Transformer of another size, to be trained from scratch: a tiny one for small
+    images, or a smaller one to compare with. What is not set stays as the model has it.
+
     Args:
         model: name of a timm model, e.g. ``"resnet50"``. A tag behind a dot (``"resnet50.a1_in1k"``) only decides the
             normalisation that is expected of the image.
@@ -52,10 +55,13 @@ class Timm(Backbone):
         width: multiplier of a ResNet's stages; published weights fit 1 only.
         pyramid: levels of a Vision Transformer (``"simple"``, ``"stages"``) or a Swin Transformer (``"stages"``,
             ``"merged"``); None for the family's own pyramid, the first of these.
+        sizes: of a Swin Transformer ``embed_dim``, ``depths``, ``num_heads`` (lists of four numbers, one per stage) and
+            ``window_size``; of a Vision Transformer ``embed_dim``, ``depth``, ``num_heads`` and ``patch_size``.
+            Published weights fit a model's own sizes only, so ``weights`` must be left out.
 
     Raises:
-        UserError: unknown or unsupported model, weights that are not there or do not fit, an output stride, width or
-            pyramid that the model does not have.
+        UserError: unknown or unsupported model, weights that are not there or do not fit, an output stride, width,
+            pyramid or sizes that the model cannot have.
     """
 
     def __init__(
@@ -66,15 +72,22 @@ class Timm(Backbone):
         output_stride: int | None = None,
         width: float = 1.0,
         pyramid: Literal["simple", "stages", "merged"] | None = None,
+        sizes: dict[str, int | list[int]] | None = None,
     ) -> None:
         super().__init__()
         name = model.partition(".")[0]
         family = _family(name)
-        options = {"output_stride": output_stride, "width": width if width != 1.0 else None, "pyramid": pyramid}
+        options: dict[str, Any] = {"output_stride": output_stride, "pyramid": pyramid, "sizes": sizes}
+        options["width"] = width if width != 1.0 else None
         chosen = {option: value for option, value in options.items() if value is not None}
         for option, value in chosen.items():
             if option not in family.options:
-                raise UserError(f"{option} needs {_takers(option)}, but got {value!r} for {model!r}: leave it out")
+                raise UserError(f"{option} needs {_takers(option)}, but got {shown(value)} for {model!r}: leave it out")
+        if sizes is not None and weights is not None:
+            raise UserError(
+                f"weights {shown(weights)} fit {model!r} at its own sizes only, but sizes {shown(sizes)} are set: "
+                "leave out one of the two"
+            )
         arguments = family.constructor(model, chosen)
         packaged = packaged_weights(name) if weights == "package" else None
         local = read_weights(Path(weights)) if weights is not None and packaged is None else {}

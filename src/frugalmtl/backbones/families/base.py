@@ -6,8 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from timm import list_models
+import torch
+from timm import create_model, list_models
 from torch import Tensor, nn
+
+from frugalmtl.backbones.families._sizes import TransformerSizes
+from frugalmtl.core.schema import read
 
 
 @dataclass
@@ -38,6 +42,7 @@ class Family:
         noun: one model in messages, with its article.
         arguments: what timm's constructor needs for a model without head that takes images of any size.
         options: options of :class:`~frugalmtl.backbones.timm.Timm` that the family takes.
+        sizes: keys and types of the option ``sizes``, where the family takes it.
         channel_axis: see :class:`~frugalmtl.backbones.base.Backbone`.
         tiny: a small model of the family, which contract tests build.
         tiny_arguments: what makes it smaller still.
@@ -47,6 +52,7 @@ class Family:
     noun: ClassVar[str]
     arguments: ClassVar[Mapping[str, Any]] = {}
     options: ClassVar[tuple[str, ...]] = ()
+    sizes: ClassVar[type[TransformerSizes]] = TransformerSizes
     channel_axis: ClassVar[int] = 1
     tiny: ClassVar[str]
     tiny_arguments: ClassVar[Mapping[str, Any]] = {}
@@ -65,7 +71,27 @@ class Family:
         Raises:
             UserError: a value that the family does not take.
         """
-        return dict(self.arguments)
+        arguments = dict(self.arguments)
+        if "sizes" in options:
+            what = f"sizes of {model!r}"
+            chosen = read(self.sizes, options["sizes"], what).arguments()
+            with torch.device("meta"):  # for the numbers that the user leaves as they are
+                original = create_model(model, pretrained=False, **arguments)
+            self.check_sizes(what, chosen, original)
+            arguments |= chosen
+        return arguments
+
+    def check_sizes(self, what: str, chosen: Mapping[str, Any], model: Any) -> None:
+        """Check that chosen sizes fit each other and those that the model keeps.
+
+        Args:
+            what: the sizes in messages.
+            chosen: those that the user sets.
+            model: timm's model at its own sizes.
+
+        Raises:
+            UserError: they do not fit.
+        """
 
     def chain(self, network: nn.Module, options: Mapping[str, Any]) -> Chain:
         """Cut a model (with or without its head) into a chain; what no feature needs is left behind.

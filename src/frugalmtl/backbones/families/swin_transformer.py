@@ -8,6 +8,7 @@ from typing import Any
 from timm.models.swin_transformer import PatchMerging, SwinTransformerStage
 from torch import nn
 
+from frugalmtl.backbones.families._sizes import SwinSizes, require_whole_heads
 from frugalmtl.backbones.families.base import Chain, Family
 from frugalmtl.core.checks import known
 
@@ -22,10 +23,21 @@ class SwinTransformer(Family):
 
     module, noun = "swin_transformer", "a Swin Transformer"
     arguments = {"strict_img_size": False}  # noqa: RUF012  # a ClassVar of the base
-    options = ("pyramid",)
+    options = ("pyramid", "sizes")
+    sizes = SwinSizes
     channel_axis = -1
     tiny = "swin_tiny_patch4_window7_224"
     tiny_arguments = {"embed_dim": 16, "depths": (1, 2, 2, 2), "num_heads": (1, 2, 4, 8)}  # noqa: RUF012
+
+    def check_sizes(self, what: str, chosen: Mapping[str, Any], model: Any) -> None:
+        """Heads that divide the width of their stage.
+
+        Raises:
+            UserError: they do not.
+        """
+        heads = [stage.blocks[0].attn.num_heads for stage in model.layers]
+        width = chosen.get("embed_dim", model.embed_dim)
+        require_whole_heads(what, [width * 2**stage for stage in range(len(heads))], chosen.get("num_heads", heads))
 
     def parts(self, module: nn.Module) -> list[tuple[str, nn.Module]] | None:
         """A stage is its downsampling and its blocks."""

@@ -10,8 +10,11 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.models import vision_transformer as timm_vit
 from torch import Tensor, nn
 
+from frugalmtl.backbones.families._sizes import ViTSizes, require_whole_heads
 from frugalmtl.backbones.families.base import Chain, Family
 from frugalmtl.core.checks import UserError, known
+
+_PATCHES = (8, 16, 32)
 
 
 class VisionTransformer(Family):
@@ -29,9 +32,22 @@ class VisionTransformer(Family):
         "global_pool": "avg",
         "fc_norm": False,
     }
-    options = ("pyramid",)
+    options = ("pyramid", "sizes")
+    sizes = ViTSizes
     channel_axis = -1
     tiny = "test_vit"
+
+    def check_sizes(self, what: str, chosen: Mapping[str, Any], model: Any) -> None:
+        """Heads that divide the width, and patches that the strides of a pyramid allow.
+
+        Raises:
+            UserError: they do not.
+        """
+        patch = chosen.get("patch_size", 16)
+        if patch not in _PATCHES:
+            raise UserError(f"{what}: patch_size must be 8, 16 or 32, but got {patch}")
+        heads = chosen.get("num_heads", model.blocks[0].attn.num_heads)
+        require_whole_heads(what, [chosen.get("embed_dim", model.embed_dim)], [heads])
 
     def chain(self, network: nn.Module, options: Mapping[str, Any]) -> Chain:
         """Patches and blocks on grids, cut into four stages.
@@ -43,7 +59,7 @@ class VisionTransformer(Family):
             raise TypeError(f"{type(network).__name__} is no vision transformer")
         pyramid = known("pyramid", options.get("pyramid", "simple"), ("simple", "stages"))
         patch = network.patch_embed.patch_size
-        if patch not in ((8, 8), (16, 16), (32, 32)):
+        if patch not in [(side, side) for side in _PATCHES]:
             raise UserError(
                 f"a vision transformer needs patches of 8, 16 or 32 pixels, but this one has {patch}: choose another"
             )
