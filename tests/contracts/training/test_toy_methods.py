@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from frugalmtl import encoders
 from frugalmtl.cli.main import main
 from frugalmtl.engine.checkpoints import read_structure
 from frugalmtl.engine.stages.stage_run import StageRun
 from frugalmtl.experiment.runs.run import Run
 from tests.integration.conftest import EXPERIMENT, write_config
+from tests.support.toys.adding import add_toys
 
-TOYS = Path(__file__).parents[2] / "support" / "toys"
 ENCODERS: dict[str, dict[str, Any]] = {
     "toy_branches": {"name": "toy_branches", "threshold": 2.0},
     "toy_focus": {"name": "toy_focus", "steps": 1},
@@ -31,11 +29,7 @@ class Interrupted(Exception):  # noqa: N818  # it is no error
 
 @pytest.fixture(autouse=True)
 def _toys_in_their_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    room = tmp_path / "encoders"
-    room.mkdir()
-    for name in ENCODERS:
-        shutil.copy(TOYS / f"{name}.py", room)
-    monkeypatch.setattr(encoders, "__path__", [*encoders.__path__, str(room)])
+    add_toys(monkeypatch, tmp_path, *ENCODERS)
     monkeypatch.setattr("os.fsync", lambda _: None)
 
 

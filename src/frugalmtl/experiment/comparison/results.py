@@ -177,7 +177,7 @@ def primary_scores(run: RunFolder, split: str, tasks: Sequence[Task]) -> dict[st
     for task in tasks:
         if task.primary not in scores.get(task.name, {}):
             raise UserError(
-                f"scores-{split}.json in {run.folder} has no {task.primary} of task {task.name!r}: delete it; the "
+                f"{run.scores_file(split)} has no {task.primary} of task {task.name!r}: delete it; the "
                 "next evaluation writes it again"
             )
     return _primary(scores, tasks)

@@ -19,6 +19,7 @@ from frugalmtl.decoders.heads import HEADS
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.evaluation import METRICS
 from frugalmtl.experiment.config.experiment import DatasetTask, Experiment
+from frugalmtl.experiment.config.points import points_of
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks import Task, make_task
 
@@ -154,7 +155,7 @@ def check(config: Experiment) -> None:
     if config.data is not None:
         DATASETS.check(config.data)
     BACKBONES.check(config.backbone)
-    ENCODERS.check(config.encoder)
+    points_of(config.encoder)
     decoder = DECODERS.check(config.decoder)
     for head in [decoder.args.get("head"), *(decoder.args.get("heads") or {}).values()]:
         if head is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,17 +10,16 @@ from frugalmtl.core.checks import UserError
 from frugalmtl.core.disk.locks import HOLDER, LOCK
 from frugalmtl.core.documents.json_values import json_text
 from frugalmtl.core.files import write_text
-from frugalmtl.core.names import path_part
-from frugalmtl.core.types import Scores
 from frugalmtl.engine.checkpoints import FINAL, INITIAL, Checkpoints
-from frugalmtl.evaluation.evaluator import Evaluation, Remarks
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse, read_yaml, to_yaml
+from frugalmtl.experiment.config.points import point_of
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.environment import environment
 from frugalmtl.experiment.runs.identity import binding
+from frugalmtl.experiment.runs.kept.scores import KeptScores
 from frugalmtl.experiment.runs.network import NetworkFacts
-from frugalmtl.experiment.runs.records import read_environment, read_epochs, read_kept
+from frugalmtl.experiment.runs.records import read_environment, read_epochs
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
@@ -32,15 +31,15 @@ BEFORE_CHECKPOINTS = (CONFIG, ENVIRONMENT, NETWORK, HISTORY, LOCK, HOLDER, "tens
 
 
 @dataclass
-class RunFolder:
+class RunFolder(KeptScores):
     """The folder of one training, and the records in it.
 
     Attributes:
         folder: where it is.
         config: the experiment, complete.
+        point: the operating point at which its model is deployed and scored; None for the model as it was trained.
     """
 
-    folder: Path
     config: Experiment
 
     @classmethod
@@ -113,6 +112,20 @@ class RunFolder:
         except UserError as error:
             raise UserError(f"{error}. It is the record of a run: restore the file") from None
 
+    def at(self, point: str) -> Self:
+        """The same training at one of its operating points.
+
+        Args:
+            point: a budget (``"0.2x"``, ``"1.2G"``) that its encoder was calibrated for.
+
+        Raises:
+            UserError: there is no such point.
+        """
+        try:
+            return replace(self, point=point_of(self.config.encoder, point))
+        except UserError as error:
+            raise UserError(f"{self.folder}: {error}") from None
+
     @property
     def weights(self) -> Path:
         """Folder of the final weights; exists once the training is complete."""
@@ -138,32 +151,6 @@ class RunFolder:
             UserError: it is not written down, or the file is damaged.
         """
         return NetworkFacts.read(self.folder / NETWORK)
-
-    def write_scores(self, split: str, result: Evaluation) -> None:
-        """Keep the scores of a split, and beside them the remarks on them."""
-        write_text(self._kept("remarks", split), json_text(result.remarks) + "\n")
-        write_text(self._kept("scores", split), json_text(result.scores) + "\n")
-
-    def scores(self, split: str, *, missing_ok: bool = False) -> Scores:
-        """The kept scores of a split; with ``missing_ok`` an empty mapping where there are none.
-
-        Raises:
-            UserError: the split was not evaluated, or the file is damaged.
-        """
-        path = self._kept("scores", split)
-        return {} if missing_ok and not path.exists() else read_kept(Scores, path)
-
-    def remarks(self, split: str) -> Remarks:
-        """The remarks on the kept scores of a split; none in a run of an earlier version.
-
-        Raises:
-            UserError: the file is damaged.
-        """
-        path = self._kept("remarks", split)
-        return read_kept(Remarks, path) if path.exists() else {}
-
-    def _kept(self, what: str, split: str) -> Path:
-        return self.folder / f"{what}-{path_part('split', split)}.json"
 
     @property
     def history(self) -> Path:

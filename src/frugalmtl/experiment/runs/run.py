@@ -51,39 +51,50 @@ class Run(RunFolder):
         built.model.eval()
         return built
 
-    def deployed(self, tasks: Collection[str] | None = None) -> tuple[Built, DeployedModel]:
+    def deployed(self, tasks: Collection[str] | None = None, point: str | None = None) -> tuple[Built, DeployedModel]:
         """The run's objects, and its model deployed.
 
         Args:
             tasks: names of those whose predictions are wanted; None for all.
+            point: an operating point, see :meth:`at`; None for that of the run.
 
         Raises:
-            UserError: no such task; see :meth:`load`.
+            UserError: no such task or point; see :meth:`load`.
         """
+        chosen = self.point if point is None else self.at(point).point
         if tasks is not None:
             deployable(self.network().tasks, tasks)
         built = self.load()
-        return built, deploy(built.model, tasks=tasks)
+        deployed = deploy(built.model, tasks=tasks)
+        return built, deployed if chosen is None else deployed.at(chosen)
 
-    def predictor(self) -> Predictor:
-        """The deployed model as a function of photographs."""
-        return Predictor(*self.deployed())
+    def predictor(self, point: str | None = None) -> Predictor:
+        """The deployed model as a function of photographs; see :meth:`deployed`."""
+        return Predictor(*self.deployed(point=point))
 
-    def export(self, section: SpecLike, path: Path | None = None, tasks: Collection[str] | None = None) -> Exported:
+    def export(
+        self,
+        section: SpecLike,
+        path: Path | None = None,
+        tasks: Collection[str] | None = None,
+        point: str | None = None,
+    ) -> Exported:
         """Write the deployed model to a file.
 
         Args:
             section: name of an export format, or ``{name: ..., option: value}``.
-            path: the file; ``deployed/NAME`` in the run with the format's suffix if not given, and the tasks' names
-                where these are chosen.
+            path: the file; ``deployed/NAME`` in the run with the format's suffix if not given, the tasks' names where
+                these are chosen, and ``@POINT`` of an operating point.
             tasks: see :meth:`deployed`.
+            point: see :meth:`deployed`.
 
         Raises:
             UserError: see :meth:`deployed` and :class:`~frugalmtl.export.base.Exporter`.
         """
         exporter: Exporter = EXPORTERS.build(section)
-        built, deployed = self.deployed(tasks)
-        name = "_".join([self.config.name, *(deployed.task_names if tasks is not None else ())])
+        run = self if point is None else self.at(point)
+        built, deployed = run.deployed(tasks)
+        name = "_".join([self.config.name, *(deployed.task_names if tasks is not None else ())]) + run.at_point
         path_part("the file of the chosen tasks", name)
         target = path or self.folder / "deployed" / f"{name}{exporter.suffix}"
         return exporter(deployed, target, built.image_size, as_plain(self.config))

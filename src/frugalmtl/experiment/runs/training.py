@@ -191,8 +191,9 @@ def evaluate_run(
     progress: bool = True,
     quiet: bool = False,
     reuse: bool = False,
+    point: str | None = None,
 ) -> Scores:
-    """Score a finished run on a split; the scores are printed and kept in the run.
+    """Score a finished run on a split; the scores are printed and kept in the run, those of each operating point apart.
 
     After a training on several processes each of them scores its share of the split, and the first one writes.
 
@@ -204,10 +205,14 @@ def evaluate_run(
         progress: show a progress bar.
         quiet: do not print the scores.
         reuse: return the kept scores of an earlier call if there are any.
+        point: an operating point (:meth:`Run.at`); None for that of the run.
 
     Raises:
-        UserError: no such split, or the run is not finished.
+        UserError: no such split or point, the training model at a point, or the run is not finished.
     """
+    run = run if point is None else run.at(point)
+    if run.point is not None and not deployed:
+        raise UserError(f"a budget ({run.point}) is one of the deployed model: leave it out for the training model")
     kind = "" if deployed else "-training_model"
     name = f"{split}{kind}"
     kept = run.scores(name, missing_ok=True) if reuse else {}
@@ -228,7 +233,7 @@ def evaluate_run(
             run.write_scores(name, result)
         processes.wait()
     if not quiet and processes.first():
-        print(visible(f"{run.folder}, split {split}"), *map(visible, result.lines()), sep="\n  ")
+        print(visible(f"{run.folder}{run.at_point}, split {split}"), *map(visible, result.lines()), sep="\n  ")
     return result.scores
 
 
