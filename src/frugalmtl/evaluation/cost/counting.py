@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.counting import MacCounter, device_of, dtype_of, on_meta
 from frugalmtl.evaluation.cost.conventions import CONVENTION
+from frugalmtl.evaluation.cost.noise import refuse_noise
 
 NOISE_SEED = 0
 
@@ -31,8 +32,8 @@ class Counts:
         by_module: ``{dotted name: macs}`` of every submodule that ran, its own submodules included.
         image_size: height and width of the image.
         batch: images in the batch.
-        counted_on: ``"meta"`` (shapes alone decide the cost) or ``"values"`` (the module reads values, or cannot run
-            without them: counted on a real forward pass; on noise if no image was given).
+        counted_on: ``"meta"`` (shapes alone decide the cost) or ``"values"`` (the module cannot run without values:
+            counted on a real forward pass of noise).
     """
 
     macs: int
@@ -55,7 +56,7 @@ class Counts:
 class CostDistribution:
     """MACs per image over a set of images, for modules whose cost depends on the image.
 
-    Percentiles interpolate linearly.
+    Percentiles interpolate linearly. ``products`` is the mean of :attr:`Counts.products`.
     """
 
     mean: float
@@ -65,6 +66,7 @@ class CostDistribution:
     min: float
     max: float
     images: int
+    products: float = 0.0
     convention: str = CONVENTION
 
     def as_dict(self) -> dict[str, Any]:
@@ -77,14 +79,16 @@ def count(module: nn.Module, image_size: tuple[int, int], batch: int = 1) -> Cou
 
     The operations that run are counted (``torch.utils.flop_counter``), never a formula over the architecture. The pass
     runs on the meta device, where only shapes exist; a module that needs values runs on noise of a fixed seed instead
-    (see :attr:`Counts.counted_on`; use :func:`distribution` with real images for such modules).
+    (see :attr:`Counts.counted_on`). One that says that its cost depends on the image is not counted here, but by
+    :func:`distribution` on real images.
 
     Raises:
-        UserError: a size or batch that is not positive.
+        UserError: a size or batch that is not positive, or a module that chooses by the image what it runs.
     """
     height, width = image_size
     for what, value in (("image height", height), ("image width", width), ("batch", batch)):
         positive(what, value)
+    refuse_noise(module)
     shape = (batch, 3, height, width)
     params, stored = storage(module)
     counted_on: Literal["meta", "values"] = "meta"
@@ -107,11 +111,13 @@ def distribution(module: nn.Module, images: Iterable[Tensor]) -> CostDistributio
         UserError: no image.
     """
     device, dtype = device_of(module), dtype_of(module)
-    macs = [_macs(module, image.reshape(1, *image.shape[-3:]).to(device, dtype))[0][""] for image in images]
-    if not macs:
+    passes = [_macs(module, image.reshape(1, *image.shape[-3:]).to(device, dtype)) for image in images]
+    if not passes:
         raise UserError("the cost distribution needs at least one image, but got none")
+    macs = [by_module[""] for by_module, _ in passes]
     p5, p50, p95 = (float(value) for value in np.percentile(macs, [5, 50, 95]))
-    return CostDistribution(float(np.mean(macs)), p5, p50, p95, float(min(macs)), float(max(macs)), len(macs))
+    products = float(np.mean([number for _, number in passes]))
+    return CostDistribution(float(np.mean(macs)), p5, p50, p95, float(min(macs)), float(max(macs)), len(macs), products)
 
 
 def storage(module: nn.Module) -> tuple[int, int]:

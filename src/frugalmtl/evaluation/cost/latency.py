@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,18 +22,23 @@ class LatencyStats:
 
     Attributes:
         median_ms: median over the rounds.
-        p95_ms: 95th percentile.
+        mean_ms: mean over the batches of the median of each batch's rounds: the time of a module that takes longer for
+            some images than for others.
+        p95_ms: 95th percentile over the rounds.
         iqr_ms: distance between the quartiles: differences between modules below it are not resolved.
         rounds: measurements.
+        batches: different batches that they went through.
         batch: images in the batch.
         threads: CPU threads of torch.
         device: where it ran.
     """
 
     median_ms: float
+    mean_ms: float
     p95_ms: float
     iqr_ms: float
     rounds: int
+    batches: int
     batch: int
     threads: int
     device: str
@@ -43,23 +48,35 @@ class LatencyStats:
         return asdict(self)
 
 
+Batches = Tensor | Sequence[Tensor]
+"""One batch of images ``[B, 3, H, W]``, or several of one size."""
+
+
 def latency(
-    modules: Mapping[str, nn.Module], image: Tensor, *, rounds: int = 20, warmup: int = 3, threads: int | None = None
+    modules: Mapping[str, nn.Module],
+    images: Batches | Mapping[str, Batches],
+    *,
+    rounds: int = 20,
+    warmup: int = 3,
+    threads: int | None = None,
 ) -> dict[str, LatencyStats]:
     """Time modules against each other: every round runs each of them once, and who begins rotates.
 
     Slow drifts of the machine (frequency, neighbours) so fall on all modules alike; timing one after the other would
-    book them on whoever was running. Compare only figures of one call.
+    book them on whoever was running. Compare only figures of one call. Every round takes the next batch, and after the
+    last the first again: all modules see the same images equally often.
 
     Args:
         modules: ``{name: module}``, on one device.
-        image: ``[B, 3, H, W]``; moved to that device.
+        images: a batch for all rounds, or several; or those of every module by its name, where modules expect the same
+            images normalised in different ways. Moved to the modules' device.
         rounds: measured rounds.
         warmup: rounds before them that are not measured.
         threads: CPU threads; torch's setting if not given. Restored afterwards.
 
     Raises:
-        UserError: no module, modules on several devices, a number of rounds or threads that is not positive.
+        UserError: no module or image, modules on several devices or with different numbers of images, a number of
+            rounds or threads that is not positive.
     """
     if not modules:
         raise UserError("latency needs at least one module, but got none")
@@ -70,21 +87,45 @@ def latency(
     if len(devices) > 1:
         raise UserError(f"modules timed together must be on one device, but are on {sorted(map(str, devices))}")
     device = devices.pop()
-    image = image.to(device)
+    batches = _batches_of(modules, images, device)
+    count, size = next((len(each), len(each[0])) for each in batches.values())
     times: dict[str, list[float]] = {name: [] for name in modules}
     with evaluating(*modules.values()), torch.inference_mode(), _threads(threads) as used:
         for number in range(-warmup, rounds):
             for name in rotation(list(modules), number):
-                elapsed = _time(modules[name], image)
+                elapsed = _time(modules[name], batches[name][number % count])
                 if number >= 0:
                     times[name].append(elapsed)
-    return {name: _summary(values, len(image), used, device) for name, values in times.items()}
+    return {name: _summary(values, count, size, used, device) for name, values in times.items()}
 
 
-def fitting_rounds(modules: Mapping[str, nn.Module], image: Tensor, seconds: float) -> int:
-    """As many rounds of :func:`latency` as fit into ``seconds``, but at least 3 and at most 20."""
-    once = sum(item.median_ms for item in latency(modules, image, rounds=1, warmup=1).values()) / 1000
-    return max(3, min(20, int(seconds / max(once, 1e-6))))
+def fitting_rounds(
+    modules: Mapping[str, nn.Module], images: Batches | Mapping[str, Batches], seconds: float, most: int = 20
+) -> int:
+    """As many rounds of :func:`latency` as fit into ``seconds``, but at least 3 and at most ``most``."""
+    once = sum(item.median_ms for item in latency(modules, images, rounds=1, warmup=1).values()) / 1000
+    return max(3, min(most, int(seconds / max(once, 1e-6))))
+
+
+def _batches_of(
+    modules: Mapping[str, nn.Module], images: Batches | Mapping[str, Batches], device: torch.device
+) -> dict[str, list[Tensor]]:
+    """The batches that each module goes through, on its device; as many for all, of one size.
+
+    Raises:
+        UserError: there are none, or not as many for all.
+    """
+    chosen = images if isinstance(images, Mapping) else dict.fromkeys(modules, images)
+    batches: dict[str, list[Tensor]] = {}
+    for name in modules:
+        one = chosen[name]
+        batches[name] = [batch.to(device) for batch in ((one,) if isinstance(one, Tensor) else one)]
+    if len({tuple(len(batch) for batch in each) for each in batches.values()}) > 1:
+        raise UserError("modules timed together must go through as many images, but each came with its own number")
+    sizes = {len(batch) for each in batches.values() for batch in each}
+    if len(sizes) != 1:
+        raise UserError(f"latency needs at least one batch, all of one size, but got sizes {sorted(sizes)}")
+    return batches
 
 
 def rotation(names: list[str], number: int) -> list[str]:
@@ -125,6 +166,8 @@ def _threads(threads: int | None) -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-def _summary(values: list[float], batch: int, threads: int, device: torch.device) -> LatencyStats:
+def _summary(values: list[float], batches: int, size: int, threads: int, device: torch.device) -> LatencyStats:
     q25, median, q75, p95 = (float(value) for value in np.percentile(values, [25, 50, 75, 95]))
-    return LatencyStats(median, p95, q75 - q25, len(values), batch, threads, str(device))
+    mean = float(np.mean([np.median(values[first::batches]) for first in range(min(batches, len(values)))]))
+    used = min(batches, len(values))
+    return LatencyStats(median, mean, p95, q75 - q25, len(values), used, size, threads, str(device))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -45,7 +47,8 @@ def test_result_and_restored_state():
     assert (figures.batch, figures.threads, figures.device) == (2, 1, "cpu")
     assert 0 < figures.median_ms <= figures.p95_ms
     assert figures.iqr_ms >= 0
-    assert set(figures.as_dict()) == {"median_ms", "p95_ms", "iqr_ms", "rounds", "batch", "threads", "device"}
+    assert (figures.rounds, figures.batches) == (5, 1)
+    assert figures.mean_ms == figures.median_ms
     assert torch.get_num_threads() == threads
     assert module.training
 
@@ -66,3 +69,51 @@ def test_wrong_arguments(arguments, message):
 def test_no_module():
     with pytest.raises(UserError, match="at least one module"):
         latency({}, IMAGE)
+
+
+class Watcher(nn.Module):
+    """Notes the images that it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.seen.append(image)
+        return image
+
+
+def test_every_round_takes_the_next_batch_the_same_for_all(monkeypatch):
+    def elapsed(module: nn.Module, image: Tensor) -> float:
+        return 30.0 * module(image).mean().item()
+
+    monkeypatch.setattr(importlib.import_module("frugalmtl.evaluation.cost.latency"), "_time", elapsed)
+    batches = [torch.full((2, 3, 4, 4), float(value)) for value in (0, 0, 1)]
+    one, other = Watcher(), Watcher()
+    result = latency({"one": one, "other": other}, batches, rounds=6, warmup=1)
+    for module in (one, other):
+        assert [image.mean().item() for image in module.seen] == [1, 0, 0, 1, 0, 0, 1]
+    for figures in result.values():
+        assert (figures.rounds, figures.batches, figures.batch) == (6, 3, 2)
+        assert (figures.median_ms, figures.mean_ms, figures.p95_ms) == (0.0, 10.0, 30.0)
+
+
+def test_modules_may_see_the_same_images_normalised_in_their_own_way():
+    one, other = Watcher(), Watcher()
+    zeros, small = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.125)
+    latency({"one": one, "other": other}, {"one": zeros, "other": [small]}, rounds=2, warmup=0)
+    assert {image.mean().item() for image in one.seen} == {0.0}
+    assert {image.mean().item() for image in other.seen} == {0.125}
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([], "at least one batch"),
+        ([IMAGE, IMAGE[:1]], r"one size, but got sizes \[1, 2\]"),
+        ({"a": IMAGE, "b": [IMAGE, IMAGE]}, "as many images"),
+    ],
+)
+def test_batches_that_do_not_compare(images, message):
+    with pytest.raises(UserError, match=message):
+        latency({"a": nn.Identity(), "b": nn.Identity()}, images)
