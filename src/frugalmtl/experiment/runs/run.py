@@ -12,10 +12,12 @@ from frugalmtl.core.names import path_part
 from frugalmtl.core.registry import SpecLike
 from frugalmtl.deployment import DeployedModel, deploy, deployable
 from frugalmtl.engine.checkpoints import load_trained
+from frugalmtl.evaluation.cost import CostPerImage, cost_per_image, decides
 from frugalmtl.experiment.config.files import as_plain
 from frugalmtl.experiment.runs.build import Built, build, without_weights
 from frugalmtl.experiment.runs.folder import CONFIG, RunFolder
 from frugalmtl.experiment.runs.predictor import Predictor
+from frugalmtl.experiment.runs.streams.images import SplitImages
 from frugalmtl.export import EXPORTERS, Exported, Exporter
 
 
@@ -67,6 +69,24 @@ class Run(RunFolder):
         built = self.load()
         deployed = deploy(built.model, tasks=tasks)
         return built, deployed if chosen is None else deployed.at(chosen)
+
+    def cost(self, point: str | None = None, images: SplitImages | None = None) -> CostPerImage:
+        """What the deployed model computes for an image, and what it stores.
+
+        A model that chooses for each image what it runs is counted on images of the run's test split; others need none.
+
+        Args:
+            point: see :meth:`deployed`.
+            images: those to count on, where they are loaded already or of another split.
+
+        Raises:
+            UserError: see :meth:`deployed`; the run's data are not there, and the model needs images.
+        """
+        built, deployed = self.deployed(point=point)
+        if images is None and decides(deployed):
+            images = SplitImages.of(self.config)
+        seen = None if images is None else images.seen_by(built, self.config)
+        return cost_per_image(deployed, built.image_size, seen)
 
     def predictor(self, point: str | None = None) -> Predictor:
         """The deployed model as a function of photographs; see :meth:`deployed`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from frugalmtl.core.recipe import TRAIN, VALIDATION
 from frugalmtl.core.seeding import derive_seed
@@ -12,6 +12,7 @@ from frugalmtl.engine.launch import trains_on_cpu
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.streams.parts import StreamPart
+from frugalmtl.tasks import Task
 
 
 def make_loader(
@@ -28,15 +29,7 @@ def make_loader(
 
     Those of a training are augmented and in a new order every epoch; others are as stored.
     """
-    transform = Transform(
-        built.tasks,
-        built.image_size,
-        augmentation(config.augmentation) if training else None,
-        built.backbone.mean,
-        built.backbone.std,
-        fit=config.fit,
-        fill=config.fill,
-    )
+    transform = make_transform(built, built.tasks, config, training=training)
     settings = config.train
     batches = -(-len(samples) // settings.batch_size)
     return Loader(
@@ -50,6 +43,19 @@ def make_loader(
         ),
         rank=rank,
         world_size=world_size,
+    )
+
+
+def make_transform(built: Built, tasks: Sequence[Task], config: Experiment, *, training: bool) -> Transform:
+    """Samples as the experiment's network takes them, with labels of these tasks; augmented for a training."""
+    return Transform(
+        tasks,
+        built.image_size,
+        augmentation(config.augmentation) if training else None,
+        built.backbone.mean,
+        built.backbone.std,
+        fit=config.fit,
+        fill=config.fill,
     )
 
 
