@@ -8,15 +8,39 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Latency:
-    """Milliseconds per image: median and 95th percentile of interleaved runs."""
+    """Milliseconds per image, over interleaved rounds that go through images of the split.
+
+    Attributes:
+        median: median over the rounds.
+        p95: 95th percentile over the rounds.
+        mean: mean over the images.
+        images: how many different ones it was measured on; 0 in files of earlier versions.
+        batch: images in a batch.
+    """
 
     median: float = math.nan
     p95: float = math.nan
+    mean: float = math.nan
+    images: int = 0
+    batch: int = 1
 
 
 @dataclass
 class Cost:
-    """Cost of one model for one image: operations, parameters, bytes on disk, peak bytes in memory, milliseconds."""
+    """Cost of one model for one image.
+
+    Attributes:
+        macs: multiply-adds; the mean over images where they differ.
+        flops: operations.
+        params: parameters.
+        bytes: bytes on disk.
+        peak_memory: bytes in memory at the worst moment.
+        latency_ms: milliseconds, batch 1.
+        macs_p5: 5th percentile of the multiply-adds over images.
+        macs_p95: 95th percentile.
+        images: how many images were counted on; 0 for a model that costs the same for every image.
+        batch_latency_ms: milliseconds per image in a batch.
+    """
 
     macs: float = math.nan
     flops: float = math.nan
@@ -24,6 +48,19 @@ class Cost:
     bytes: float = math.nan
     peak_memory: float = math.nan
     latency_ms: Latency = field(default_factory=Latency)
+    macs_p5: float = math.nan
+    macs_p95: float = math.nan
+    images: int = 0
+    batch_latency_ms: Latency = field(default_factory=Latency)
+
+    @property
+    def varies(self) -> bool:
+        """Whether images cost differently."""
+        return self.macs_p5 < self.macs_p95
+
+    def milliseconds(self, latency: Latency) -> float:
+        """What a latency says in one number: the median, or, where images cost differently, the mean over them."""
+        return latency.mean if self.varies else latency.median
 
 
 @dataclass

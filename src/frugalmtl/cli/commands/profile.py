@@ -74,22 +74,18 @@ def parser() -> ProfileParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print what an experiment or a run costs; of a comparison, what its rows cost beside the published figures."""
-    from frugalmtl.experiment.measure.profiling import profile
+    from frugalmtl.experiment.measure.profiling import profile_config, profile_run
     from frugalmtl.experiment.measure.published import count_rows
-    from frugalmtl.experiment.runs.build import build, build_dataset
     from frugalmtl.experiment.runs.run import Run
 
     show = print_experiment
     if arguments.run is not None:
-        opened = Run.open(arguments.run)
-        result = profile(opened.config, opened.load(), arguments.rounds, trained=True)
+        result = profile_run(Run.open(arguments.run), arguments.rounds)
     elif isinstance(arguments.settings, Comparison):
         result = count_rows(arguments.settings, lambda line: print(visible(line), file=sys.stderr))
         show = print_comparison
     else:
-        config = arguments.settings
-        dataset = build_dataset(config) if config.data is not None else None
-        result = profile(config, build(config, dataset), arguments.rounds)
+        result = profile_config(arguments.settings, arguments.rounds)
     if arguments.json:
         print(json_text(result))
     else:

@@ -15,7 +15,6 @@ from frugalmtl.core.disk.locks import hold, refuse_held
 from frugalmtl.core.terminal import output_console, without_markup
 from frugalmtl.data import Dataset
 from frugalmtl.deployment import DeployedModel
-from frugalmtl.evaluation.cost import count
 from frugalmtl.experiment.comparison.announcement import announce
 from frugalmtl.experiment.comparison.gallery import photo_panels, test_panels
 from frugalmtl.experiment.comparison.results import collect, rank_rows
@@ -29,6 +28,7 @@ from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.predictor import Predictor
 from frugalmtl.experiment.runs.run import Run
+from frugalmtl.experiment.runs.streams.images import SplitImages
 from frugalmtl.report import Results, load_results, print_table, write_report
 
 
@@ -99,14 +99,17 @@ def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Data
         f"{row} training": built.model.to(memory_format=runs[row][0].config.train.memory_format)
         for row, (built, _) in loaded.items()
     }
+    images = SplitImages(dataset, runs[comparison.reference][0].config.test_split)
+    seen = {row: images.seen_by(built, runs[row][0].config) for row, (built, _) in loaded.items()}
     costs = measure(
         {**modules, **{f"{row} deployed": deployed for row, (_, deployed) in loaded.items()}},
         size,
         comparison.latency_rounds,
+        {f"{row} {form}": each for row, each in seen.items() for form in ("training", "deployed")},
     )
     # A method that prunes gives another network per seed: each is counted, only the first is timed.
     counts: dict[str, list[Mapping[str, Any]]] = {
-        row: [costs[f"{row} deployed"], *(count(run.deployed()[1], size).as_dict() for run in seeds[1:])]
+        row: [costs[f"{row} deployed"], *(run.cost(images=images).as_dict() for run in seeds[1:])]
         for row, seeds in runs.items()
     }
     steps = _steps(comparison, runs, loaded) if comparison.step_rounds else {}

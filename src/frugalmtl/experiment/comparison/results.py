@@ -224,7 +224,8 @@ def _epoch(record: Mapping[str, Any], tasks: Sequence[Task]) -> Epoch:
 
 def _means(counts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """What was counted on the model of every seed, as the mean over seeds."""
-    return {key: spread([float(counted[key]) for counted in counts]).mean for key in ("macs", "flops", "params")}
+    keys = ("macs", "macs_p5", "macs_p95", "flops", "params")
+    return {key: spread([float(counted[key]) for counted in counts]).mean for key in keys}
 
 
 def _or_nan(value: float | None) -> float:
@@ -232,9 +233,13 @@ def _or_nan(value: float | None) -> float:
 
 
 def _cost(figures: Mapping[str, Any]) -> Cost:
-    times = figures["latency_ms"]
-    plain = {key: float(figures[key]) for key in ("macs", "flops", "params", "bytes", "peak_memory")}
-    return Cost(**plain, latency_ms=Latency(times["median"], times["p95"]))
+    keys = ("macs", "flops", "params", "bytes", "peak_memory", "macs_p5", "macs_p95")
+    plain = {key: float(figures[key]) for key in keys}
+    single, batched = (
+        Latency(**{key: figures[name][key] for key in ("median", "p95", "mean", "images", "batch")})
+        for name in ("latency_ms", "batch_latency_ms")
+    )
+    return Cost(**plain, images=figures["images"], latency_ms=single, batch_latency_ms=batched)
 
 
 def _step(figures: StepFigures) -> StepCost:

@@ -20,7 +20,6 @@ from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.disk.locks import Locks
 from frugalmtl.core.terminal import output_console, without_markup
 from frugalmtl.evaluation.aggregate import spread
-from frugalmtl.evaluation.cost import count
 from frugalmtl.evaluation.delta import delta_mtl
 from frugalmtl.experiment.comparison.compare import compare
 from frugalmtl.experiment.comparison.folder import kept_results
@@ -32,6 +31,7 @@ from frugalmtl.experiment.comparison.turns import CLAIMS, working
 from frugalmtl.experiment.config.comparison import row_experiments, shown_rows
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.sweep import Sweep, Value, expand, points
+from frugalmtl.experiment.runs.streams.images import SplitImages
 from frugalmtl.report import Results
 
 INSTALL = "pip install 'frugalmtl[sweep]'"
@@ -110,6 +110,7 @@ class Worker:
                     f"{experiment.train.devices}: set it to 1 and take several workers"
                 )
         self.dataset = grid.dataset
+        self.images = SplitImages(grid.dataset, next(iter(grid.experiments[config.seeds[0]].values())).test_split)
         self.checked = grid.checked
         self.trials = Trials(axis, folder, self.locks)
         self._grid = grid
@@ -179,12 +180,11 @@ class Worker:
         gains, costs = [], []
         for seed in seeds:
             point, reference = (grid.run(name, seed) for name in names)
-            built, deployed = point.deployed()
-            tasks = [task for task in built.tasks if not task.auxiliary]
+            tasks = [task for task in point.network().tasks if not task.auxiliary]
             scores, single = (primary_scores(run, run.config.test_split, tasks) for run in (point, reference))
             directions = {task.name: task.higher_is_better for task in tasks}
             gains.append(delta_mtl(scores, single, directions) if all(single.values()) else math.nan)
-            costs.append(count(deployed, built.image_size).macs)
+            costs.append(point.cost(images=self.images).macs)
         return spread(gains).mean, spread(costs).mean
 
 

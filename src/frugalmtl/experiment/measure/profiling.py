@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
+from frugalmtl.core.checks import UserError
 from frugalmtl.core.registry import Registry
 from frugalmtl.decoders import DECODERS
-from frugalmtl.deployment import deploy
+from frugalmtl.deployment import DeployedModel, deploy
 from frugalmtl.encoders import ENCODERS
-from frugalmtl.evaluation.cost import CONVENTION, count, fitting_rounds, latency, peak_memory
+from frugalmtl.evaluation.cost import (
+    CONVENTION,
+    LatencyStats,
+    batches_of,
+    cost_per_image,
+    decides,
+    fitting_rounds,
+    latency,
+    noise_images,
+    peak_memory,
+)
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.measure.published import published_beside_measured
-from frugalmtl.experiment.runs.build import Built, build, without_weights
+from frugalmtl.experiment.runs.build import Built, build, build_dataset, check, without_weights
+from frugalmtl.experiment.runs.run import Run
+from frugalmtl.experiment.runs.streams.images import SplitImages
 
 SECONDS = 60.0
 """Time that the rounds of a latency measurement may take where their number is not set."""
+BATCH = 8
+"""Images in a batch of the second latency measurement."""
+BATCH_SECONDS = 8.0
+"""Time that its rounds may take; there are never fewer than three, or than of single images."""
 RATIOS = ("macs", "params", "bytes", "peak_memory")
 
 
@@ -42,48 +58,126 @@ def _fact(registry: Registry, name: str, fact: str, *, default: bool) -> bool:
 
 
 def measure(
-    modules: Mapping[str, nn.Module], image_size: tuple[int, int], rounds: int | None = None
+    modules: Mapping[str, nn.Module],
+    image_size: tuple[int, int],
+    rounds: int | None = None,
+    images: Mapping[str, Sequence[Tensor]] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Operations, bytes, memory and interleaved latency of several modules, batch 1.
+    """Operations, bytes, memory and interleaved latency of several modules.
 
     Args:
         modules: ``{name: module}``, timed against each other.
         image_size: height and width.
-        rounds: rounds of latency; ``None`` takes as many as a minute allows, within limits.
+        rounds: rounds of latency; ``None`` takes as many as a minute allows, within limits. Fewer are taken of batches.
+        images: ``{name: normalised images [3, H, W]}``, the same images for all modules; noise if not given.
 
     Returns:
-        ``{name: {macs, flops, products, params, bytes, peak_memory, latency_ms: {median, p95, rounds}}}``.
+        ``{name: {macs, macs_p5, macs_p95, flops, products, params, bytes, images, peak_memory, latency_ms,
+        batch_latency_ms}}``, the first as in :class:`~frugalmtl.evaluation.cost.CostPerImage`; latencies are
+        milliseconds per image, ``{median, mean, p95, rounds, images, batch}``, of single images and of batches. Peak
+        memory is that of a single image, of the worst one where they differ.
+
+    Raises:
+        UserError: noise, and a module that chooses for each image what it runs.
     """
-    image = torch.rand(1, 3, *image_size, generator=torch.Generator().manual_seed(0))
-    times = latency(modules, image, rounds=rounds or fitting_rounds(modules, image, SECONDS), warmup=1)
-    result: dict[str, dict[str, Any]] = {}
-    for name, module in modules.items():
-        counts = count(module, image_size)
-        result[name] = {
-            "macs": counts.macs,
-            "flops": counts.flops,
-            "products": counts.products,
-            "params": counts.params,
-            "bytes": counts.bytes,
-            "peak_memory": peak_memory(module, image),
-            "latency_ms": {
-                "median": times[name].median_ms,
-                "p95": times[name].p95_ms,
-                "rounds": times[name].rounds,
-            },
+    seen: Mapping[str, Sequence[Tensor]]
+    if images is None:
+        noise = list(noise_images(modules.values(), image_size, BATCH))
+        seen = dict.fromkeys(modules, noise)
+    else:
+        seen = images
+    rounds = rounds or fitting_rounds(modules, _batches(seen, 1, 1), SECONDS)
+    batch_rounds = min(rounds, fitting_rounds(modules, _batches(seen, BATCH, 1), BATCH_SECONDS))
+    single = latency(modules, _batches(seen, 1, rounds), rounds=rounds, warmup=1)
+    batched = latency(modules, _batches(seen, BATCH, batch_rounds), rounds=batch_rounds, warmup=1)
+    return {
+        name: {
+            **cost_per_image(module, image_size, None if images is None else images[name]).as_dict(),
+            "peak_memory": _peak(module, batches_of(seen[name], 1, rounds)),
+            "latency_ms": _milliseconds(single[name]),
+            "batch_latency_ms": _milliseconds(batched[name]),
         }
-    return result
+        for name, module in modules.items()
+    }
+
+
+def _batches(images: Mapping[str, Sequence[Tensor]], size: int, count: int) -> dict[str, list[Tensor]]:
+    return {name: batches_of(each, size, count) for name, each in images.items()}
+
+
+def _peak(module: nn.Module, batches: Sequence[Tensor]) -> int:
+    return max(peak_memory(module, batch) for batch in (batches if decides(module) else batches[:1]))
+
+
+def _milliseconds(stats: LatencyStats) -> dict[str, float]:
+    """Milliseconds per image, and what they are of."""
+    return {
+        "median": stats.median_ms / stats.batch,
+        "mean": stats.mean_ms / stats.batch,
+        "p95": stats.p95_ms / stats.batch,
+        "rounds": stats.rounds,
+        "images": stats.batches * stats.batch,
+        "batch": stats.batch,
+    }
 
 
 def ratios(cost: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, float]:
-    """Every figure of ``cost`` divided by the reference's; latency by the medians."""
+    """Every figure of ``cost`` divided by the reference's; latency by what is typical of each."""
     result = {key: cost[key] / reference[key] for key in RATIOS}
-    result["latency_ms"] = cost["latency_ms"]["median"] / reference["latency_ms"]["median"]
+    for key in ("latency_ms", "batch_latency_ms"):
+        result[key] = typical(cost, key) / typical(reference, key)
     return result
 
 
-def profile(config: Experiment, built: Built, rounds: int | None = None, *, trained: bool = False) -> dict[str, Any]:
+def typical(cost: Mapping[str, Any], key: str = "latency_ms") -> float:
+    """Milliseconds of an image: the median, or, where images cost differently, the mean over them."""
+    varies = cost["macs_p5"] < cost["macs_p95"]
+    return float(cost[key]["mean" if varies else "median"])
+
+
+def profile_run(run: Run, rounds: int | None = None, point: str | None = None) -> dict[str, Any]:
+    """:func:`profile` of a trained run.
+
+    Args:
+        run: finished.
+        rounds: see :func:`measure`.
+        point: see :meth:`~frugalmtl.experiment.runs.run.Run.deployed`.
+
+    Raises:
+        UserError: the run is not finished, has no such point, or lacks the data that its model is measured on.
+    """
+    built, deployed = run.deployed(point=point)
+    return profile(run.config, built, rounds, trained=True, deployed=deployed)
+
+
+def profile_config(config: Experiment, rounds: int | None = None) -> dict[str, Any]:
+    """:func:`profile` of an experiment that has not been trained.
+
+    Raises:
+        UserError: a section does not fit; or its encoder chooses for each image what it runs, and there are none.
+    """
+    check(config)
+    if config.data is None and _fact(ENCODERS, config.encoder["name"], "decides", default=False):
+        raise UserError(
+            f"encoder {config.encoder['name']!r} chooses for each image what it runs, so its cost is measured on "
+            "images: add a section 'data' to the config, or profile the folder of a trained run"
+        )
+    dataset = build_dataset(config) if config.data is not None else None
+    return profile(config, build(config, dataset), rounds)
+
+
+def profile(
+    config: Experiment,
+    built: Built,
+    rounds: int | None = None,
+    *,
+    trained: bool = False,
+    deployed: DeployedModel | None = None,
+) -> dict[str, Any]:
     """The cost of an experiment as one JSON-ready mapping.
+
+    An encoder that chooses for each image what it runs is measured on images of the test split, as all that it is held
+    against; the cost of others needs no data.
 
     Args:
         config: the experiment; its single-task sibling is built from it with random weights (they do not matter here).
@@ -91,23 +185,29 @@ def profile(config: Experiment, built: Built, rounds: int | None = None, *, trai
         rounds: see :func:`measure`.
         trained: the model has been trained. The published figures of a method that decides its cost while it trains are
             held against the deployed model then, against nothing before; those of others against the training model.
+        deployed: the model deployed, if it is already.
+
+    Raises:
+        UserError: the experiment has no images, and its encoder needs them.
     """
     layout = config.train.memory_format  # the training models in the layout they are trained in: deploying adds none
     sibling_config = replace(single_task_sibling(config), image_size=built.image_size)
     sibling = build(without_weights(sibling_config), tasks=built.tasks)
     modules: dict[str, nn.Module] = {
         "training": built.model.to(memory_format=layout),
-        "deployed": deploy(built.model),
+        "deployed": deployed or deploy(built.model),
         "single_task": sibling.model.to(memory_format=layout),
         "single_task_deployed": deploy(sibling.model),
     }
-    measured = measure(modules, built.image_size, rounds)
+    images = SplitImages.of(config).seen_by(built, config) if decides(modules["deployed"]) else None
+    measured = measure(modules, built.image_size, rounds, None if images is None else dict.fromkeys(modules, images))
     learns_cost = built.model.encoder.learns_cost
     comparable = None if learns_cost and not trained else measured["deployed" if learns_cost else "training"]
     return {
         "name": config.name,
         "image_size": list(built.image_size),
         "batch": 1,
+        "split": None if images is None else config.test_split,
         "convention": CONVENTION,
         "single_task_decoder": sibling_config.decoder,
         **measured,
