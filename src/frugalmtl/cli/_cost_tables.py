@@ -11,6 +11,7 @@ from rich.table import Table
 from frugalmtl.core.terminal import output_console, without_markup
 
 NETWORKS = ("training", "deployed", "single_task", "single_task_deployed")
+COLUMNS = ("GFLOP", "params M", "MB stored", "MB peak")
 Figures = Mapping[str, Any]
 
 
@@ -18,21 +19,32 @@ def print_experiment(result: Figures) -> None:
     """Print what :func:`frugalmtl.experiment.measure.profiling.profile` measured."""
     console = output_console()
     table = _table(result)
-    for column in ("", "GMAC", "GFLOP", "params M", "MB stored", "MB peak", "ms median", "ms p95"):
-        table.add_column(column, justify="left" if not column else "right")
+    varying = [name for name in NETWORKS if result[name]["macs_p5"] < result[name]["macs_p95"]]
+    batch = result["deployed"]["batch_latency_ms"]["batch"]
+    times = ["ms" if varying else "ms median", "ms p95", f"ms in {batch}"]
+    for column in ("", "GMAC", *(["p5 to p95"] if varying else []), *COLUMNS, *times):
+        table.add_column(column, justify="left" if not column else "right", no_wrap=bool(column))
     for name in NETWORKS:
         cost = result[name]
+        between = f"{cost['macs_p5'] / 1e9:.3f} to {cost['macs_p95'] / 1e9:.3f}" if name in varying else ""
         table.add_row(
             name.replace("_", " "),
             f"{cost['macs'] / 1e9:.3f}",
+            *([between] if varying else []),
             f"{cost['flops'] / 1e9:.3f}",
             f"{cost['params'] / 1e6:.3f}",
             f"{cost['bytes'] / 1e6:.1f}",
             f"{cost['peak_memory'] / 1e6:.1f}",
-            f"{cost['latency_ms']['median']:.1f}",
+            f"{cost['latency_ms']['typical']:.1f}",
             f"{cost['latency_ms']['p95']:.1f}",
+            f"{cost['batch_latency_ms']['typical']:.1f}",
         )
     console.print(table)
+    console.print(f"ms in {batch}: per image, in a batch of {batch}", highlight=False)
+    if varying:
+        names, images = ", ".join(name.replace("_", " ") for name in varying), result[varying[0]]["images"]
+        words = f"{names}: MACs and ms are means over images of the split {result['split']!r}, MACs over {images}"
+        console.print(without_markup(words), highlight=False)
     shares = result["ratio_to_single_task"]["deployed"]
     words = ", ".join(f"{key.replace('_', ' ')} {value:.3f} x" for key, value in shares.items())
     console.print(f"deployed, relative to deployed single-task networks: {words}")

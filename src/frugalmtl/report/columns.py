@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from frugalmtl.evaluation.aggregate import spread as spread_over_seeds
-from frugalmtl.report.costs import Cost
+from frugalmtl.report.costs import Cost, Latency
 from frugalmtl.report.formatting import NOT_MEASURED, decimals_for, finite, number, off_by, percent, scale_for, spread
 from frugalmtl.report.results import Results, Row, TaskInfo
 
@@ -77,10 +77,30 @@ class Column:
         """``value`` as this column writes it."""
         return number(value / self.scale, self.decimals, signed=self.signed)
 
+    def beside(self, deviation: float, percentiles: tuple[float, float] | None = None) -> str:
+        """``± deviation [low, high]``, as far as there are any."""
+        parts = [spread(deviation / self.scale, self.decimals)]
+        if percentiles is not None and all(map(math.isfinite, percentiles)):
+            parts.append("[{},\u00a0{}]".format(*map(self.text, percentiles)))
+        return " ".join(filter(None, parts))
+
 
 def cost_value(cost: Cost, key: str) -> float:
-    """One figure of a cost; latency by its median."""
-    return cost.latency_ms.median if key == "latency_ms" else float(getattr(cost, key))
+    """One figure of a cost; of a latency what is typical."""
+    value = getattr(cost, key)
+    return value.milliseconds if isinstance(value, Latency) else float(value)
+
+
+def cost_range(cost: Cost, key: str) -> tuple[float, float]:
+    """5th and 95th percentile of a count over images; NaN where every image costs the same."""
+    factor = {"macs": 1.0, "flops": 2.0}.get(key, math.nan) if cost.varies else math.nan
+    return factor * cost.macs_p5, factor * cost.macs_p95
+
+
+def counted_images(results: Results) -> int:
+    """How many images of the split the multiply-adds that differ between them were counted on; 0 where none do."""
+    costs = [cost for row in results.rows for cost in (row.cost.training, row.cost.deployed)]
+    return max((cost.images for cost in costs if cost.varies), default=0)
 
 
 def cost_spread(row: Row, key: str) -> float:
@@ -95,10 +115,10 @@ def cost_spread(row: Row, key: str) -> float:
 def off_budget(row: Row) -> float:
     """Measured cost divided by the budget, minus one: of the seed farthest from it; NaN without a budget in numbers.
 
-    A budget of time is compared with the median latency, which is measured on the first seed's model.
+    A budget of time is compared with the latency, which is measured on the first seed's model.
     """
     if row.target_latency_ms > 0:
-        return row.cost.deployed.latency_ms.median / row.target_latency_ms - 1
+        return cost_value(row.cost.deployed, "latency_ms") / row.target_latency_ms - 1
     if not row.target_macs > 0:
         return math.nan
     counted = [seed.macs for seed in row.seeds if math.isfinite(seed.macs)] or [row.cost.deployed.macs]
@@ -185,17 +205,26 @@ def _cost_column(results: Results, key: str, title: str, unit: str) -> Column:
     means = [mean for mean, _ in values.values()]
     scale, prefix = (1.0, "") if unit else scale_for(means)
     places = decimals_for([mean / scale for mean in means])
-    return _fill(Column(key, title, unit or prefix, False, places, scale=scale), values)
+    ranges = {row.name: cost_range(row.cost.deployed, key) for row in results.rows}
+    return _fill(Column(key, title, unit or prefix, False, places, scale=scale), values, ranges)
 
 
-def _fill(column: Column, values: dict[str, tuple[float, float]]) -> Column:
-    """Write the entries; every row that reads the same as the best one is marked best."""
+def _fill(
+    column: Column, values: dict[str, tuple[float, float]], ranges: dict[str, tuple[float, float]] | None = None
+) -> Column:
+    """Write the entries; every row that reads the same as the best one is marked best.
+
+    Args:
+        column: still empty.
+        values: mean and standard deviation of each row.
+        ranges: 5th and 95th percentile of each row.
+    """
     better: Callable[[list[float]], float] = max if column.higher_is_better else min
     measured = [mean for mean, _ in values.values() if math.isfinite(mean)]
     texts = {column.text(mean) for mean in measured}
     best = column.text(better(measured)) if len(texts) > 1 else None
     for name, (mean, deviation) in values.items():
-        text, beside = column.text(mean), spread(deviation / column.scale, column.decimals)
+        text, beside = column.text(mean), column.beside(deviation, (ranges or {}).get(name))
         column.entries[name] = Entry(mean, text, beside, text == best, "not measured" if math.isnan(mean) else "")
     return column
 

@@ -13,16 +13,21 @@ class Latency:
     Attributes:
         median: median over the rounds.
         p95: 95th percentile over the rounds.
-        mean: mean over the images.
+        typical: what tables and figures show: the median, or, where images cost differently, the mean over them.
         images: how many different ones it was measured on; 0 in files of earlier versions.
         batch: images in a batch.
     """
 
     median: float = math.nan
     p95: float = math.nan
-    mean: float = math.nan
+    typical: float = math.nan
     images: int = 0
     batch: int = 1
+
+    @property
+    def milliseconds(self) -> float:
+        """``typical``; in files of earlier versions the median."""
+        return self.median if math.isnan(self.typical) else self.typical
 
 
 @dataclass
@@ -57,10 +62,6 @@ class Cost:
     def varies(self) -> bool:
         """Whether images cost differently."""
         return self.macs_p5 < self.macs_p95
-
-    def milliseconds(self, latency: Latency) -> float:
-        """What a latency says in one number: the median, or, where images cost differently, the mean over them."""
-        return latency.mean if self.varies else latency.median
 
 
 @dataclass

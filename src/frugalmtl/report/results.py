@@ -100,7 +100,7 @@ class Row:
         curve: rows with the same text are operating points of one method, joined by a line in the figures.
         scores_mean: mean over seeds; a task or metric may be missing.
         scores_std: sample standard deviation over seeds; empty or NaN for one seed.
-        ratio_to_reference: fields of the deployed :class:`Cost` (``latency_ms`` by its median), divided by the
+        ratio_to_reference: fields of the deployed :class:`Cost` (``latency_ms`` as in the table), divided by the
             reference's; what is missing is computed from ``cost``.
         config: the resolved configuration of the runs.
         environment: versions, hardware and commit of the runs.

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from frugalmtl.core.terminal import output_console, visible, without_markup
-from frugalmtl.report.columns import Column, answer, columns
+from frugalmtl.report.columns import Column, answer, columns, counted_images
 from frugalmtl.report.results import Results, Row
 
 _NAME_WIDTH = 30
@@ -30,8 +30,15 @@ def results_tables(results: Results, width: int) -> list[Table]:
     tables[0].title = without_markup(
         f"{results.name}: {protocol.dataset} {protocol.split}, {seeds}, {protocol.hardware}"
     )
-    budgets = any(row.budget for row in results.rows)
-    tables[-1].caption = f"{_CAPTION}; {_BUDGET_CAPTION}" if budgets else _CAPTION
+    captions = [_CAPTION]
+    if any(row.budget for row in results.rows):
+        captions.append(_BUDGET_CAPTION)
+    if images := counted_images(results):
+        captions.append(
+            f"in brackets: 5th and 95th percentile over {images} images of the split {protocol.split!r}, where they "
+            "differ; MACs and latency of such a model are means over images"
+        )
+    tables[-1].caption = without_markup("; ".join(captions))
     return tables
 
 

@@ -154,6 +154,26 @@ def test_costs_that_differ_between_seeds_have_a_spread(make_results: Make) -> No
     assert by_key["macs"].entries["hard"].spread == ""
 
 
+def test_costs_that_differ_between_images_stand_as_mean_and_percentiles(make_results: Make) -> None:
+    results = _with_budgets(make_results(pictures=False))
+    cost = results.row("gated").cost.deployed
+    cost.macs_p5, cost.macs_p95, cost.images = 20.0e9, 31.5e9, 180
+    cost.latency_ms.typical = 40.0
+    hard = results.row("hard").cost.deployed
+    hard.macs_p5 = hard.macs_p95 = hard.macs
+    by_key = {column.key: column for column in columns(results)}
+    assert by_key["macs"].entries["gated"].spread == "±\u00a00.59 [20.00,\u00a031.50]"
+    assert by_key["macs"].entries["hard"].spread == ""
+    assert by_key["latency_ms"].entries["gated"].value == 40.0
+    assert by_key["latency_ms"].entries["hard"].value == hard.latency_ms.median
+    assert ratio(results, results.row("gated"), "latency_ms") == pytest.approx(40 / 92)
+    console = Console(width=200, record=True, force_terminal=False, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    print_table(results, console)
+    text = " ".join(console.export_text().replace("\u00a0", " ").split())
+    assert "27.50 ± 0.59 [20.00, 31.50]" in text
+    assert "5th and 95th percentile over 180 images of the split" in text
+
+
 def test_the_terminal_shows_budgets_as_they_were_written(make_results: Make) -> None:
     console = Console(width=200, record=True, force_terminal=False, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     print_table(_with_budgets(make_results(pictures=False)), console)

@@ -11,7 +11,9 @@ from frugalmtl.evaluation.evaluator import Remarks
 from frugalmtl.experiment.config.comparison import Comparison
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain
+from frugalmtl.experiment.measure.profiling import BATCH
 from frugalmtl.experiment.runs.run import Run
+from frugalmtl.report import Cost
 
 
 def protocol_notes(comparison: Comparison, runs: Mapping[str, Run]) -> list[str]:
@@ -30,7 +32,7 @@ def protocol_notes(comparison: Comparison, runs: Mapping[str, Run]) -> list[str]
     notes = [
         "Scores are those of the deployed models, whose outputs equal the training models' within 1e-4.",
         f"Delta_MTL is taken per seed against the reference row of the same seed and data{same}.",
-        "Latency is the median of interleaved rounds over all rows in one run, batch 1.",
+        "Latency is measured in interleaved rounds over all rows in one run, through the same images of the split.",
     ]
     if len(comparison.seeds) > 1:
         notes.append(
@@ -49,6 +51,30 @@ def protocol_notes(comparison: Comparison, runs: Mapping[str, Run]) -> list[str]
             f"Rows whose balancer holds out a part of the training split, and learns its weights alone on it: {shares}."
         )
     return [*notes, *_start_notes(configs)]
+
+
+def cost_notes(deployed: Mapping[str, Cost], split: str) -> list[str]:
+    """On which images costs were measured.
+
+    Args:
+        deployed: cost of every row's deployed model.
+        split: that the images are of.
+    """
+    cost = next(iter(deployed.values()))
+    single, batched = cost.latency_ms, cost.batch_latency_ms
+    fewer = "" if batched.batch >= BATCH else f" (the split has fewer than {BATCH})"
+    notes = [
+        f"Latency: {single.images} images of split {split!r} one by one, and {batched.images} in batches of "
+        f"{batched.batch}{fewer}; the median over the rounds."
+    ]
+    varying = [name for name, each in deployed.items() if each.varies]
+    if varying:
+        notes.append(
+            f"Rows that choose for each image what they run: {', '.join(varying)}. Their multiply-adds are counted on "
+            f"the first {deployed[varying[0]].images} images of split {split!r} (mean, 5th and 95th percentile), and "
+            "their latency is the mean over the images that it was measured on."
+        )
+    return notes
 
 
 def _start_notes(configs: Mapping[str, Experiment]) -> list[str]:

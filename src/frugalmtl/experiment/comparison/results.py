@@ -14,7 +14,7 @@ from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.cost import CONVENTION
 from frugalmtl.evaluation.delta import delta_mtl, mean_rank
 from frugalmtl.evaluation.evaluator import build_metrics
-from frugalmtl.experiment.comparison.notes import gaps, protocol_notes, remark_notes
+from frugalmtl.experiment.comparison.notes import cost_notes, gaps, protocol_notes, remark_notes
 from frugalmtl.experiment.config.comparison import Comparison, row_text
 from frugalmtl.experiment.config.files import as_plain
 from frugalmtl.experiment.measure.training_cost import StepFigures
@@ -136,6 +136,7 @@ def collect(
             flop_convention=CONVENTION,
             notes=[
                 *protocol_notes(comparison, {name: row_runs[0] for name, row_runs in runs.items()}),
+                *cost_notes({row.name: row.cost.deployed for row in rows}, first.test_split),
                 *gaps(undefined, unscored),
                 *remark_notes({name: [run.remarks(first.test_split) for run in each] for name, each in runs.items()}),
             ],
@@ -236,7 +237,7 @@ def _cost(figures: Mapping[str, Any]) -> Cost:
     keys = ("macs", "flops", "params", "bytes", "peak_memory", "macs_p5", "macs_p95")
     plain = {key: float(figures[key]) for key in keys}
     single, batched = (
-        Latency(**{key: figures[name][key] for key in ("median", "p95", "mean", "images", "batch")})
+        Latency(**{key: figures[name][key] for key in ("median", "p95", "typical", "images", "batch")})
         for name in ("latency_ms", "batch_latency_ms")
     )
     return Cost(**plain, images=figures["images"], latency_ms=single, batch_latency_ms=batched)

@@ -15,6 +15,7 @@ from frugalmtl.deployment import DeployedModel, deploy
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.evaluation.cost import (
     CONVENTION,
+    CostPerImage,
     LatencyStats,
     batches_of,
     cost_per_image,
@@ -74,7 +75,8 @@ def measure(
     Returns:
         ``{name: {macs, macs_p5, macs_p95, flops, products, params, bytes, images, peak_memory, latency_ms,
         batch_latency_ms}}``, the first as in :class:`~frugalmtl.evaluation.cost.CostPerImage`; latencies are
-        milliseconds per image, ``{median, mean, p95, rounds, images, batch}``, of single images and of batches. Peak
+        milliseconds per image, ``{median, p95, mean, typical, rounds, images, batch}``, of single images and of
+        batches; typical is the median over the rounds, or, where images cost differently, the mean over them. Peak
         memory is that of a single image, of the worst one where they differ.
 
     Raises:
@@ -90,15 +92,16 @@ def measure(
     batch_rounds = min(rounds, fitting_rounds(modules, _batches(seen, BATCH, 1), BATCH_SECONDS))
     single = latency(modules, _batches(seen, 1, rounds), rounds=rounds, warmup=1)
     batched = latency(modules, _batches(seen, BATCH, batch_rounds), rounds=batch_rounds, warmup=1)
-    return {
-        name: {
-            **cost_per_image(module, image_size, None if images is None else images[name]).as_dict(),
+    result: dict[str, dict[str, Any]] = {}
+    for name, module in modules.items():
+        cost = cost_per_image(module, image_size, None if images is None else images[name])
+        result[name] = {
+            **cost.as_dict(),
             "peak_memory": _peak(module, batches_of(seen[name], 1, rounds)),
-            "latency_ms": _milliseconds(single[name]),
-            "batch_latency_ms": _milliseconds(batched[name]),
+            "latency_ms": _milliseconds(single[name], cost),
+            "batch_latency_ms": _milliseconds(batched[name], cost),
         }
-        for name, module in modules.items()
-    }
+    return result
 
 
 def _batches(images: Mapping[str, Sequence[Tensor]], size: int, count: int) -> dict[str, list[Tensor]]:
@@ -109,12 +112,13 @@ def _peak(module: nn.Module, batches: Sequence[Tensor]) -> int:
     return max(peak_memory(module, batch) for batch in (batches if decides(module) else batches[:1]))
 
 
-def _milliseconds(stats: LatencyStats) -> dict[str, float]:
+def _milliseconds(stats: LatencyStats, cost: CostPerImage) -> dict[str, float]:
     """Milliseconds per image, and what they are of."""
     return {
         "median": stats.median_ms / stats.batch,
-        "mean": stats.mean_ms / stats.batch,
         "p95": stats.p95_ms / stats.batch,
+        "mean": stats.mean_ms / stats.batch,
+        "typical": (stats.mean_ms if cost.macs_p5 < cost.macs_p95 else stats.median_ms) / stats.batch,
         "rounds": stats.rounds,
         "images": stats.batches * stats.batch,
         "batch": stats.batch,
@@ -125,14 +129,8 @@ def ratios(cost: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, f
     """Every figure of ``cost`` divided by the reference's; latency by what is typical of each."""
     result = {key: cost[key] / reference[key] for key in RATIOS}
     for key in ("latency_ms", "batch_latency_ms"):
-        result[key] = typical(cost, key) / typical(reference, key)
+        result[key] = cost[key]["typical"] / reference[key]["typical"]
     return result
-
-
-def typical(cost: Mapping[str, Any], key: str = "latency_ms") -> float:
-    """Milliseconds of an image: the median, or, where images cost differently, the mean over them."""
-    varies = cost["macs_p5"] < cost["macs_p95"]
-    return float(cost[key]["mean" if varies else "median"])
 
 
 def profile_run(run: Run, rounds: int | None = None, point: str | None = None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 
-from frugalmtl.report.columns import cost_spread, cost_value, pareto_front, score
+from frugalmtl.report.columns import cost_spread, cost_value, counted_images, pareto_front, score
 from frugalmtl.report.drawing.axes import logarithmic
 from frugalmtl.report.drawing.canvas import Look
 from frugalmtl.report.formatting import finite, scale_for
@@ -118,7 +118,7 @@ def curve_colour(results: Results, rows: list[str], theme: Theme) -> str:
 def cost_title(results: Results, cost: CostKey) -> str:
     """The cost of a deployed model with its unit."""
     if cost == "latency_ms":
-        return "median latency of the deployed model in ms"
+        return f"{'' if counted_images(results) else 'median '}latency of the deployed model in ms"
     prefix = _scale(results, cost)[1]
     return f"multiply-adds of the deployed model in {prefix}" if prefix else "multiply-adds of the deployed model"
 

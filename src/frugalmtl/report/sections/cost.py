@@ -6,9 +6,18 @@ import math
 
 from markupsafe import Markup
 
-from frugalmtl.report.columns import Column, Entry, cost_spread, cost_value, ratio, step_baseline
-from frugalmtl.report.costs import Cost, StepCost
-from frugalmtl.report.formatting import decimals_for, finite, percent, scale_for, spread
+from frugalmtl.report.columns import (
+    Column,
+    Entry,
+    cost_range,
+    cost_spread,
+    cost_value,
+    counted_images,
+    ratio,
+    step_baseline,
+)
+from frugalmtl.report.costs import Cost, Latency, StepCost
+from frugalmtl.report.formatting import decimals_for, finite, percent, scale_for
 from frugalmtl.report.page import Page
 from frugalmtl.report.results import Results, Row
 from frugalmtl.report.sections.base import Section
@@ -20,6 +29,7 @@ _TITLES = {
     "bytes": "stored",
     "peak_memory": "peak memory",
     "latency_ms": "latency",
+    "batch_latency_ms": "latency in a batch",
 }
 
 
@@ -38,6 +48,7 @@ class CostTables(Section):
             costs=[(row, _cost_lines(page.results, row, columns)) for row in page.results.rows],
             step_columns=step_columns(page.results) if any(row.cost.step for row in page.results.rows) else [],
             baseline=step_baseline(page.results),
+            images=counted_images(page.results),
         )
 
 
@@ -48,8 +59,10 @@ def cost_columns(results: Results) -> list[Column]:
     for key, title in _TITLES.items():
         if values := finite(cost_value(cost, key) for cost in costs):
             scale, unit = scale_for(values, binary=key in ("bytes", "peak_memory"))
-            if key == "latency_ms":
+            if key.endswith("latency_ms"):
                 scale, unit = 1.0, "ms, median (p95)"
+                batch = max(getattr(cost, key).batch for cost in costs)
+                title += f" of {batch}" if batch > 1 else ""
             places = decimals_for(value / scale for value in values)
             columns.append(Column(key, title, unit, False, places, scale=scale))
     return columns
@@ -59,8 +72,7 @@ def _cost_lines(results: Results, row: Row, columns: list[Column]) -> list[tuple
     """A row's lines: as trained, deployed, what deploying saved (if anything), share of the reference."""
     trained, deployed, lines = row.cost.training, row.cost.deployed, []
     lines.append(("as trained", [_entry(trained, column) for column in columns]))
-    spreads = [spread(cost_spread(row, column.key) / column.scale, column.decimals) for column in columns]
-    lines.append(("deployed", [_entry(deployed, *each) for each in zip(columns, spreads, strict=True)]))
+    lines.append(("deployed", [_entry(deployed, column, cost_spread(row, column.key)) for column in columns]))
     saved = [1 - cost_value(deployed, column.key) / (cost_value(trained, column.key) or math.nan) for column in columns]
     if any(abs(part) > 0.005 for part in finite(saved)):
         lines.append(("saved by deploying", [Entry(part, percent(part)) for part in saved]))
@@ -70,10 +82,11 @@ def _cost_lines(results: Results, row: Row, columns: list[Column]) -> list[tuple
     return [*lines, ("of the reference", entries)]
 
 
-def _entry(cost: Cost, column: Column, beside: str = "") -> Entry:
-    value = cost_value(cost, column.key)
-    if column.key == "latency_ms" and math.isfinite(cost.latency_ms.p95):
-        beside = f"({column.text(cost.latency_ms.p95)})"
+def _entry(cost: Cost, column: Column, deviation: float = math.nan) -> Entry:
+    value, beside = cost_value(cost, column.key), column.beside(deviation, cost_range(cost, column.key))
+    figure = getattr(cost, column.key)
+    if isinstance(figure, Latency) and math.isfinite(figure.p95):
+        beside = f"({column.text(figure.p95)})"
     return Entry(value, column.text(value), beside)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from frugalmtl.report.columns import counted_images
 from frugalmtl.report.page import Page
 from frugalmtl.report.sections.base import Section
 
@@ -20,4 +21,5 @@ class Conditions(Section):
             "method.html",
             versions=[f"{name} {version}" for name, version in page.results.protocol.versions.items()],
             budgets=any(row.budget for row in page.results.rows),
+            images=counted_images(page.results),
         )

@@ -6,7 +6,7 @@ import math
 
 from markupsafe import Markup
 
-from frugalmtl.report.columns import Column, columns, metric_columns
+from frugalmtl.report.columns import Column, columns, counted_images, metric_columns
 from frugalmtl.report.page import Page
 from frugalmtl.report.results import PublishedRow
 from frugalmtl.report.sections.base import Section
@@ -27,6 +27,7 @@ class ResultsTable(Section):
             metrics=metric_columns(page.results),
             published=[_published(row, measured) for row in page.results.published],
             budgets=any(row.budget for row in page.results.rows),
+            images=counted_images(page.results),
         )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from frugalmtl.report import Results, StepCost
+from frugalmtl.report import Latency, Results, StepCost
 from frugalmtl.report.columns import step_baseline
 from tests.support.html import Reader
 from tests.support.report import page_of
@@ -37,6 +37,25 @@ def test_budgets_and_spread_of_costs_stand_in_the_tables(make_results: Make, tmp
     assert "<b>0.4x</b>off by −3.3 %" in text
     assert text.count("± 0.59") == 2, "results and cost"
     assert "What the whole deployed model was asked to cost" in text
+
+
+def test_what_differs_between_images_and_batches_stand_in_the_tables(make_results: Make, tmp_path: Path) -> None:
+    results = make_results(pictures=False)
+    before = Reader(page_of(results, tmp_path, figures=False)).text
+    assert "percentile over" not in before
+    assert "in a batch" not in before
+    row = results.row("gated")
+    cost = row.cost.deployed
+    cost.macs_p5, cost.macs_p95, cost.images = 20.0e9, 31.5e9, 180
+    for each in results.rows:
+        each.cost.deployed.batch_latency_ms = Latency(22.0, 25.0, 22.0, 64, 8)
+    text = Reader(page_of(results, tmp_path, figures=False)).text.replace("\u00a0", " ")
+    assert text.count("[20.00, 31.50]") == 2, "results and cost"
+    assert "[40.00, 63.00]" in text, "operations"
+    assert "latency in a batch of 8ms, median (p95)" in text
+    assert "22.00(25.00)" in text
+    assert text.count("180 images of the split “test”") == 2
+    assert "the mean over 180 images of the split" in text
 
 
 def test_a_training_step_is_held_against_the_first_row_about_as_fast_as_the_fastest(
