@@ -55,6 +55,15 @@ class TokenHalves:
         """
         raise NotImplementedError
 
+    def window_masks(self, size: tuple[int, int], like: Tensor) -> Tensor | None:
+        """What is added to the scores of attention inside each window, ``[windows, area, area]``; None for nothing.
+
+        Args:
+            size: height and width of the grid.
+            like: a tensor of the device and number format that the masks are wanted in.
+        """
+        return None
+
     def mlp(self, tokens: Tensor) -> Tensor:
         """Tokens ``[..., C]`` (of any number) -> what the MLP half adds to them, before stochastic depth."""
         raise NotImplementedError
@@ -131,7 +140,7 @@ class SwinTokens(TokenHalves):
         normed = block.norm1(tokens)
         if padding is not None:
             normed = normed.masked_fill(padding[:, :, None], 0.0)
-        mask = self._mask(size, tokens)
+        mask = self.window_masks(size, tokens)
         attended: Tensor = block.attn(normed, mask=None if mask is None else mask[windows])
         return attended
 
@@ -140,8 +149,8 @@ class SwinTokens(TokenHalves):
         added: Tensor = self.block.mlp(self.block.norm2(tokens))
         return added
 
-    def _mask(self, size: tuple[int, int], like: Tensor) -> Tensor | None:
-        """What is added to the scores inside each window of a shifted grid, ``[windows, area, area]``."""
+    def window_masks(self, size: tuple[int, int], like: Tensor) -> Tensor | None:
+        """``[windows, area, area]`` for a shifted grid, None for others."""
         block = self.block
         if not block.dynamic_mask:
             fixed: Tensor | None = block.attn_mask
