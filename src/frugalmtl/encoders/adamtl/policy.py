@@ -50,18 +50,31 @@ class BlockPolicy(nn.Module):
         Raises:
             UserError: a grid of another size than it was built for.
         """
+        check_grid(self.grid, tokens)
         hidden = self.hidden(tokens).relu()
         if self.grid is None:
             pooled: Tensor = self.logits(hidden.mean((1, 2)))
             return pooled
-        if tuple(tokens.shape[1:3]) != self.grid:
-            raise UserError(
-                f"block_policy: flatten was built for a grid of {self.grid[0]} x {self.grid[1]} tokens, but got "
-                f"{tokens.shape[1]} x {tokens.shape[2]}: set image_size to the size of the images, or choose "
-                "block_policy: pooled"
-            )
         flat: Tensor = self.logits(hidden.flatten(1))
         return flat
+
+
+def check_grid(grid: tuple[int, int] | None, tokens: Tensor) -> None:
+    """Check the size of what a policy reads that was built for one.
+
+    Args:
+        grid: height and width of the grid that it was built for; None for any.
+        tokens: ``[B, h, w, C]``.
+
+    Raises:
+        UserError: a grid of another size.
+    """
+    if grid is not None and tuple(tokens.shape[1:3]) != grid:
+        raise UserError(
+            f"block_policy: flatten was built for a grid of {grid[0]} x {grid[1]} tokens, but got "
+            f"{tokens.shape[1]} x {tokens.shape[2]}: set image_size to the size of the images, or choose "
+            "block_policy: pooled"
+        )
 
 
 class TokenPolicy(nn.Module):
