@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-import torch
+from torch import Tensor
 
 from frugalmtl.deployment.deployed import deploy
-from frugalmtl.evaluation.cost import fitting_rounds, latency
+from frugalmtl.evaluation.cost import batches_of, decides, fitting_rounds, latency, noise_images
 from frugalmtl.model import MultiTaskModel
 
 SECONDS = 4.0
 """Time that the rounds of one measurement may take."""
+MOST_IMAGES = 20
+"""Images that a model that chooses by the image is measured on, evenly spread."""
 
 
-def stopwatch(model: MultiTaskModel, image_size: tuple[int, int]) -> Callable[[], float]:
+def stopwatch(
+    model: MultiTaskModel, image_size: tuple[int, int], images: Sequence[Tensor] | None = None
+) -> Callable[[], float]:
     """A function that measures the model as it would be deployed now: median milliseconds per image, batch 1.
 
-    It runs on the CPU with the threads that a report measures with, wherever the model is trained.
+    It runs on the CPU with the threads that a report measures with, wherever the model is trained. Of a model that
+    chooses for each image what it runs it gives the mean over images.
+
+    Args:
+        model: trained, or in training.
+        image_size: height and width.
+        images: those that a model that chooses is measured on, ``[3, H, W]`` each; the function refuses to measure one
+            without them.
     """
-    image = torch.rand(1, 3, *image_size, generator=torch.Generator().manual_seed(0))
 
     def milliseconds() -> float:
-        modules = {"deployed": deploy(copy.deepcopy(model).cpu())}
-        rounds = fitting_rounds(modules, image, SECONDS)
-        return latency(modules, image, rounds=rounds, warmup=1)["deployed"].median_ms
+        deployed = deploy(copy.deepcopy(model).cpu())
+        chooses, modules = decides(deployed), {"deployed": deployed}
+        on_noise = not (chooses and images)
+        batches = [noise_images([deployed], image_size)] if on_noise else batches_of(images or (), 1, MOST_IMAGES)
+        rounds = fitting_rounds(modules, batches[:1], SECONDS)
+        figures = latency(modules, batches[:rounds], rounds=rounds, warmup=1)["deployed"]
+        return figures.mean_ms if chooses else figures.median_ms
 
     return milliseconds

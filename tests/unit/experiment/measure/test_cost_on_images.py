@@ -14,6 +14,7 @@ from torch import Tensor
 
 from frugalmtl.cli.main import main
 from frugalmtl.core.checks import UserError
+from frugalmtl.experiment.comparison import compare as comparing
 from frugalmtl.experiment.comparison.compare import compare
 from frugalmtl.experiment.comparison.sweep import sweep
 from frugalmtl.experiment.config.comparison import Comparison
@@ -24,7 +25,7 @@ from frugalmtl.experiment.measure import profiling
 from frugalmtl.experiment.runs.build import build_dataset
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.streams.images import SplitImages
-from frugalmtl.report import load_results
+from frugalmtl.report import Results, load_results, save_results
 from tests.integration.conftest import write_config
 from tests.support.members.adding import add_members
 from tests.support.toys.adding import add_toys
@@ -33,11 +34,16 @@ from tests.support.toys.picky_router import SEEN
 ROUTER = {"encoder": {"name": "picky_router"}}
 
 
+def save(results: Results, folder: Path) -> None:
+    save_results(results, folder / "results.json")
+
+
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     add_members(monkeypatch)
     add_toys(monkeypatch, tmp_path, "picky_router")
     SEEN.clear()
+    monkeypatch.setattr(comparing, "write_report", save)  # drawing takes longest
     return {
         "data": {"name": "sealed", "log": str(tmp_path / "loads.txt"), "train": 4},
         "tasks": ["segmentation", "depth"],

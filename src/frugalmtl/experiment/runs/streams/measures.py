@@ -6,17 +6,19 @@ import copy
 import math
 from collections.abc import Iterable, Mapping
 
-from frugalmtl.core.checks import known
+from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.distributed import gather
+from frugalmtl.core.recipe import HOLDOUT, TRAIN
 from frugalmtl.core.types import Batch, Scores
 from frugalmtl.data import Dataset, Loader
 from frugalmtl.deployment import deploy, stopwatch
-from frugalmtl.evaluation.cost import count
+from frugalmtl.evaluation.cost import cost_per_image
 from frugalmtl.evaluation.delta import delta_mtl
 from frugalmtl.evaluation.evaluator import evaluate
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import Built
-from frugalmtl.experiment.runs.streams.loaders import make_loader
+from frugalmtl.experiment.runs.streams.images import NetworkImages
+from frugalmtl.experiment.runs.streams.loaders import make_loader, make_transform
 from frugalmtl.experiment.runs.streams.parts import StreamPart
 from frugalmtl.model import MultiTaskModel
 
@@ -48,6 +50,7 @@ class RunMeasures:
         self.rank, self.world_size = rank, world_size
         self.scored = [task for task in built.tasks if not task.auxiliary]
         self._loaders: dict[tuple[str | None, bool], Loader] = {}
+        self._images: NetworkImages | None = None
 
     def evaluate(self, model: MultiTaskModel) -> Scores:
         """Scores on the split that is evaluated during training."""
@@ -82,13 +85,39 @@ class RunMeasures:
         return delta_mtl(after, before, {task.name: task.higher_is_better for task in self.scored}) / 100
 
     def macs(self, model: MultiTaskModel) -> float:
-        """Multiply-adds per image of the deployed model."""
-        return float(count(deploy(copy.deepcopy(model).cpu()), self.built.image_size).macs)
+        """Multiply-adds per image of the deployed model; the mean over :attr:`images` if it chooses by the image."""
+        deployed = deploy(copy.deepcopy(model).cpu())
+        return float(cost_per_image(deployed, self.built.image_size, self.images).macs)
 
     def latency(self, model: MultiTaskModel) -> float:
-        """Milliseconds per image of the deployed model on the CPU, as the first process measures it."""
-        milliseconds = stopwatch(model, self.built.image_size)() if self.rank == 0 else math.nan
-        return float(gather(milliseconds)[0])
+        """Milliseconds per image of the deployed model on the CPU, as the first process measures it.
+
+        Raises:
+            UserError: in the other processes, that the first one failed.
+        """
+        milliseconds, failure = math.nan, None
+        if self.rank == 0:
+            try:
+                milliseconds = stopwatch(model, self.built.image_size, self.images)()
+            except Exception as error:  # the others wait for an answer
+                failure = error
+        milliseconds, words = gather((milliseconds, failure and (str(failure) or type(failure).__name__)))[0]
+        if failure is not None:
+            raise failure
+        if words is not None:
+            raise UserError(f"the first process could not measure the latency of the deployed model: {words}")
+        return float(milliseconds)
+
+    @property
+    def images(self) -> NetworkImages:
+        """Images that the cost of a model that chooses by the image is measured on: none of them is evaluated.
+
+        They are those of the stream that is held out, if there is one, else those that are trained on.
+        """
+        if self._images is None:
+            samples = self.parts[HOLDOUT if HOLDOUT in self.parts else TRAIN].samples
+            self._images = NetworkImages(samples, make_transform(self.built, (), self.config, training=False))
+        return self._images
 
     def _loader(self, stream: str | None, *, shared: bool) -> Loader:
         """The loader of a stream, or of the evaluated split; ``shared``: of this process's share."""

@@ -7,12 +7,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.deployment import deploy
-from frugalmtl.evaluation.cost import count
+from frugalmtl.evaluation.cost import cost_per_image, count
 from frugalmtl.evaluation.delta import delta_mtl
 from frugalmtl.evaluation.evaluator import evaluate
 from frugalmtl.experiment.config.experiment import Experiment
@@ -22,6 +23,8 @@ from frugalmtl.experiment.runs.streams.loaders import make_loader
 from frugalmtl.experiment.runs.streams.measures import RunMeasures
 from frugalmtl.experiment.runs.streams.parts import stream_parts
 from tests.support.members.adding import add_members
+from tests.support.toys.adding import add_toys
+from tests.support.toys.picky_router import SEEN
 
 
 @pytest.fixture
@@ -30,12 +33,14 @@ def measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunMeasures:
     return made(tmp_path)
 
 
-def made(tmp_path: Path, rank: int = 0, world_size: int = 1) -> RunMeasures:
+def made(
+    tmp_path: Path, rank: int = 0, world_size: int = 1, *, encoder: str = "toy_groups", depth: int = 8
+) -> RunMeasures:
     content: dict[str, Any] = {
         "data": {"name": "sealed", "log": str(tmp_path / "loads.txt"), "sealed": True},
         "augmentation": {"hflip": 1.0},
-        "backbone": {"name": "cifar_resnet", "depth": 8},
-        "encoder": {"name": "toy_groups"},
+        "backbone": {"name": "cifar_resnet", "depth": depth},
+        "encoder": {"name": encoder},
         "decoder": {"name": "independent", "head": "linear"},
         "train": {"batch_size": 4, "workers": 0},
     }
@@ -102,6 +107,43 @@ def test_cost_is_that_of_the_deployed_model(measures: RunMeasures) -> None:
     assert measures.macs(built.model) < both
     after = built.model.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in after)
+
+
+def test_a_model_that_chooses_by_the_image_is_measured_on_images_that_are_not_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_toys(monkeypatch, tmp_path, "picky_router")
+    add_members(monkeypatch)
+    measures = made(tmp_path, encoder="picky_router", depth=14)
+    SEEN.clear()
+    macs, milliseconds = measures.macs(measures.built.model), measures.latency(measures.built.model)
+    images = torch.stack(list(measures.images))
+    deployed = deploy(copy.deepcopy(measures.built.model))
+    assert macs == pytest.approx(np.mean([cost_per_image(deployed, (32, 32), [image]).macs for image in images]))
+    assert milliseconds > 0
+    assert all((images == image).flatten(1).all(1).any() for batch in SEEN for image in batch)
+    assert {line.split(" ")[0] for line in (tmp_path / "loads.txt").read_text().splitlines()} == {"train"}
+
+
+def test_a_failure_of_the_first_process_reaches_the_others(
+    measures: RunMeasures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("no clock")
+
+    sent: list[Any] = []
+
+    def gather(value: Any) -> list[Any]:
+        sent.append(value)
+        return sent[:1]
+
+    monkeypatch.setattr("frugalmtl.experiment.runs.streams.measures.stopwatch", fail)
+    monkeypatch.setattr("frugalmtl.experiment.runs.streams.measures.gather", gather)
+    with pytest.raises(RuntimeError, match="no clock"):
+        measures.latency(measures.built.model)
+    with pytest.raises(UserError, match=r"the first process could not measure .*: no clock"):
+        made(tmp_path, 1, 2).latency(measures.built.model)
+    assert len(sent) == 2
 
 
 def scores(built: Built, segmentation: float, depth: float) -> dict[str, dict[str, float]]:
