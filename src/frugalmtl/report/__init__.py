@@ -1,6 +1,7 @@
 """Report of a comparison: tables, trade-off curves, pictures and one self-contained page."""
 
 from frugalmtl.report.costs import Cost, Latency, RowCost, StepCost
+from frugalmtl.report.image_pictures import ImagePictures
 from frugalmtl.report.panels import Shown, make_panels
 from frugalmtl.report.results import (
     Cell,
@@ -24,6 +25,7 @@ __all__ = [
     "Cell",
     "Cost",
     "Epoch",
+    "ImagePictures",
     "Latency",
     "Panel",
     "Protocol",

@@ -34,19 +34,23 @@ def embed(paths: list[str], folder: Path, photographs: set[str], budget: int) ->
         UserError: a picture is missing, not readable, or outside of ``folder``, links followed: results may come from
             somebody else, and the page is sent on.
     """
-    files = {path: _inside(folder, path) for path in paths}
+    files = {path: inside(folder, path) for path in paths}
     side = _LARGEST
     while True:
         # Opened again each time: all pictures of a large comparison at once would not fit into memory.
-        uris = {path: _encode(_open(file), side, smooth=path in photographs) for path, file in files.items()}
+        uris = {path: _encode(opened(file), side, smooth=path in photographs) for path, file in files.items()}
         size = sum(map(len, uris.values()))
         if size <= budget or side <= _SMALLEST:
             return uris
         side = max(_SMALLEST, int(side * min(0.9, math.sqrt(budget / size))))
 
 
-def _inside(folder: Path, path: str) -> Path:
-    """The file of a picture."""
+def inside(folder: Path, path: str) -> Path:
+    """The file of a picture.
+
+    Raises:
+        UserError: it is missing, or outside of ``folder``, links followed.
+    """
     try:
         file = (folder / path).resolve()
     except (OSError, ValueError, RuntimeError):  # a loop of links, a zero byte
@@ -58,7 +62,12 @@ def _inside(folder: Path, path: str) -> Path:
     return file
 
 
-def _open(file: Path) -> Pillow.Image:
+def opened(file: Path) -> Pillow.Image:
+    """A picture as RGB.
+
+    Raises:
+        UserError: it is not readable.
+    """
     return decoded(file, lambda picture: picture.convert("RGB"))
 
 

@@ -67,8 +67,17 @@ def row_styles(results: Results) -> dict[str, RowStyle]:
             styles[row.name] = RowStyle(LIGHT.ink, DARK.ink, "D", "◆", "-")
             continue
         place = places.setdefault((bool(row.curve), row.curve or row.name), len(places))
-        colour, (marker, glyph) = place % len(_LIGHT), _MARKERS[place % len(_MARKERS)]
-        dash = _DASHES[lines[colour] % len(_DASHES)]
+        colour = place % len(_LIGHT)
+        styles[row.name] = _style(place, lines[colour])
         lines[colour] += 1
-        styles[row.name] = RowStyle(_LIGHT[colour], _DARK[colour], marker, glyph, dash)
     return styles
+
+
+def series_style(place: int) -> RowStyle:
+    """The style of one of several lines or groups that are no rows; those of the same colour differ in their dash."""
+    return _style(place, place // len(_LIGHT))
+
+
+def _style(place: int, dash: int) -> RowStyle:
+    colour, (marker, glyph) = place % len(_LIGHT), _MARKERS[place % len(_MARKERS)]
+    return RowStyle(_LIGHT[colour], _DARK[colour], marker, glyph, _DASHES[dash % len(_DASHES)])

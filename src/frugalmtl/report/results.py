@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -21,6 +20,7 @@ from frugalmtl.core.schema import read
 from frugalmtl.core.types import Heatmap, Scores
 from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.report.costs import RowCost
+from frugalmtl.report.image_pictures import ImagePictures, check_pictures
 
 Mark = Literal["", "right", "wrong", "missed", "unknown"]
 
@@ -109,6 +109,7 @@ class Row:
         target_macs: the budget in multiply-adds per image.
         target_latency_ms: the budget in milliseconds per image, for a budget of time.
         pictures: what the encoder of the first seed shows of itself.
+        image_pictures: what it shows of single images; their numbers are those of :attr:`Results.examples`.
         affinity: ``{task that takes a step: {task that feels it: relative decrease of its loss}}``, mean over epochs
             and seeds; empty if it was not measured.
     """
@@ -136,6 +137,7 @@ class Row:
     target_latency_ms: float = math.nan
     pictures: list[Heatmap] = field(default_factory=list)
     affinity: dict[str, dict[str, float]] = field(default_factory=dict)
+    image_pictures: ImagePictures = field(default_factory=ImagePictures)
 
     @property
     def label(self) -> str:
@@ -227,6 +229,7 @@ class Results:
         curves: ``{row: training history}``.
         panels: samples with labels.
         photos: images without labels.
+        examples: photographs beneath what encoders show of single images, paths relative to the results file.
     """
 
     name: str
@@ -239,6 +242,7 @@ class Results:
     curves: dict[str, list[Epoch]] = field(default_factory=dict)
     panels: list[Panel] = field(default_factory=list)
     photos: list[Panel] = field(default_factory=list)
+    examples: list[str] = field(default_factory=list)
 
     def row(self, name: str) -> Row:
         """The row called ``name``."""
@@ -267,8 +271,8 @@ class Results:
         """Check that the names fit together.
 
         Raises:
-            UserError: a name is doubled or unknown, a heat map has no rows or holes, or a picture lies outside the
-                report's folder.
+            UserError: a name is doubled or unknown, a picture of an encoder is empty or has holes, or a picture's
+                file lies outside the report's folder.
         """
         names = _unique(f"{where}.rows", [row.name for row in self.rows])
         tasks = _unique(f"{where}.tasks", [task.name for task in self.tasks])
@@ -276,13 +280,14 @@ class Results:
         for row in self.rows:
             scored = set(row.scores_mean) | set(row.scores_std) | {task for seed in row.seeds for task in seed.scores}
             _all_known(f"task in the scores of row {row.name!r}", scored, tasks)
-            _check_pictures(row)
+            every = [*row.pictures, *row.image_pictures.all()]
+            check_pictures(f"row {row.name!r}", every, len(self.examples))
         _all_known(f"row in {where}.curves", self.curves, names)
         for panel in [*self.panels, *self.photos]:
             _all_known(f"row in panel {panel.name!r}", panel.predictions, names)
             for cells in [panel.labels, *panel.predictions.values()]:
                 _all_known(f"task in panel {panel.name!r}", cells, tasks)
-        for path in self.pictures():
+        for path in [*self.pictures(), *self.examples]:
             if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
                 raise UserError(f"picture {shown(path)} must be a path inside the folder of the results file")
 
@@ -342,23 +347,6 @@ def _unique(where: str, names: list[str]) -> list[str]:
         if names.count(name) > 1:
             raise UserError(f"{where} holds {name!r} more than once: names must be unique")
     return names
-
-
-def _check_pictures(row: Row) -> None:
-    """A heat map's name becomes part of a file's name; its numbers fill a rectangle."""
-    names = [picture.name for picture in row.pictures]
-    for picture in row.pictures:
-        where = f"heat map {picture.name!r} of row {row.name!r}"
-        if not re.fullmatch(r"[\w-]+", picture.name) or names.count(picture.name) > 1:
-            raise UserError(f"{where}: its name must be unique and hold only letters, digits, '_' and '-'")
-        if not (picture.rows and picture.columns):
-            raise UserError(f"{where} is empty: it needs at least one row and one column")
-        lengths = [len(values) for values in picture.values]
-        if lengths != [len(picture.columns)] * len(picture.rows):
-            expected = f"{len(picture.rows)} rows of {len(picture.columns)} numbers"
-            raise UserError(f"{where} must hold {expected}, but has rows of {lengths}")
-        if not (all(map(math.isfinite, picture.limits)) and picture.limits[0] < picture.limits[1]):
-            raise UserError(f"{where}: limits must be two numbers, the lower one first, but are {picture.limits!r}")
 
 
 def _all_known(what: str, used: Any, names: list[str]) -> None:

@@ -35,7 +35,7 @@ def write_report(results: Results, folder: str | os.PathLike[str]) -> Path:
     """
     target = Path(folder)
     results.check()
-    figures = drawings(results)
+    figures = drawings(results, target)
     page = render_page(results, target, figures)
     files = {drawing.name: drawing.draw(Look()) for drawing in figures}
     save_results(results, target / "results.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -19,3 +20,8 @@ def logarithmic(axis: Any, subs: tuple[float, ...] = (1.0, 2.0, 5.0)) -> None:
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
+
+
+def axis_words(text: str, letters: int) -> str:
+    """The name of an axis in at most two lines."""
+    return textwrap.fill(text, letters, max_lines=2, placeholder=" …")

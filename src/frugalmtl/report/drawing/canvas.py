@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -69,6 +70,25 @@ def style(look: Look, letters: Literal["path", "none"] = "path") -> Any:
             "ytick.color": theme.quiet,
         }
     )
+
+
+def title_room(text: str, width: float, look: Look) -> float:
+    """Inches that :func:`file_title` takes in a figure of a width."""
+    return 0.06 + 0.18 * _wrapped(text, width).count("\n") + 0.18 if look.form == "png" else 0.0
+
+
+def file_title(figure: Figure, text: str, look: Look) -> None:
+    """The model's name and the picture's above a figure that stands alone in a file; on the page they are outside."""
+    if look.form == "png":
+        width, height = figure.get_size_inches()
+        # A layout makes room for a title whose height it chooses itself.
+        place: dict[str, Any] = {"y": 1 - 0.05 / height} if figure.get_layout_engine() is None else {}
+        words = _wrapped(text, width)
+        figure.suptitle(words, x=0.06 / width, ha="left", fontsize=10, fontweight="bold", color=look.theme.ink, **place)
+
+
+def _wrapped(text: str, width: float) -> str:
+    return textwrap.fill(text, round(9.5 * width), max_lines=2, placeholder=" …")
 
 
 def picture(figure: Figure, look: Look) -> bytes:

@@ -11,6 +11,7 @@ from typing import ClassVar
 from frugalmtl.core.types import Heatmap
 from frugalmtl.report.drawing.canvas import Look
 from frugalmtl.report.drawing.heatmap import HALF_PAGE, heat_map, heat_map_words
+from frugalmtl.report.drawing.photographs import ExamplePhotos
 from frugalmtl.report.members import Member
 from frugalmtl.report.results import Results, Row
 
@@ -49,9 +50,13 @@ class Picture(Member):
 
     section: ClassVar[str]
 
-    def drawings(self, results: Results) -> Iterable[Drawing]:
+    def drawings(self, results: Results) -> Iterable[Drawing]:  # noqa: ARG002 (of any)
         """The drawings that ``results`` has numbers for."""
-        raise NotImplementedError
+        return ()
+
+    def over_photographs(self, results: Results, photographs: ExamplePhotos) -> Iterable[Drawing]:  # noqa: ARG002 (of any)
+        """Further drawings, on which photographs of the comparison can be seen."""
+        return ()
 
 
 def heat_map_drawing(

@@ -1,14 +1,14 @@
-"""Decisions of the trained encoders, as heat maps row by row."""
+"""Decisions of the trained encoders, row by row."""
 
 from frugalmtl.report.sections.base import Section
 
 
 class Decisions(Section):
-    """The heat maps that encoders give."""
+    """The pictures that encoders give."""
 
     title = "What the networks decided"
     order = 50
     note = (
-        "What the encoder of a row shows of itself after training, taken from its first seed: a line per task, a "
-        "column per layer in the order of execution."
+        "What the encoder of a row shows of itself after training, taken from its first seed: what it does with single "
+        "images of the test split, and heat maps with a line per task and a column per layer in the order of execution."
     )
