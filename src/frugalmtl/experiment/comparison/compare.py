@@ -16,7 +16,7 @@ from frugalmtl.core.terminal import output_console, without_markup
 from frugalmtl.data import Dataset
 from frugalmtl.deployment import DeployedModel
 from frugalmtl.experiment.comparison.announcement import announce
-from frugalmtl.experiment.comparison.gallery import photo_panels, test_panels
+from frugalmtl.experiment.comparison.gallery import add_image_pictures, photo_panels, test_panels
 from frugalmtl.experiment.comparison.results import collect, rank_rows
 from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.comparison.turns import measuring
@@ -115,6 +115,7 @@ def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Data
     steps = _steps(comparison, runs, loaded) if comparison.step_rounds else {}
     created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     results = collect(comparison, runs, dataset, loaded, costs, counts, created, steps)
+    add_image_pictures(results, loaded, dataset, runs, folder)
     predictors = {row: Predictor(*pair) for row, pair in loaded.items()}
     results.panels = test_panels(predictors, dataset, runs, comparison.panels, folder)
     best = rank_rows(results)[0]
