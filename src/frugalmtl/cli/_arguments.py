@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import is_dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from frugalmtl.cli.main import COMMANDS
 from frugalmtl.core.checks import UserError
@@ -15,6 +15,9 @@ from frugalmtl.core.schema import in_words, parameters
 from frugalmtl.core.schema.docs import documentation, plain
 from frugalmtl.experiment.config.files import parse, read_yaml
 from frugalmtl.experiment.config.flags import change
+
+if TYPE_CHECKING:
+    from frugalmtl.experiment.runs.run import Run
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -118,6 +121,28 @@ def _flags(kind: type, before: str) -> list[tuple[str, str]]:
 
 def _shown(value: Any) -> str:
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+def add_budget(parser: CommandParser | ConfigParser) -> None:
+    """The argument by which a command takes a run at one of its operating points."""
+    parser.add_argument(
+        "--budget",
+        default=None,
+        help="mean cost per image of a network that adapts to each image, one of the budgets that it was trained for, "
+        "such as 0.2x of the single-task networks (default: as it was trained)",
+    )
+
+
+def open_run(arguments: argparse.Namespace) -> Run:
+    """The run that ``run`` names, at the operating point that ``--budget`` names; nothing of its weights is loaded.
+
+    Raises:
+        UserError: no run, or no such budget.
+    """
+    from frugalmtl.experiment.runs.run import Run
+
+    opened = Run.open(arguments.run)
+    return opened if arguments.budget is None else opened.at(arguments.budget)
 
 
 def interactive() -> bool:

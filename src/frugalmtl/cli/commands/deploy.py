@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from frugalmtl.cli._arguments import ConfigParser
+from frugalmtl.cli._arguments import ConfigParser, add_budget, open_run
 from frugalmtl.core.terminal import visible
 from frugalmtl.export import EXPORTERS
 
@@ -29,6 +29,7 @@ def parser() -> ConfigParser:
     parser = ConfigParser("deploy", Request, files=False)
     parser.add_argument("run", help="folder of a trained run")
     parser.add_argument("--tasks", default=None, help="deploy these alone, with commas between them (default: all)")
+    add_budget(parser)
     parser.add_argument("--out", default=None, help="file to write (default: deployed/ in the run)")
     return parser
 
@@ -37,10 +38,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Deploy, write, and say how large the difference to the training model's outputs is."""
     section = arguments.settings.format
     EXPORTERS.check(section)
-    from frugalmtl.experiment.runs.run import Run
-
-    opened = Run.open(arguments.run)
+    opened = open_run(arguments)
     tasks = None if arguments.tasks is None else [name.strip() for name in arguments.tasks.split(",") if name.strip()]
     written = opened.export(section, Path(arguments.out) if arguments.out else None, tasks)
     size, difference = written.bytes / 1e6, written.max_abs_difference
-    print(f"{visible(written.path)}: {size:.2f} MB, largest difference to the deployed module {difference:.1e}")
+    budget = "" if opened.point is None else f" at a budget of {opened.point}"
+    print(f"{visible(written.path)}{budget}: {size:.2f} MB, largest difference to the deployed module {difference:.1e}")

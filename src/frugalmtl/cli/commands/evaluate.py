@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from frugalmtl.cli._arguments import CommandParser, command_parser, interactive
+from frugalmtl.cli._arguments import CommandParser, add_budget, command_parser, interactive, open_run
 
 
 def parser() -> CommandParser:
@@ -12,6 +12,7 @@ def parser() -> CommandParser:
     parser = command_parser("evaluate")
     parser.add_argument("run", help="folder of a trained run")
     parser.add_argument("--split", default=None, help="split of the dataset (default: the config's test_split)")
+    add_budget(parser)
     parser.add_argument(
         "--training_model", action="store_true", help="score the training model instead of the deployed one"
     )
@@ -20,9 +21,8 @@ def parser() -> CommandParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print and write the scores."""
-    from frugalmtl.experiment.runs.run import Run
     from frugalmtl.experiment.runs.training import evaluate_run
 
-    opened = Run.open(arguments.run)
+    opened = open_run(arguments)
     split = arguments.split or opened.config.test_split
     evaluate_run(opened, split, deployed=not arguments.training_model, progress=interactive())

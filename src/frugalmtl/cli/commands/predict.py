@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from frugalmtl.cli._arguments import CommandParser, command_parser
+from frugalmtl.cli._arguments import CommandParser, add_budget, command_parser, open_run
 from frugalmtl.core.terminal import visible
 
 
@@ -22,6 +22,7 @@ class PredictParser:
         self.parser.add_argument(
             "--out", default=None, help="folder of the pictures (default: predictions/ in the run)"
         )
+        add_budget(self.parser)
         self.parser.add_argument(
             "--longest",
             type=int,
@@ -56,5 +57,6 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"frugalmtl: {visible(' '.join(str(error).split()))}", file=sys.stderr)
 
     folder = Path(arguments.out) if arguments.out else None
-    for path in predict_photos(arguments.run, arguments.photos, folder, arguments.longest, on_failure=complain):
+    trained = open_run(arguments)
+    for path in predict_photos(trained, arguments.photos, folder, arguments.longest, on_failure=complain):
         print(visible(path))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from frugalmtl.cli._arguments import ConfigParser
+from frugalmtl.cli._arguments import ConfigParser, add_budget, open_run
 from frugalmtl.cli._cost_tables import print_comparison, print_experiment
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.documents.json_values import json_text
@@ -24,6 +24,7 @@ class ProfileParser(ConfigParser):
     def __init__(self) -> None:
         super().__init__("profile", Experiment)
         self.add_argument("run", nargs="?", default=None, help="folder of a trained run, instead of --config")
+        add_budget(self)
         self.add_argument("--row", default=None, help="measure this row of a comparison (default: count all rows)")
         self.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         self.add_argument(
@@ -38,6 +39,8 @@ class ProfileParser(ConfigParser):
         parsed = super().parse_args(arguments)
         if (parsed.run is None) == (not parsed.config):
             raise UserError("profile needs a run folder or --config FILE, and not both")
+        if parsed.budget is not None and parsed.run is None:
+            raise UserError(f"--budget {parsed.budget}: only a trained run keeps a budget; name its folder")
         return parsed
 
     def read(self, content: dict[str, Any], parsed: argparse.Namespace) -> Experiment | Comparison:
@@ -76,11 +79,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Print what an experiment or a run costs; of a comparison, what its rows cost beside the published figures."""
     from frugalmtl.experiment.measure.profiling import profile_config, profile_run
     from frugalmtl.experiment.measure.published import count_rows
-    from frugalmtl.experiment.runs.run import Run
 
     show = print_experiment
     if arguments.run is not None:
-        result = profile_run(Run.open(arguments.run), arguments.rounds)
+        result = profile_run(open_run(arguments), arguments.rounds)
     elif isinstance(arguments.settings, Comparison):
         result = count_rows(arguments.settings, lambda line: print(visible(line), file=sys.stderr))
         show = print_comparison

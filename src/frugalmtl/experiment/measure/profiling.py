@@ -133,19 +133,20 @@ def ratios(cost: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, f
     return result
 
 
-def profile_run(run: Run, rounds: int | None = None, point: str | None = None) -> dict[str, Any]:
+def profile_run(run: Run, rounds: int | None = None) -> dict[str, Any]:
     """:func:`profile` of a trained run.
 
     Args:
-        run: finished.
+        run: finished, at an operating point if wanted.
         rounds: see :func:`measure`.
-        point: see :meth:`~frugalmtl.experiment.runs.run.Run.deployed`.
 
     Raises:
-        UserError: the run is not finished, has no such point, or lacks the data that its model is measured on.
+        UserError: the run is not finished, or lacks the data that its model is measured on.
     """
-    built, deployed = run.deployed(point=point)
-    return profile(run.config, built, rounds, trained=True, deployed=deployed)
+    built, deployed = run.deployed()
+    return profile(run.config, built, rounds, trained=True, deployed=deployed) | {
+        "name": f"{run.config.name}{run.at_point}"
+    }
 
 
 def profile_config(config: Experiment, rounds: int | None = None) -> dict[str, Any]:

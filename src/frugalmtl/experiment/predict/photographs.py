@@ -13,7 +13,7 @@ from frugalmtl.report.pictures.predictions import save_legend, save_predictions
 
 
 def predict_photos(
-    run: str | Path,
+    run: Run | str | Path,
     sources: Sequence[str | Path],
     folder: Path | None = None,
     longest: int | None = None,
@@ -25,9 +25,9 @@ def predict_photos(
     predicted.
 
     Args:
-        run: folder of a trained run.
+        run: a trained run, at an operating point if wanted, or its folder.
         sources: photographs of any size, or ``skimage:coffee``.
-        folder: of the pictures; ``predictions/`` in the run if not given.
+        folder: of the pictures; ``predictions/`` in the run if not given, ``predictions@POINT/`` of an operating point.
         longest: photographs are shrunk to this longer side in pixels; not shrunk if not given.
         on_failure: told about each of several photographs that could not be predicted, at once.
 
@@ -39,9 +39,9 @@ def predict_photos(
         check_source(source)
     if longest is not None:
         positive("the longer side of a photograph", longest)
-    trained = Run.open(run)
+    trained = run if isinstance(run, Run) else Run.open(run)
     predictor = trained.predictor()
-    folder = folder or trained.folder / "predictions"
+    folder = folder or trained.folder / f"predictions{trained.at_point}"
     failures = []
     for source, name in zip(sources, distinct([photo_name(source) for source in sources]), strict=True):
         try:
