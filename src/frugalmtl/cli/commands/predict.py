@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from frugalmtl.cli._arguments import CommandParser, add_budget, command_parser, open_run
+from frugalmtl.cli._arguments import CommandParser, add_budget, command_parser
 from frugalmtl.core.terminal import visible
 
 
@@ -57,6 +57,6 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"frugalmtl: {visible(' '.join(str(error).split()))}", file=sys.stderr)
 
     folder = Path(arguments.out) if arguments.out else None
-    trained = open_run(arguments)
-    for path in predict_photos(trained, arguments.photos, folder, arguments.longest, on_failure=complain):
+    photos, longest, point = arguments.photos, arguments.longest, arguments.budget
+    for path in predict_photos(arguments.run, photos, folder, longest, on_failure=complain, point=point):
         print(visible(path))

@@ -13,11 +13,12 @@ from frugalmtl.report.pictures.predictions import save_legend, save_predictions
 
 
 def predict_photos(
-    run: Run | str | Path,
+    run: str | Path,
     sources: Sequence[str | Path],
     folder: Path | None = None,
     longest: int | None = None,
     on_failure: Callable[[UserError], object] = lambda _: None,
+    point: str | None = None,
 ) -> Iterator[Path]:
     """Write overlays of every task for every photograph, and a legend; yields the files as they are written.
 
@@ -25,11 +26,13 @@ def predict_photos(
     predicted.
 
     Args:
-        run: a trained run, at an operating point if wanted, or its folder.
+        run: folder of a trained run.
         sources: photographs of any size, or ``skimage:coffee``.
         folder: of the pictures; ``predictions/`` in the run if not given, ``predictions@POINT/`` of an operating point.
         longest: photographs are shrunk to this longer side in pixels; not shrunk if not given.
         on_failure: told about each of several photographs that could not be predicted, at once.
+
+        point: operating point of the model (:meth:`Run.at`).
 
     Raises:
         UserError: before anything is written, no trained run, a photograph that does not exist, or a side below 1;
@@ -39,7 +42,8 @@ def predict_photos(
         check_source(source)
     if longest is not None:
         positive("the longer side of a photograph", longest)
-    trained = run if isinstance(run, Run) else Run.open(run)
+    trained = Run.open(run)
+    trained = trained if point is None else trained.at(point)
     predictor = trained.predictor()
     folder = folder or trained.folder / f"predictions{trained.at_point}"
     failures = []
