@@ -8,7 +8,6 @@ from rich.console import Console
 
 from frugalmtl.core.recipe import TRAIN
 from frugalmtl.experiment.comparison.run_grid import RunGrid
-from frugalmtl.experiment.config.comparison import shown_rows
 from frugalmtl.experiment.measure.duration import duration_text, expected_seconds
 from frugalmtl.experiment.runs.build import build
 from frugalmtl.experiment.runs.start import start_of
@@ -43,7 +42,7 @@ def row_seconds(grid: RunGrid, row: str) -> float:
     evaluations = config.train.epochs // config.train.evaluate_every if config.train.evaluate_every else 0
     images = {split: len(grid.dataset.split(split)) for split in (config.evaluate_split, config.test_split)}
     evaluated = evaluations * images[config.evaluate_split]
-    evaluated += images[config.test_split] if row in shown_rows(grid.comparison) else 0
+    evaluated += images[config.test_split] * len(grid.results(row, seed))
     built = build(config, grid.dataset)
     if source is None or source.finished:  # else it is timed in the shape that it has before it takes a structure
         start = start_of(config, None if source is None else source.folder)

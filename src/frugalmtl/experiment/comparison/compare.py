@@ -20,7 +20,7 @@ from frugalmtl.experiment.comparison.gallery import add_image_pictures, photo_pa
 from frugalmtl.experiment.comparison.results import collect, rank_rows
 from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.comparison.turns import measuring
-from frugalmtl.experiment.config.comparison import Comparison, shown_rows
+from frugalmtl.experiment.config.comparison import Comparison, trained_row
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.measure.profiling import measure
 from frugalmtl.experiment.measure.training_cost import StepFigures, step_figures
@@ -74,13 +74,13 @@ def _compare(grid: RunGrid, *, progress: bool, console: Console, estimate: bool)
         with measuring(folder):
             announce(grid, output_console(stderr=True))
     grid.prepare()
-    trained = {(row, seed): grid.train(row, seed, progress=progress) for seed, row in grid.cells()}
-    runs = {row: [trained[row, seed] for seed in comparison.seeds] for row in shown_rows(comparison)}
+    for seed, row in grid.cells():
+        grid.train(row, seed, progress=progress)
     if not processes.first():
         processes.wait()
         return load_results(folder / "results.json")
     with measuring(folder):
-        results = _report(comparison, runs, grid.dataset, folder)
+        results = _report(comparison, grid.reported(), grid.dataset, folder)
     processes.wait()
     print_table(results, console)
     best = results.row(rank_rows(results)[0])
@@ -127,10 +127,11 @@ def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Data
 def _steps(
     comparison: Comparison, runs: Mapping[str, list[Run]], loaded: Mapping[str, tuple[Built, DeployedModel]]
 ) -> dict[str, StepFigures]:
-    """What a training step of each row costs, at the reference's batch size."""
-    return step_figures(
-        {row: built for row, (built, _) in loaded.items()},
+    """What a training step of each row costs, at the reference's batch size; one for all points of a training."""
+    figures = step_figures(
+        {trained_row(row): built for row, (built, _) in loaded.items()},
         batch_size=runs[comparison.reference][0].config.train.batch_size,
         rounds=comparison.step_rounds,
-        settings={row: seeds[0].config.train for row, seeds in runs.items()},
+        settings={trained_row(row): seeds[0].config.train for row, seeds in runs.items()},
     )
+    return {row: figures[trained_row(row)] for row in runs}

@@ -8,7 +8,7 @@ from typing import Any
 from frugalmtl.engine.checkpoints import facts_at_start
 from frugalmtl.engine.checkpoints.identity import flatten
 from frugalmtl.evaluation.evaluator import Remarks
-from frugalmtl.experiment.config.comparison import Comparison
+from frugalmtl.experiment.config.comparison import Comparison, one_per_training, trained_row
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain
 from frugalmtl.experiment.measure.profiling import BATCH
@@ -21,8 +21,10 @@ def protocol_notes(comparison: Comparison, runs: Mapping[str, Run]) -> list[str]
 
     Args:
         comparison: the comparison's config.
-        runs: a finished run of every row.
+        runs: a finished run of every row of results; those of one training are named once, as the row.
     """
+    points = [name for name, run in runs.items() if run.point is not None]
+    runs = {trained_row(name): runs[name] for name in one_per_training(runs)}
     configs = {name: run.config for name, run in runs.items()}
     staged = [name for name, run in runs.items() if len({record["stage"] for record in run.epochs()}) > 1]
     reference = _recipe(configs[comparison.reference])
@@ -38,6 +40,11 @@ def protocol_notes(comparison: Comparison, runs: Mapping[str, Run]) -> list[str]
         notes.append(
             "Operations and parameters of deployed models are means over seeds; latency, memory and stored bytes are "
             "those of the first seed's model, and so are the pictures of what a network decided."
+        )
+    if points:
+        notes.append(
+            "Rows of one name before the @ are one training, deployed at several budgets, for each of which it was "
+            f"calibrated when the training ended: {', '.join(points)}."
         )
     if differing:
         notes.append(f"Rows whose recipe differs from the reference's: {'; '.join(differing)}.")

@@ -15,8 +15,9 @@ from frugalmtl.evaluation.cost import CONVENTION
 from frugalmtl.evaluation.delta import delta_mtl, mean_rank
 from frugalmtl.evaluation.evaluator import build_metrics
 from frugalmtl.experiment.comparison.notes import cost_notes, gaps, protocol_notes, remark_notes
-from frugalmtl.experiment.config.comparison import Comparison, row_text
+from frugalmtl.experiment.config.comparison import Comparison, one_per_training, row_text
 from frugalmtl.experiment.config.files import as_plain
+from frugalmtl.experiment.measure.targets import target_macs
 from frugalmtl.experiment.measure.training_cost import StepFigures
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.environment import environment, hardware
@@ -104,8 +105,8 @@ def collect(
                     _cost(costs[f"{name} deployed"] | _means(counts[name])),
                     _step(steps[name]) if steps and name in steps else None,
                 ),
-                budget=encoder.budget,
-                target_macs=_or_nan(encoder.target_macs),
+                budget=row_runs[0].point or encoder.budget,
+                target_macs=_or_nan(target_macs(row_runs[0], loaded[name][0])),
                 target_latency_ms=_or_nan(encoder.target_latency_ms),
                 pictures=encoder.pictures(),
                 affinity=mean_affinity([run.epochs() for run in row_runs]),
@@ -145,7 +146,7 @@ def collect(
         reference=comparison.reference,
         rows=rows,
         published=[row.row() for row in comparison.published],
-        curves={name: [_epoch(record, tasks) for record in row_runs[0].epochs()] for name, row_runs in runs.items()},
+        curves={name: [_epoch(record, tasks) for record in runs[name][0].epochs()] for name in one_per_training(runs)},
     )
 
 

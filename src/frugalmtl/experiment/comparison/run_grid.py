@@ -16,7 +16,15 @@ from frugalmtl.experiment.comparison.folder import check_folder, run_folder
 from frugalmtl.experiment.comparison.remedy import Remedy, row_remedy
 from frugalmtl.experiment.comparison.trials import JOURNAL
 from frugalmtl.experiment.comparison.turns import CLAIMS, measuring, working
-from frugalmtl.experiment.config.comparison import Comparison, check_shown, row_experiments, row_text, shown_rows
+from frugalmtl.experiment.config.comparison import (
+    Comparison,
+    check_shown,
+    result_name,
+    row_experiments,
+    row_points,
+    row_text,
+    shown_rows,
+)
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import Built, build, build_dataset
@@ -82,11 +90,25 @@ class RunGrid:
         cell = _source(self.comparison, self.experiments, (seed, row))
         return None if cell is None else self.run(cell[1], cell[0])
 
+    def results(self, row: str, seed: int) -> dict[str, Run]:
+        """The run at each operating point that is reported, by the name of the row of results; none of a hidden row."""
+        run, points = self.run(row, seed), row_points(self.comparison, self.experiments[seed]).get(row, [])
+        return {result_name(row, point): run if point is None else run.at(point) for point in points}
+
+    def reported(self) -> dict[str, list[Run]]:
+        """The runs of every row of results, one per seed, at its operating point."""
+        runs: dict[str, list[Run]] = {}
+        for row in shown_rows(self.comparison):
+            for seed in self.comparison.seeds:
+                for name, run in self.results(row, seed).items():
+                    runs.setdefault(name, []).append(run)
+        return runs
+
     def done(self, row: str, seed: int) -> bool:
         """Whether a run is trained and, where its row is shown, its deployed model scored."""
         run = self.run(row, seed)
-        hidden = row not in shown_rows(self.comparison)
-        return run.finished and (hidden or bool(run.scores(run.config.test_split, missing_ok=True)))
+        results = self.results(row, seed).values()
+        return run.finished and all(each.scores(run.config.test_split, missing_ok=True) for each in results)
 
     def prepare(self) -> None:
         """Render or unpack the splits that the runs need."""
@@ -114,9 +136,9 @@ class RunGrid:
                 checked=_seedless(run.config) in self.checked,
                 remedy=partial(self._gentler, row),
             )
-            if row in shown_rows(self.comparison):
+            for each in self.results(row, seed).values():
                 split = run.config.test_split
-                evaluate_run(run, split, dataset=self.dataset, progress=progress, quiet=True, reuse=True)
+                evaluate_run(each, split, dataset=self.dataset, progress=progress, quiet=True, reuse=True)
         return run
 
     def _turn(self, run: Run) -> AbstractContextManager[None]:

@@ -28,7 +28,7 @@ from frugalmtl.experiment.comparison.results import primary_scores
 from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.comparison.trials import Trials
 from frugalmtl.experiment.comparison.turns import CLAIMS, working
-from frugalmtl.experiment.config.comparison import row_experiments, shown_rows
+from frugalmtl.experiment.config.comparison import row_experiments
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.sweep import Sweep, Value, expand, points
 from frugalmtl.experiment.runs.streams.images import SplitImages
@@ -149,7 +149,7 @@ class Worker:
         with self.locks.lock("report"):
             comparison = self.grid().comparison
             results = kept_results(self.folder) if _stamp(self.folder) != before else None
-            if results is not None and [row.name for row in results.rows] == shown_rows(comparison):
+            if results is not None and [row.name for row in results.rows] == list(self.grid().reported()):
                 console.print(f"report: {without_markup(self.folder / 'report.html')}, made by another worker")
                 return results
             return compare(comparison, self.folder, progress=progress, console=console)
@@ -170,7 +170,8 @@ class Worker:
         return False
 
     def _score(self, value: Value) -> tuple[float, float] | None:
-        """Delta_MTL and deployed multiply-adds of a value's row, means over the seeds; nothing while it trains."""
+        """Delta_MTL and deployed multiply-adds of a value's row, means over the seeds and the operating points; nothing
+        while it trains."""
         grid, rows = self._grid, self._rows or {}
         if value not in rows:  # another process has drawn it just now
             return None
@@ -178,8 +179,8 @@ class Worker:
         if not all(grid.done(name, seed) for name in names for seed in seeds):
             return None
         gains, costs = [], []
-        for seed in seeds:
-            point, reference = (grid.run(name, seed) for name in names)
+        pairs = [(run, grid.run(names[1], seed)) for seed in seeds for run in grid.results(names[0], seed).values()]
+        for point, reference in pairs:
             tasks = [task for task in point.network().tasks if not task.auxiliary]
             scores, single = (primary_scores(run, run.config.test_split, tasks) for run in (point, reference))
             directions = {task.name: task.higher_is_better for task in tasks}

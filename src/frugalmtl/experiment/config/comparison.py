@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -14,15 +14,19 @@ from frugalmtl.core.schema.json_schema import Keys
 from frugalmtl.core.terminal import visible
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import parse
+from frugalmtl.experiment.config.points import KEY, check_points, point_of
 from frugalmtl.experiment.config.published import Published
 
 ROW_TEXTS = ("title", "curve")
 """Texts of a comparison's row for the report."""
-ROW_KEYS = (*ROW_TEXTS, "shown")
+ROW_KEYS = (*ROW_TEXTS, "shown", KEY)
 """Keys of a comparison's row that are no keys of an experiment."""
 _SET_BY_ALL = {"name": "call the row so, or set its 'title'", "seed": "list 'seeds' of the comparison"}
+AT = "@"
+"""Stands between a row and its operating point in the name of a row of results; no row's name holds it."""
 Base = Annotated[dict[str, Any], Keys(Experiment)]
-Changes = Annotated[dict[str, Any], Keys(Experiment, {**dict.fromkeys(ROW_TEXTS, str | float), "shown": bool})]
+_MORE = {**dict.fromkeys(ROW_TEXTS, str | float), "shown": bool, KEY: list[str]}
+Changes = Annotated[dict[str, Any], Keys(Experiment, _MORE)]
 
 
 @dataclass
@@ -32,9 +36,11 @@ class Comparison:
     Attributes:
         base: what all rows have in common (keys of an experiment).
         rows: ``{row name: {key: value that differs}}`` in the order of the table. A section with another ``name``
-            replaces the base's section; other mappings are merged. Three extra keys are for the report: ``title`` is
+            replaces the base's section; other mappings are merged. Four extra keys are for the report: ``title`` is
             the row's title; rows with the same ``curve`` are operating points of one method, joined by a line of that
-            name; a row with ``shown: false`` is trained only where another row starts from it, and not reported.
+            name; a row with ``shown: false`` is trained only where another row starts from it, and not reported; a row
+            with ``points: [0.2x, 0.3x]`` is trained once and reported as several rows ``NAME@0.2x``, one per budget,
+            which its encoder must have been calibrated for (``encoder: {points: [...]}``).
         reference: the row that Delta_MTL is taken against.
         seeds: one training per row and seed.
         name: name of the comparison.
@@ -89,18 +95,81 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
 def row_text(comparison: Comparison, row: str, key: str, default: str) -> str:
     """One of the texts that a comparison's row has beside its experiment.
 
+    Args:
+        comparison: the rows.
+        row: a row, or one of its operating points (``NAME@0.2x``): its title says the point, and points of one training
+            have a curve whatever the config says.
+        key: ``title`` or ``curve``.
+        default: where the row has no such text.
+
     Raises:
         UserError: it is neither a text nor a number.
     """
-    value = (comparison.rows[row] or {}).get(key, default)
+    name, _, point = row.partition(AT)
+    texts = comparison.rows[name] or {}
+    if point and key == "curve":
+        default = texts.get("title", name)
+    value = texts.get(key, default)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise UserError(f"{key!r} of row {row!r} must be a text, but got {value!r}")
-    return visible(value)
+        raise UserError(f"{key!r} of row {name!r} must be a text, but got {value!r}")
+    return visible(f"{value} {point}" if point and key == "title" and key in texts else value)
 
 
 def shown_rows(comparison: Comparison) -> list[str]:
     """The rows that are reported; the others are trained only where one of these starts from them."""
     return [row for row, changes in comparison.rows.items() if (changes or {}).get("shown", True)]
+
+
+def row_points(comparison: Comparison, experiments: Mapping[str, Experiment]) -> dict[str, list[str | None]]:
+    """The operating points at which each row that is reported is evaluated; None for the model as it was trained.
+
+    Args:
+        comparison: the rows.
+        experiments: of its rows, for any seed.
+
+    Raises:
+        UserError: a row lists what is no operating point of its encoder, the same twice, or none.
+    """
+    reported: dict[str, list[str | None]] = {}
+    for row, changes in comparison.rows.items():
+        listed = (changes or {}).get(KEY)
+        points: list[str | None] = [None]
+        if listed is not None:
+            points = [_point(row, experiments[row], text) for text in check_points(f"{KEY!r} of row {row!r}", listed)]
+            if not points:
+                raise UserError(f"{KEY!r} of row {row!r} is empty: list at least one budget, or leave the key out")
+            if row == comparison.reference:
+                raise UserError(f"row {row!r} is the reference, which has one result: leave out its {KEY!r}")
+            if row not in shown_rows(comparison):
+                raise UserError(f"row {row!r} is not shown, so its {KEY!r} are not reported: leave out one of the keys")
+        if row in shown_rows(comparison):
+            reported[row] = points
+    return reported
+
+
+def result_name(row: str, point: str | None) -> str:
+    """What a row of results is called: the trained row, and behind ``@`` the operating point if it is one."""
+    return row if point is None else f"{row}{AT}{point}"
+
+
+def trained_row(name: str) -> str:
+    """The row that was trained for a row of results."""
+    return name.partition(AT)[0]
+
+
+def one_per_training(names: Iterable[str]) -> list[str]:
+    """Of rows of results, the first one of each training."""
+    firsts: dict[str, str] = {}
+    for name in names:
+        firsts.setdefault(trained_row(name), name)
+    return list(firsts.values())
+
+
+def _point(row: str, experiment: Experiment, text: str) -> str:
+    try:
+        return point_of(experiment.encoder, text)
+    except UserError as error:
+        raise UserError(f"{KEY!r} of row {row!r}: {error}") from None
 
 
 def row_experiments(comparison: Comparison, seed: int) -> dict[str, Experiment]:
@@ -123,6 +192,7 @@ def row_experiments(comparison: Comparison, seed: int) -> dict[str, Experiment]:
         experiment = parse(Experiment, content, f"row {name!r}")
         _check_start(comparison, name, experiment, experiments)
         experiments[name] = experiment
+    row_points(comparison, experiments)
     return experiments
 
 

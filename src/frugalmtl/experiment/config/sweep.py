@@ -13,6 +13,7 @@ from frugalmtl.core.checks import UserError, known, positive, shown
 from frugalmtl.experiment.config.comparison import ROW_KEYS, Changes, Comparison, merge
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse
+from frugalmtl.experiment.config.points import KEY
 
 Value = str | int | float | bool | None
 FIXED = ("name", "seed", "published", "data", "image_size", "fit", "test_split")
@@ -145,7 +146,8 @@ def points(config: Sweep, values: Sequence[Value]) -> dict[str, tuple[Value, dic
     rows: dict[str, tuple[Value, dict[str, Any]]] = {}
     for value in values:
         title = f"{axis.title} {axis.text(value)}"
-        texts = {"title": title, "curve": axis.curve or axis.row.get("curve", axis.title)}
+        line = title if KEY in axis.row else axis.title  # operating points of each training have a curve of theirs
+        texts = {"title": title, "curve": axis.curve or axis.row.get("curve", line)}
         rows[_unique(title, [*config.rows, *rows])] = (
             value,
             {**axis.row, **texts, **_changed(axis.key, common, value)},

@@ -144,9 +144,8 @@ def profile_run(run: Run, rounds: int | None = None) -> dict[str, Any]:
         UserError: the run is not finished, or lacks the data that its model is measured on.
     """
     built, deployed = run.deployed()
-    return profile(run.config, built, rounds, trained=True, deployed=deployed) | {
-        "name": f"{run.config.name}{run.at_point}"
-    }
+    figures = profile(run.config, built, rounds, trained=True, deployed=deployed)
+    return {**figures, "name": f"{run.config.name}{run.at_point}"}
 
 
 def profile_config(config: Experiment, rounds: int | None = None) -> dict[str, Any]:

@@ -31,7 +31,6 @@ def predict_photos(
         folder: of the pictures; ``predictions/`` in the run if not given, ``predictions@POINT/`` of an operating point.
         longest: photographs are shrunk to this longer side in pixels; not shrunk if not given.
         on_failure: told about each of several photographs that could not be predicted, at once.
-
         point: operating point of the model (:meth:`Run.at`).
 
     Raises:

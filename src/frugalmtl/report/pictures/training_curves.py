@@ -50,4 +50,4 @@ def training_curves(results: Results, kind: Recorded, look: Look | None = None) 
         elif not task.higher_is_better:
             axes.invert_yaxis()
 
-    return multiples(results, look, draw, row_handles(results, styles, look))
+    return multiples(results, look, draw, row_handles(results, results.curves, look))
