@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,37 +21,16 @@ from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.streams.loaders import make_loader
 from frugalmtl.experiment.runs.streams.parts import stream_parts
 from frugalmtl.experiment.runs.training import train_run
-from tests.integration.conftest import EXPERIMENT, write_config
+from tests.integration.conftest import write_config
 from tests.support.steps import interrupted_at
-from tests.support.toys.adding import add_toys
 
 POINTS = {"0.3x": 0.3, "0.4x": 0.4}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _router(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        add_toys(patch, tmp_path_factory.mktemp("toys"), "toy_router")
-        patch.setattr("os.fsync", lambda _: None)
-        yield
-
-
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    cache = str(tmp_path_factory.mktemp("rooms"))
-    return {
-        **EXPERIMENT,
-        "data": {"name": "rooms", "size": "tiny", "train": 24, "val": 4, "test": 4, "shifted": 4, "cache": cache},
-        "backbone": {"name": "cifar_resnet", "depth": 20},
-        "encoder": {"name": "toy_router", "points": list(POINTS)},
-        "train": {"epochs": 1, "batch_size": 4, "optimizer": {"name": "adam", "lr": 0.01}, "workers": 0},
-    }
-
-
-@pytest.fixture(scope="module")
-def trained(experiment: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(router: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("router")
-    path = write_config(folder / "router.yaml", experiment)
+    path = write_config(folder / "router.yaml", router)
     assert main(["train", "--config", str(path), "--out", str(folder / "run")]) == 0
     return folder / "run"
 
@@ -76,6 +56,14 @@ def test_every_command_takes_a_budget(trained: Path, capsys: pytest.CaptureFixtu
     assert "tiny@0.3x.safetensors at a budget of 0.3x: " in capsys.readouterr().out
     assert main(["predict", name, "skimage:coffee", "--longest", "64", "--budget", "0.4x"]) == 0
     assert (trained / "predictions@0.4x").is_dir()
+    capsys.readouterr()
+    costs = {}
+    for point in POINTS:
+        assert main(["profile", name, "--budget", point, "--json", "--rounds", "1"]) == 0
+        figures = json.loads(capsys.readouterr().out)
+        assert figures["name"] == f"tiny@{point}"
+        costs[point] = figures["deployed"]["macs"]
+    assert costs["0.3x"] < costs["0.4x"]
 
 
 @pytest.mark.parametrize(
@@ -99,10 +87,8 @@ def test_a_budget_that_cannot_be_chosen_is_one_line(
     assert sorted(trained.rglob("*")) == before
 
 
-def test_a_killed_training_ends_with_the_same_thresholds(
-    experiment: dict[str, Any], trained: Path, tmp_path: Path
-) -> None:
-    config = parse(Experiment, {**experiment, "train": {**experiment["train"], "checkpoint_every": 1}})
+def test_a_killed_training_ends_with_the_same_thresholds(router: dict[str, Any], trained: Path, tmp_path: Path) -> None:
+    config = parse(Experiment, {**router, "train": {**router["train"], "checkpoint_every": 1}})
     with interrupted_at(3):
         train_run(config, tmp_path / "run", progress=False)
     train_run(config, tmp_path / "run", progress=False)
