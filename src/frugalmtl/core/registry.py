@@ -14,7 +14,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_type_hints
 
 from frugalmtl.core.checks import UserError, known, shown
 from frugalmtl.core.schema import Parameters, parameters, read_arguments
@@ -86,6 +86,18 @@ class Registry:
     def describe(self, name: str) -> str:
         """The first line of the member's docstring."""
         return (inspect.getdoc(self.get(name)) or "").split("\n", 1)[0]
+
+    def fact(self, name: str, attribute: str, default: Any = None) -> Any:
+        """A class attribute of a member; of a function, that of the class which its return annotation names.
+
+        Args:
+            name: of the member.
+            attribute: of the class.
+            default: where the class has no such attribute.
+        """
+        member = self.get(name)
+        kind = member if inspect.isclass(member) else get_type_hints(member).get("return")
+        return getattr(kind, attribute, default)
 
     def schema(self, name: str) -> Parameters:
         """The member's config keys: its keyword-only parameters, types resolved, those of its bases included."""

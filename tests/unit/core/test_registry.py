@@ -6,6 +6,7 @@ import pytest
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.registry import Registry, Spec
+from frugalmtl.encoders import ENCODERS
 from frugalmtl.tasks import TASKS
 
 
@@ -40,3 +41,10 @@ def test_a_wrong_section_gives_one_clear_line(section: object, message: str) -> 
 def test_a_file_without_its_member_is_a_defect() -> None:
     with pytest.raises(TypeError, match="no class or function named like its file"):
         Registry("frugalmtl.core", "thing").get("types")
+
+
+def test_facts_of_members() -> None:
+    assert ENCODERS.fact("single_task", "shares") is False
+    assert ENCODERS.fact("hard_sharing", "shares") is True
+    assert ENCODERS.fact("interrogate", "learns_cost") is True  # a function that builds an encoder
+    assert ENCODERS.fact("interrogate", "no such fact", default=3) == 3

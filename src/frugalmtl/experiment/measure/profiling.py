@@ -9,7 +9,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.registry import Registry
 from frugalmtl.decoders import DECODERS
 from frugalmtl.deployment import DeployedModel, deploy
 from frugalmtl.encoders import ENCODERS
@@ -46,16 +45,11 @@ def single_task_sibling(config: Experiment) -> Experiment:
     A decoder in which tasks interact has no single-task form: its sibling takes the first separable decoder, with its
     defaults.
     """
-    encoder = next(name for name in ENCODERS.names() if not _fact(ENCODERS, name, "shares", default=True))
+    encoder = next(name for name in ENCODERS.names() if not ENCODERS.fact(name, "shares", default=True))
     decoder = config.decoder
-    if not _fact(DECODERS, decoder["name"], "separable", default=False):
-        decoder = {"name": next(name for name in DECODERS.names() if _fact(DECODERS, name, "separable", default=False))}
+    if not DECODERS.fact(decoder["name"], "separable", default=False):
+        decoder = {"name": next(name for name in DECODERS.names() if DECODERS.fact(name, "separable", default=False))}
     return replace(config, encoder={"name": encoder}, decoder=decoder, balancer=Experiment().balancer)
-
-
-def _fact(registry: Registry, name: str, fact: str, *, default: bool) -> bool:
-    """A class attribute of a member; a member that is a function states none."""
-    return bool(getattr(registry.get(name), fact, default))
 
 
 def measure(
