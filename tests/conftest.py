@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from frugalmtl.core.seeding import seed_everything
+from tests.support.members.adding import add_members
 
 torch.set_num_threads(1)
 
@@ -37,3 +38,11 @@ def _scramble_norms(module: nn.Module) -> None:
 def scramble_norms() -> Callable[[nn.Module], None]:
     """A function that gives every batch normalisation of a module random statistics and weights."""
     return _scramble_norms
+
+
+@pytest.fixture(scope="module")
+def toy_members() -> Iterator[None]:
+    """The members of ``tests/support/members``, in the registries for the tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        add_members(patch)
+        yield

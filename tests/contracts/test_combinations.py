@@ -20,6 +20,7 @@ from frugalmtl.engine.stages.modes import enter_first_step
 from frugalmtl.engine.step import StepSetup, take_step
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import Built, build
+from tests.support.contracts.fitting import TOY_ROUTER, fitting_family, tiny_section
 
 REFUSED = {("single_task", "pad_net", "grad_norm"): "no last layer in common: set norms_at to 'parameters'"}
 """Combinations that do not go together, and a part of the refusal."""
@@ -28,6 +29,7 @@ LEVELS = [{"name": "pcgrad", "gradients_at": level} for level in ("parameters", 
 GRID = [
     *product(ENCODERS.names(), DECODERS.names(), [{"name": name} for name in BALANCERS.names()]),
     *product(ENCODERS.names(), ["independent"], LEVELS),
+    *product([TOY_ROUTER], ["independent"], [{"name": name} for name in BALANCERS.names()]),
 ]
 
 
@@ -53,7 +55,7 @@ def title(value: str | dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize(("encoder", "decoder", "balancer"), GRID, ids=title)
-def test_combination_takes_a_step(encoder: str, decoder: str, balancer: dict[str, Any]) -> None:
+def test_combination_takes_a_step(encoder: str, decoder: str, balancer: dict[str, Any], toy_members: None) -> None:
     built = build(
         Experiment(
             image_size=(64, 64),
@@ -62,7 +64,7 @@ def test_combination_takes_a_step(encoder: str, decoder: str, balancer: dict[str
                 {"kind": "depth"},
                 {"kind": "classification", "classes": ["a", "b", "c"]},
             ],
-            backbone={"name": "timm", "model": "test_resnet"},
+            backbone=tiny_section(fitting_family(encoder)),
             encoder={"name": encoder},
             decoder={"name": decoder},
             balancer=balancer,

@@ -7,34 +7,44 @@ from copy import deepcopy
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from frugalmtl.backbones.families import FAMILIES
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.seeding import seed_everything
 from frugalmtl.core.types import Features
-from frugalmtl.encoders import ENCODERS, Encoder
+from frugalmtl.encoders import BACKBONE_VIEWS, ENCODERS, DecidingEncoder, DecidingModule, Encoder
 from tests.support.backbones import tiny_backbone
+from tests.support.contracts.decisions import compared_decisions, features_at, unread_parameters
+from tests.support.contracts.fitting import ENCODER_NAMES, backbone_of, fitting_family, lacking
 
 TASKS = ("near", "far")
 HEIGHT, WIDTH = 64, 96
 
 
-CASES = [(name, kind) for name in ENCODERS.names() for kind in FAMILIES.names()]
+CASES = [(name, kind) for name in ENCODER_NAMES for kind in FAMILIES.names()]
 Build = Callable[[], Encoder]
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(case))
-def template(request: pytest.FixtureRequest) -> Encoder:
+def template(request: pytest.FixtureRequest, toy_members: None) -> Encoder:
     name, kind = request.param
+    reason = lacking(name, kind)
+    if reason:
+        pytest.skip(reason)
     seed_everything(0)
-    try:
-        encoder: Encoder = ENCODERS.build(name, tiny_backbone(kind), TASKS)
-    except UserError as refusal:
-        if kind == "resnet":
-            raise
-        pytest.skip(str(refusal))
+    encoder: Encoder = ENCODERS.build(name, tiny_backbone(kind), TASKS)
     return encoder
+
+
+@pytest.mark.parametrize("name", ENCODER_NAMES)
+def test_a_backbone_without_what_the_encoder_needs_is_refused(name: str, toy_members: None) -> None:
+    assert set(ENCODERS.fact(name, "views")) <= set(BACKBONE_VIEWS)
+    assert fitting_family(name)
+    for kind in FAMILIES.names():
+        if lacking(name, kind):
+            with pytest.raises(UserError):
+                ENCODERS.build(name, backbone_of(kind), TASKS)
 
 
 @pytest.fixture
@@ -110,14 +120,15 @@ def test_backward_through_the_cut_gives_the_plain_gradients(encoder: Encoder) ->
 def test_only_wanted_tasks_are_returned_and_trained(encoder: Encoder, task: str) -> None:
     batch, (other,) = image(), set(TASKS) - {task}
     encoder.eval()
-    with torch.no_grad():
-        whole = encoder(batch)
-    features = encoder.branch(encoder.encode(batch, (task,)), (task,))
-    assert list(features.by_task) == [task]
-    assert features.penalties.keys() == whole.penalties.keys()
-    for level, expected in zip(features.by_task[task], whole.by_task[task], strict=True):
-        torch.testing.assert_close(level, expected, rtol=0, atol=1e-4)
-    some_loss(features).backward()
+    for decisions in compared_decisions(deepcopy(encoder).deploy().eval(), batch):
+        with torch.no_grad():
+            whole = features_at(encoder, batch, decisions)
+        features = features_at(encoder, batch, decisions, (task,))
+        assert list(features.by_task) == [task]
+        assert features.penalties.keys() == whole.penalties.keys()
+        for level, expected in zip(features.by_task[task], whole.by_task[task], strict=True):
+            torch.testing.assert_close(level, expected, rtol=0, atol=1e-4)
+        some_loss(features).backward()
     if not encoder.shares:
         assert all(p.grad is None for name, p in encoder.named_parameters() if f".{other}." in name)
     nothing = encoder.branch(encoder.encode(batch, ()), ())
@@ -139,35 +150,52 @@ def test_every_trainable_parameter_gets_a_gradient_in_each_stage(encoder: Encode
         assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
 
 
+def require_equal_outputs(encoder: Encoder, deployed: nn.Module, batch: Tensor, tasks: tuple[str, ...]) -> None:
+    """Deployed and trained form give the same, an encoder that chooses for each image at equal decisions."""
+    for decisions in compared_decisions(deployed, batch):
+        expected = features_at(encoder, batch, decisions).by_task
+        outputs = deployed(batch) if decisions is None else deployed(batch, decisions)
+        assert list(outputs) == list(tasks)
+        for task in tasks:
+            for level, other in zip(expected[task], outputs[task], strict=True):
+                assert level.shape == other.shape
+                assert (level - other).abs().max() <= 1e-4
+
+
 def test_deployed_module_equals_evaluation(encoder: Encoder) -> None:
     with torch.no_grad():
         encoder(image())  # moves the running statistics away from their start
         encoder.eval()
-        batch = torch.randn(1, 3, HEIGHT, WIDTH)
-        expected = encoder(batch).by_task
         deployed = deepcopy(encoder).deploy().eval()
-        outputs = deployed(batch)
-    assert not isinstance(deployed, Encoder)
-    assert list(outputs) == list(TASKS)
-    for task, pyramid in expected.items():
-        for level, other in zip(pyramid, outputs[task], strict=True):
-            assert level.shape == other.shape
-            assert (level - other).abs().max() <= 1e-4
+        assert not isinstance(deployed, Encoder)
+        assert isinstance(deployed, DecidingModule) == encoder.decides
+        require_equal_outputs(encoder, deployed, torch.randn(1, 3, HEIGHT, WIDTH), TASKS)
+
+
+@torch.no_grad()
+def test_both_forms_choose_by_equal_margins(encoder: Encoder) -> None:
+    encoder.eval()
+    deployed, batch = deepcopy(encoder).deploy().eval(), image()
+    for decisions in compared_decisions(deployed, batch) if isinstance(encoder, DecidingEncoder) else []:
+        assert isinstance(encoder, DecidingEncoder)
+        assert isinstance(deployed, DecidingModule)
+        expected, margins = encoder.margins(batch, decisions), deployed.margins(batch, decisions)
+        assert list(expected) == list(margins)
+        for name, margin in margins.items():
+            torch.testing.assert_close(margin, expected[name], rtol=1e-4, atol=1e-4)
 
 
 def test_a_task_of_which_nothing_is_read_is_not_deployed(encoder: Encoder) -> None:
     encoder.eval().read_levels = {"near": (), "far": tuple(range(len(encoder.channels)))}
-    batch = image()
     with torch.no_grad():
-        expected, outputs = encoder(batch).by_task["far"], deepcopy(encoder).deploy().eval()(batch)
-    assert list(outputs) == ["far"]
-    for level, other in zip(expected, outputs["far"], strict=True):
-        assert (level - other).abs().max() <= 1e-4
+        require_equal_outputs(encoder, deepcopy(encoder).deploy().eval(), image(), ("far",))
 
 
 def test_deployed_module_holds_nothing_that_the_output_does_not_need(encoder: Encoder) -> None:
     deployed = deepcopy(encoder).eval().deploy().eval().requires_grad_(True)
     before = sum(parameter.numel() for parameter in encoder.parameters())
     assert sum(parameter.numel() for parameter in deployed.parameters()) <= before
-    torch.stack([level.square().mean() for pyramid in deployed(image()).values() for level in pyramid]).sum().backward()
-    assert [name for name, parameter in deployed.named_parameters() if parameter.grad is None] == []
+    batch = image()
+    inputs = (batch, deployed.everything(batch)) if isinstance(deployed, DecidingModule) else (batch,)
+    levels = [level for pyramid in deployed(*inputs).values() for level in pyramid]
+    assert unread_parameters(deployed, levels, deployed, batch) == []

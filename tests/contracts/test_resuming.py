@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from frugalmtl.backbones.timm import Timm
 from frugalmtl.decoders import DECODERS
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.engine import TrainJob, TrainSettings, train
 from frugalmtl.model import MultiTaskModel
+from tests.support.contracts.fitting import backbone_of, fitting_family
 from tests.support.tiny_training import TinyLoader, build_balancer, tasks
 
 SIZE = 32
@@ -41,7 +41,7 @@ def resize(label: Tensor) -> Tensor:
 def build(encoder: str, decoder: str) -> MultiTaskModel:
     chosen = tasks()
     section = {"name": encoder, **SHORT.get(encoder, {})}
-    shared = ENCODERS.build(section, Timm(model="test_resnet"), tuple(task.name for task in chosen))
+    shared = ENCODERS.build(section, backbone_of(fitting_family(encoder)), tuple(task.name for task in chosen))
     return MultiTaskModel(shared, DECODERS.build(decoder, shared.channels, shared.strides, chosen), chosen)
 
 

@@ -79,6 +79,9 @@ class DecidingModule(nn.Module):
     What is not chosen is not computed, at any batch size; images of a batch do not see each other. Under all decisions
     a layer is followed by the same normalisation, so that ``deploy()`` may fold what it sees where everything runs.
 
+    Every parameter is read where everything runs (:meth:`everything`), either by the outputs or by :meth:`margins`:
+    those of policy nets and thresholds reach the outputs through decisions alone, which pass no gradient.
+
     Attributes:
         data_dependent: tells ``deploy()`` that one pass does not show what the module needs.
         points: names of its operating points (``"0.7x"``), each a mean cost that it has been calibrated to.

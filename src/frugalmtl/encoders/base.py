@@ -43,6 +43,8 @@ class Encoder(TrainingHooks, nn.Module):
     :class:`~frugalmtl.encoders.TrainingHooks`.
 
     Attributes:
+        views: of the backbone that the encoder needs, see :func:`~frugalmtl.encoders.views_of`; a backbone without one
+            of them is refused.
         shares: False if every task has a network of its own, as in the reference that savings are measured against.
         task_names: the tasks, in order.
         channels: channels of the pyramid's levels (the same for every task).
@@ -56,6 +58,7 @@ class Encoder(TrainingHooks, nn.Module):
             :class:`~frugalmtl.encoders.DecidingEncoder`.
     """
 
+    views: ClassVar[tuple[str, ...]] = ()
     shares: ClassVar[bool] = True
     decides: ClassVar[bool] = False
     task_names: tuple[str, ...]

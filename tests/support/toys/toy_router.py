@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
 from frugalmtl.backbones.base import State
-from frugalmtl.backbones.views import macs_per_block, residual_blocks
+from frugalmtl.backbones.views import macs_per_block, require_residual, residual_blocks
 from frugalmtl.core.budget import Budget
 from frugalmtl.core.recipe import HOLDOUT, Share, Stage
 from frugalmtl.core.types import Decisions, Features, Pyramid
@@ -27,11 +27,13 @@ class ToyRouter(DecidingEncoder):
         points: mean costs to be calibrated for, as budgets.
     """
 
+    views = ("residual",)
     learns_cost = True
 
     def __init__(self, backbone: Backbone, tasks: Sequence[str], *, points: Sequence[str] = ()) -> None:
         super().__init__()
         self.task_names, self.channels, self.strides = tuple(tasks), list(backbone.channels), list(backbone.strides)
+        require_residual(backbone)
         self.network, self.points = deepcopy(backbone), tuple(points)
         views = residual_blocks(self.network)
         self.gated = [name for name, view in views.items() if view is not None and view.projection is None]

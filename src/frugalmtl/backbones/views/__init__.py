@@ -3,6 +3,7 @@
 from frugalmtl.backbones.views.base import Residual
 from frugalmtl.backbones.views.lookup import VIEWS, residual_blocks, residual_of
 from frugalmtl.backbones.views.macs import BlockMacs, macs_per_block
+from frugalmtl.backbones.views.needs import require_residual, require_tokens
 from frugalmtl.backbones.views.tokens import TokenHalves, tokens_of
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "Residual",
     "TokenHalves",
     "macs_per_block",
+    "require_residual",
+    "require_tokens",
     "residual_blocks",
     "residual_of",
     "tokens_of",

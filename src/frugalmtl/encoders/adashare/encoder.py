@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
-from frugalmtl.backbones.views import residual_blocks
-from frugalmtl.core.checks import UserError
+from frugalmtl.backbones.views import require_residual, residual_blocks
 from frugalmtl.core.recipe import Share, Stage
 from frugalmtl.core.types import Features, Heatmap, Pyramid
 from frugalmtl.encoders._policy_tree import GatedChain, PolicyTree, plan_tree
@@ -59,6 +58,7 @@ class AdaShare(Encoder):
         UserError: a value out of its range, or a backbone with blocks whose shortcut is not known or without any.
     """
 
+    views = ("residual",)
     learns_cost = True
     decisions = ("choice.*",)
     branch_macs: Tensor
@@ -81,11 +81,10 @@ class AdaShare(Encoder):
         self.needs_structure = options.policy == "given"
         self.target_latency_ms = target.value if target is not None and target.kind == "ms" else None
         self.channels, self.strides = list(backbone.channels), list(backbone.strides)
+        require_residual(backbone)
         self.network = deepcopy(backbone)
         self.residuals, chain = residual_blocks(self.network), GatedChain.of(self.network)
         self.gated, self.passes = chain.gated, TreePasses(chain)
-        if not self.gated:
-            raise UserError("AdaShare skips blocks with a shortcut, and this backbone has none: choose another")
         shape = len(self.task_names), len(self.gated)
         self.policy = Policy(self.task_names, shape[1], options.initial)
         self.history, self.choice = History(*shape), PolicyChoice(*shape, options)

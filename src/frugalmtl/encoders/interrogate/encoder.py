@@ -59,6 +59,7 @@ class InterroGate(Encoder):
     """
 
     gates: Gates
+    views = ("channels",)
     learns_cost = True
     weighting: Tensor
     goal: Tensor
