@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -79,6 +79,13 @@ class Backbone(nn.Module):
     def pyramid(self, states: Mapping[int, State]) -> Pyramid:
         """``{stage: its state}`` for at least :attr:`pyramid_stages` -> levels ``[B, C_l, H/s_l, W/s_l]`` (NCHW)."""
         raise NotImplementedError
+
+    def keep_levels(self, levels: Collection[int]) -> None:
+        """Compute no level of the pyramid but these, where each is computed apart from the chain; in place.
+
+        In the place of the others any tensor stands. Deployed encoders that choose for each image call it: nothing
+        that they hold is left out by observation.
+        """
 
     def forward(self, image: Tensor) -> Pyramid:
         """Image ``[B, 3, H, W]`` -> pyramid."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from frugalmtl.backbones._packaged_weights import packaged_weights, read_package
 from frugalmtl.backbones._weights import fill, read_weights
 from frugalmtl.backbones.base import Backbone, State, tensors_of
 from frugalmtl.backbones.families import FAMILIES, Chain, Family
+from frugalmtl.backbones.families.vision_transformer import SimplePyramid
 from frugalmtl.core.checks import UserError, shown
 from frugalmtl.core.types import Pyramid
 
@@ -118,6 +119,11 @@ class Timm(Backbone):
             levels: Pyramid = self.neck(*tensors)
             return levels
         return [tensor.permute(0, 3, 1, 2) for tensor in tensors] if self.channel_axis == -1 else tensors
+
+    def keep_levels(self, levels: Collection[int]) -> None:
+        """The levels of a neck are computed apart."""
+        if isinstance(self.neck, SimplePyramid):
+            self.neck.keep_levels(levels)
 
 
 def _family(name: str) -> Family:

@@ -106,6 +106,8 @@ class ToyRouter(DecidingEncoder):
             self.thresholds[number] = high
 
     def deploy(self) -> nn.Module:
+        read, every = self.read_levels or {}, range(len(self.channels))
+        self.network.keep_levels({level for task in self.task_names for level in read.get(task, every)})
         return Routed(self)
 
 

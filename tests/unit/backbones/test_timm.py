@@ -166,6 +166,19 @@ def test_stages_end_after_each_quarter_of_the_blocks() -> None:
     assert [len(list(stage)) for stage in backbone.stages] == [4, 3, 3, 3]  # the first begins with the patches
 
 
+def test_levels_that_nobody_reads_are_left_out() -> None:
+    backbone = build("test_vit").eval()
+    image = torch.randn(1, 3, 64, 96)
+    whole, size = backbone(image), len(list(backbone.parameters()))
+    backbone.keep_levels((1, 3))
+    kept = backbone(image)
+    assert all(torch.equal(kept[level], whole[level]) for level in (1, 3))
+    backbone.zero_grad(set_to_none=True)
+    (kept[1].sum() + kept[3].sum()).backward()
+    assert [name for name, parameter in backbone.named_parameters() if parameter.grad is None] == []
+    assert len(list(backbone.parameters())) < size
+
+
 def test_hrnet_gives_its_branches_as_they_are() -> None:
     backbone = build("hrnet_w18")
     assert backbone.channels == [18, 36, 72, 144]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -166,3 +166,8 @@ class SimplePyramid(nn.Module):
         """``[B, H/p, W/p, C]`` -> levels ``[B, C_l, H/s_l, W/s_l]``."""
         features = self.norm(grid).permute(0, 3, 1, 2)
         return [level(features) for level in self.levels]
+
+    def keep_levels(self, levels: Collection[int]) -> None:
+        """Leave out the layers of all other levels; in place."""
+        for index in set(range(len(self.levels))) - set(levels):
+            self.levels[index] = nn.Identity()
