@@ -25,6 +25,8 @@ from frugalmtl.core.types import Pyramid
 from tests.support.backbones import tiny_backbone
 
 CIFAR, VIT, VIT_STAGES = "cifar_resnet", "vision_transformer", "vision_transformer-stages"
+SWIN, SWIN_MERGED = "swin_transformer", "swin_transformer-merged"
+TRANSFORMERS = (VIT, VIT_STAGES, SWIN, SWIN_MERGED)
 SIZE = (64, 96)
 
 
@@ -36,6 +38,8 @@ def backbone(kind: str) -> Backbone:
         return CifarResNet(depth=8, width=0.5, shortcut="B").eval()
     if kind == VIT_STAGES:
         return tiny_backbone(VIT, pyramid="stages").eval()
+    if kind == SWIN_MERGED:
+        return tiny_backbone(SWIN, pyramid="merged").eval()
     return tiny_backbone(kind).eval()
 
 
@@ -49,8 +53,8 @@ def traceable(kind: str) -> bool:
     return True
 
 
-KINDS = tuple(kind for kind in (*FAMILIES.names(), VIT_STAGES, CIFAR) if traceable(kind))
-"""Every family of backbones whose operations are known, and two more backbones."""
+KINDS = tuple(kind for kind in (*FAMILIES.names(), VIT_STAGES, SWIN_MERGED, CIFAR) if traceable(kind))
+"""Every family of backbones whose operations are known, and more backbones."""
 
 
 def scramble(module: nn.Module, seed: int) -> None:
@@ -171,7 +175,8 @@ def masked_networks(parts: Branches, private: Sequence[Mask], batch: Tensor) -> 
             for number, branch in enumerate(modules)
         ]
         if node.site is not None:
-            shape = [-1 if dim == node.axis % 4 else 1 for dim in range(4)]
+            dims = outputs[0].ndim
+            shape = [-1 if dim == node.axis % dims else 1 for dim in range(dims)]
             kept = [torch.from_numpy(row).view(shape) for row in private[node.site]]
             picked = [torch.where(mask, value, outputs[-1]) for mask, value in zip(kept, outputs[:-1], strict=True)]
             shares = [share.to(batch.dtype).view(shape) for share in parts.mixes[node.site]]

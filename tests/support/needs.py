@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from frugalmtl.channels import Graph, Mask
-from frugalmtl.channels.attention import AttentionChannels
+from frugalmtl.channels.attention import AttentionChannels, WindowAttentionChannels
 from frugalmtl.channels.operations import (
     AllChannels,
     ChannelSlice,
@@ -17,9 +17,10 @@ from frugalmtl.channels.operations import (
     Grouped,
     Image,
     PatchEmbedding,
-    Permute,
+    Rearrange,
     Sum,
 )
+from frugalmtl.channels.windows import MergePatches
 
 
 class Needs:
@@ -90,8 +91,11 @@ class Needs:
             reads = [(source, other) for source in node.inputs for other in together]
         elif isinstance(operation, ChannelSlice):
             reads = [(node.inputs[0], operation.start + channel)]
+        elif isinstance(operation, MergePatches):
+            together = list(range(channel % widths[0], node.channels, widths[0]))
+            reads = [(node.inputs[0], channel % widths[0])]
         else:
-            assert isinstance(operation, ChannelWise | Sum | Permute)
+            assert isinstance(operation, ChannelWise | Sum | Rearrange)
         computed.update(together)
         return [(branch, source, other) for source, other in reads]
 
@@ -119,6 +123,8 @@ def _numbers(module: nn.Module, operation: Any, kept: int) -> int:
         return kept * inputs * kernel + (kept if module.bias is not None else 0)
     if isinstance(operation, Grouped):
         return kept * module.weight[0].numel() + (kept if module.bias is not None else 0)
+    if isinstance(operation, WindowAttentionChannels):
+        return module.relative_position_bias_table.shape[0] * kept // operation.unit
     if isinstance(operation, AttentionChannels):
         return sum(p.numel() for norm in (module.q_norm, module.k_norm) for p in norm.parameters())
     if isinstance(operation, AllChannels):

@@ -23,10 +23,13 @@ from frugalmtl.channels.operations import (
     Image,
     Mask,
     Permute,
+    Rearrange,
     Sum,
+    WithoutWeights,
 )
 from frugalmtl.channels.plan import ChannelPlan
 from frugalmtl.channels.program import LayerSource, MixSource, ProgramDraft
+from frugalmtl.channels.windows import MergePatches
 
 StoredTensor = tuple[fx.Node, Channels]
 """A tensor of the program, and the channels that it holds, in order."""
@@ -63,7 +66,7 @@ class ProgramBuilder:
         """The output of a node (after its site) as the branch reads it: these channels in this order."""
         node = self.graph.nodes[index]
         if node.site is None and isinstance(
-            node.operation, Dense | Grouped | ChannelWise | Sum | Permute | ChannelSlice
+            node.operation, Dense | Grouped | ChannelWise | Sum | Rearrange | ChannelSlice
         ):
             return self.before_site(index, branch, channels)
         if node.site is not None and branch != self.shared:
@@ -88,7 +91,11 @@ class ProgramBuilder:
             return self.draft.image, tuple(range(node.channels))
         if isinstance(node.operation, AttentionChannels):
             return self._attention(index, branch, node.operation)
-        if isinstance(node.operation, AllChannels | ChannelWise | Permute):
+        if isinstance(node.operation, MergePatches):
+            tensor, channels = self.as_stored(node.inputs[0], branch)
+            copies = node.operation.outputs_of(channels, self.graph.nodes[node.inputs[0]].channels)
+            return self._apply(index, branch, copies, channels, [tensor]), copies
+        if isinstance(node.operation, AllChannels | ChannelWise | Rearrange):
             tensor, channels = self.as_stored(node.inputs[0], branch)
             return self._apply(index, branch, channels, channels, [tensor]), channels
         channels = tuple(int(channel) for channel in np.flatnonzero(self.plan.computed[index][branch]))
@@ -120,9 +127,9 @@ class ProgramBuilder:
         if isinstance(operation, ChannelSlice):
             return self.in_order(sources[0], branch, tuple(operation.start + channel for channel in channels))
         if isinstance(operation, Sum):
-            first, second = (self.in_order(source, branch, channels) for source in sources)
-            return self.draft.graph.call_function(operator.add, (first, second))
-        if isinstance(operation, ChannelWise | Permute):
+            parts = [self.in_order(source, branch, channels) for source in sources]
+            return self._apply(index, branch, channels, channels, parts)
+        if isinstance(operation, ChannelWise | Rearrange):
             return self._apply(index, branch, channels, channels, [self.in_order(sources[0], branch, channels)])
         if isinstance(operation, AllChannels):
             tensor, stored = self.as_stored(sources[0], branch)
@@ -135,14 +142,17 @@ class ProgramBuilder:
         node = self.graph.nodes[index]
         if isinstance(node.operation, Permute):
             return self.draft.graph.call_method("permute", (tensors[0], *node.operation.dims))
+        if type(node.operation) is Sum:
+            return self.draft.graph.call_function(operator.add, tuple(tensors))
         key = ("module", index, branch, outputs, inputs, *tensors)
         if key not in self.tensors:
             module = self.modules[branch][index]
-            if module is None:
-                raise TypeError(f"{node.name} has no module")
             name = f"{node.name.replace('.', '_')}_{'shared' if branch == self.shared else branch}"
-            name = self.draft.add_module(name, node.operation.sliced(module, outputs, inputs))
-            self.draft.layers[name] = LayerSource(index, branch, None, outputs, inputs)
+            if module is None:
+                name = self.draft.add_module(name, WithoutWeights(node.operation))
+            else:
+                name = self.draft.add_module(name, node.operation.sliced(module, outputs, inputs))
+                self.draft.layers[name] = LayerSource(index, branch, None, outputs, inputs)
             self.tensors[key] = self.draft.graph.call_module(name, tuple(tensors))
         return self.tensors[key]
 

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from frugalmtl.channels.attention import AttentionChannels
 from frugalmtl.channels.graph import Graph
 from frugalmtl.channels.operations import AllChannels, Dense, Grouped, Image
+from frugalmtl.channels.windows import SumOfWindows
 
 
 @torch.no_grad()
@@ -82,7 +83,21 @@ def site_macs(graph: Graph, per_node: Sequence[float]) -> list[float]:
 
 
 def projection_macs(graph: Graph, per_node: Sequence[float], site: int) -> float:
-    """Multiply-adds of a linear layer on the channels of a site, at the positions of the layer before the site."""
-    node = graph.nodes[graph.sites[site]]
+    """Multiply-adds of a linear layer on the channels of a site, at the positions of the layer before the site.
+
+    The layer before a sum of windows has padded positions: there it is the layer behind that counts.
+    """
+    index = graph.sites[site]
+    node = graph.nodes[index]
+    if isinstance(node.operation, SumOfWindows):
+        behind = _layer_behind(graph, index)
+        return per_node[behind] / graph.nodes[behind].channels * node.channels
     layer = next(index for index, other in enumerate(graph.nodes) if other.name == node.layer)
     return per_node[layer] / graph.nodes[graph.nodes[layer].inputs[0]].channels * node.channels
+
+
+def _layer_behind(graph: Graph, index: int) -> int:
+    """The first layer behind a node that reads its channels, normalised, at its positions."""
+    users = graph.users()
+    readers = [user for user in users[index] if isinstance(graph.nodes[user].operation, AllChannels)]
+    return next(user for reader in readers for user in users[reader] if isinstance(graph.nodes[user].operation, Dense))

@@ -9,7 +9,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from frugalmtl.channels.attention import AttentionChannels
-from frugalmtl.channels.operations import ChannelWise, Operation, Permute, Sum
+from frugalmtl.channels.operations import ChannelWise, Operation, Rearrange, Sum
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Node:
         operation: what is computed.
         inputs: indices of the nodes that it reads.
         channels: width of its output.
-        axis: axis of the channels in its output: 1 (``[B, C, h, w]``) or -1 (``[B, h, w, C]``).
+        axis: axis of the channels in its output: 1 (``[B, C, h, w]``) or -1 (``[B, h, w, C]``, and windows of these).
         site: number of the site at its output; None if there is none.
         layer: name of the node's layer in pictures and messages: the module that computed the channels.
     """
@@ -96,7 +96,7 @@ def units(nodes: Sequence[Node]) -> list[int]:
     result: list[int] = []
     for node in nodes:
         unit = node.operation.unit
-        if isinstance(node.operation, ChannelWise | Sum | Permute):
+        if isinstance(node.operation, ChannelWise | Sum | Rearrange):
             unit = max([unit, *(result[source] for source in node.inputs if nodes[source].site is None)])
         result.append(1 if isinstance(node.operation, AttentionChannels) else unit)
     return result

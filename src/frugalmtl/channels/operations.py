@@ -82,6 +82,22 @@ class Operation:
         return result
 
 
+class WithoutWeights(nn.Module):
+    """An operation without weights as a layer.
+
+    Args:
+        operation: runs on as many channels as come.
+    """
+
+    def __init__(self, operation: Operation) -> None:
+        super().__init__()
+        self.operation = operation
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """See the operation."""
+        return self.operation.run(None, *inputs)
+
+
 class Image(Operation):
     """The network's input."""
 
@@ -126,7 +142,15 @@ class Sum(Operation):
         return [outputs for _ in widths]
 
 
-class Permute(Operation):
+class Rearrange(Operation):
+    """Moves positions or axes, channel by channel, without weights."""
+
+    def required_inputs(self, outputs: Mask, widths: Sequence[int]) -> list[Mask]:
+        """The same channels."""
+        return [outputs]
+
+
+class Permute(Rearrange):
     """Moves the channels to another axis.
 
     Args:
@@ -140,10 +164,6 @@ class Permute(Operation):
     def run(self, module: nn.Module | None, *inputs: Tensor) -> Tensor:
         """``[B, C, h, w]`` <-> ``[B, h, w, C]``."""
         return inputs[0].permute(self.dims)
-
-    def required_inputs(self, outputs: Mask, widths: Sequence[int]) -> list[Mask]:
-        """The same channels."""
-        return [outputs]
 
 
 class ChannelSlice(Operation):
@@ -159,7 +179,7 @@ class ChannelSlice(Operation):
         self.start, self.width = start, width
 
     def run(self, module: nn.Module | None, *inputs: Tensor) -> Tensor:
-        """``[B, h, w, C]`` -> ``[B, h, w, width]``."""
+        """``[..., C]`` -> ``[..., width]``."""
         return inputs[0].narrow(-1, self.start, self.width)
 
     def required_inputs(self, outputs: Mask, widths: Sequence[int]) -> list[Mask]:

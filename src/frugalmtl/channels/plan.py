@@ -27,7 +27,7 @@ class ChannelPlan:
         computed: per node ``[T + 1, C]``, channels that the branch computes.
         read: per site ``[T + 1, C]``, channels that are read after the site; the last row belongs to the mix.
         shared_heads: per attention node ``[T + 1, heads]``, heads whose queries, keys and values come unchanged from
-            the shared branch for at least two branches: they are computed once.
+            the shared branch for at least two branches: they are computed once. None where attention has weights.
         projected: sites whose mix goes through a linear projection.
     """
 
@@ -85,8 +85,8 @@ class ChannelPlan:
             trained = {name for name, _ in node.operation.template(module).named_parameters()}
             if isinstance(node.operation, AttentionChannels):
                 heads, common = node.operation.heads_of(self.computed[index]), self.shared_heads[index]
-                copies = int((heads & ~common).any(1).sum()) + int(common.any())
-                widths = [node.channels] * copies
+                counts = [*(heads & ~common).sum(1), common.any(0).sum()]
+                widths = [int(count) * node.operation.unit for count in counts if count]
             else:
                 widths = [int(row.sum()) for row in self.computed[index] if row.any()]
             inputs = tuple(range(self.graph.nodes[node.inputs[0]].channels))
@@ -147,7 +147,7 @@ def plan_channels(
 
 def _shared_heads(graph: Graph, index: int, attention: AttentionChannels, private: Sequence[Mask], mask: Mask) -> Mask:
     sites = [graph.nodes[source].site for source in graph.nodes[index].inputs]
-    if any(site is None for site in sites):
+    if attention.weighted or any(site is None for site in sites):
         return np.zeros((len(mask), attention.heads), dtype=bool)
     kept = np.logical_or.reduce([attention.heads_of(private[site]) for site in sites if site is not None])
     unchanged = np.vstack([~kept, ~kept.any(0)])  # the mix of what all branches read unchanged is unchanged

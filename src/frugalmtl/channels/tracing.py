@@ -11,16 +11,20 @@ from typing import Any
 import torch
 from timm.layers.attention import Attention as TimmAttention
 from timm.layers.drop import DropBlock2d, DropPath
+from timm.layers.format import Format
 from timm.layers.norm_act import BatchNormAct2d
+from timm.layers.patch_embed import PatchEmbed
 from timm.layers.squeeze_excite import SEModule
 from timm.models._efficientnet_blocks import SqueezeExcite
+from timm.models.swin_transformer import PatchMerging
 from timm.models.vision_transformer import LayerScale
 from torch import Tensor, fx, nn
 
 from frugalmtl.backbones.base import Backbone
 from frugalmtl.backbones.cifar_resnet import PaddedShortcut
 from frugalmtl.backbones.families.vision_transformer import GridBlock, PatchGrid
-from frugalmtl.channels.attention import AttentionChannels
+from frugalmtl.backbones.views import SwinTokens, WindowGrid, tokens_of
+from frugalmtl.channels.attention import AttentionChannels, WindowAttentionChannels
 from frugalmtl.channels.graph import Graph, Node
 from frugalmtl.channels.operations import (
     AllChannels,
@@ -32,8 +36,10 @@ from frugalmtl.channels.operations import (
     Operation,
     PatchEmbedding,
     Permute,
+    Rearrange,
     Sum,
 )
+from frugalmtl.channels.windows import MergePatches, Partition, SumOfWindows
 from frugalmtl.core.checks import UserError
 
 PER_CHANNEL = (
@@ -98,19 +104,44 @@ class _Tracer(fx.Tracer):
         if isinstance(m, PaddedShortcut):
             raise UserError("a shortcut that pads channels cannot be cut by channels: give the backbone shortcut: B")
         if isinstance(m, TimmAttention):
-            return self._attention(m, args[0])
+            if m.gate is not None:
+                raise UserError("gated attention cannot be traced channel by channel: choose another backbone")
+            return self._attention(m, args[0], {})
+        if isinstance(m, PatchEmbed):
+            return self._patches(m, args[0])
+        if isinstance(m, PatchMerging):
+            return m.reduction(m.norm(self.create_proxy("call_function", _merge, args, {})))
+        if isinstance(tokens_of(m), SwinTokens):
+            return self._swin_block(m, args[0])
         return super().call_module(m, forward, args, kwargs)
 
-    def _attention(self, attention: TimmAttention, tokens: fx.Proxy) -> fx.Proxy:
-        if attention.gate is not None:
-            raise UserError("gated attention cannot be traced channel by channel: choose another backbone")
+    def _attention(self, attention: Any, tokens: fx.Proxy, where: dict[str, Any]) -> fx.Proxy:
+        """Projections, and attention between them; ``where`` names the block of attention in windows."""
         projected = attention.qkv(tokens)
-        width: int = attention.attn_dim
+        width = attention.qkv.out_features // 3
         parts = [self.create_proxy("call_function", _part, (projected, index * width, width), {}) for index in range(3)]
-        where = {"target": self.path_of_module(attention)}
-        mixed = self.create_proxy("call_function", _attend, tuple(parts), where)
-        result: fx.Proxy = attention.proj_drop(attention.proj(attention.norm(mixed)))
+        named = {"target": self.path_of_module(attention), **where}
+        mixed = self.create_proxy("call_function", _attend, tuple(parts), named)
+        if isinstance(attention, TimmAttention):
+            mixed = attention.norm(mixed)
+        result: fx.Proxy = attention.proj_drop(attention.proj(mixed))
         return result
+
+    def _patches(self, embedding: Any, image: fx.Proxy) -> fx.Proxy:
+        """Patches of an image as a grid; image sizes are multiples of a patch, which callers see to."""
+        if embedding.flatten or embedding.output_fmt != Format.NHWC or embedding.dynamic_img_pad:
+            raise UserError("patches that are no grid cannot be traced channel by channel: choose another backbone")
+        grid: fx.Proxy = embedding.norm(embedding.proj(image).permute(0, 2, 3, 1))
+        return grid
+
+    def _swin_block(self, block: Any, grid: fx.Proxy) -> fx.Proxy:
+        """Both halves of a block, see :class:`~frugalmtl.backbones.views.SwinTokens`; attention on windows."""
+        where = {"block": self.path_of_module(block)}
+        windows = self.create_proxy("call_function", _partition, (block.norm1(grid),), where)
+        attended = block.drop_path1(self._attention(block.attn, windows, where))
+        grid = self.create_proxy("call_function", _add_windows, (grid, attended), where)
+        mixed: fx.Proxy = grid + block.drop_path2(block.mlp(block.norm2(grid)))
+        return mixed
 
 
 def _part(tensor: Tensor, start: int, width: int) -> Tensor:
@@ -118,8 +149,23 @@ def _part(tensor: Tensor, start: int, width: int) -> Tensor:
     raise NotImplementedError
 
 
-def _attend(queries: Tensor, keys: Tensor, values: Tensor, target: str) -> Tensor:
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, target: str, block: str | None = None) -> Tensor:
     """Stands for :class:`AttentionChannels` in the traced graph."""
+    raise NotImplementedError
+
+
+def _partition(grid: Tensor, block: str) -> Tensor:
+    """Stands for :class:`Partition` in the traced graph."""
+    raise NotImplementedError
+
+
+def _add_windows(grid: Tensor, windows: Tensor, block: str) -> Tensor:
+    """Stands for :class:`SumOfWindows` in the traced graph."""
+    raise NotImplementedError
+
+
+def _merge(grid: Tensor) -> Tensor:
+    """Stands for :class:`MergePatches` in the traced graph."""
     raise NotImplementedError
 
 
@@ -157,13 +203,30 @@ def _operation(item: fx.Node, backbone: Backbone) -> Operation:
         _, start, width = item.args
         return ChannelSlice(int(start), int(width))  # type: ignore[arg-type]  # numbers, from _attention
     if item.op == "call_function" and item.target is _attend:
-        target = str(item.kwargs["target"])
-        source: Any = backbone.get_submodule(target)
-        return AttentionChannels(target, source.num_heads, source.head_dim)
+        return _attention_operation(item, backbone)
+    if item.op == "call_function" and item.target is _merge:
+        return MergePatches()
+    if item.op == "call_function" and item.target in (_partition, _add_windows):
+        windows = _windows_of(item, backbone)
+        return Partition(windows) if item.target is _partition else SumOfWindows(windows)
     if item.op == "call_method" and item.target == "permute" and item.args[1:] in ((0, 2, 3, 1), (0, 3, 1, 2)):
         return Permute([int(dim) for dim in item.args[1:]])  # type: ignore[arg-type]  # numbers, too
     what = getattr(item.target, "__name__", item.target)
     raise UserError(f"the effect of the operation {what!r} on channels is not known: choose another backbone")
+
+
+def _attention_operation(item: fx.Node, backbone: Backbone) -> AttentionChannels:
+    target = str(item.kwargs["target"])
+    source: Any = backbone.get_submodule(target)
+    width = source.qkv.out_features // 3 // source.num_heads
+    if "block" not in item.kwargs:
+        weighted = any(True for norm in (source.q_norm, source.k_norm) for _ in norm.parameters())
+        return AttentionChannels(target, source.num_heads, width, weighted=weighted)
+    return WindowAttentionChannels(target, source.num_heads, width, _windows_of(item, backbone))
+
+
+def _windows_of(item: fx.Node, backbone: Backbone) -> WindowGrid:
+    return SwinTokens(backbone.get_submodule(str(item.kwargs["block"]))).windows
 
 
 def _module_operation(target: str, module: nn.Module) -> Operation:
@@ -212,11 +275,11 @@ def _with_sites(nodes: list[Node], outputs: list[int]) -> Graph:
     fresh: list[bool] = []  # whether a layer with channels to leave out lies between a node and the sites before it
     sited: list[bool] = []
     for index, node in enumerate(nodes):
-        carries = isinstance(node.operation, ChannelWise | Sum | Permute | ChannelSlice)
+        carries = isinstance(node.operation, ChannelWise | Sum | Rearrange | ChannelSlice)
         inherited = any(fresh[source] and not sited[source] for source in node.inputs)
         fresh.append(isinstance(node.operation, Dense | Grouped) or (carries and inherited))
         readers = [nodes[user].operation for user in users[index]]
-        across = any(not isinstance(reader, ChannelWise | Sum | Permute | ChannelSlice) for reader in readers)
+        across = any(not isinstance(reader, ChannelWise | Sum | Rearrange | ChannelSlice) for reader in readers)
         several = len(readers) > 1 and not all(isinstance(reader, ChannelSlice) for reader in readers)
         sited.append(index in outputs or (fresh[-1] and (across or several)))
     layers: list[str] = []

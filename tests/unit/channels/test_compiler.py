@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from timm import create_model
 from torch import nn
 
+from frugalmtl.backbones.timm import Timm
 from frugalmtl.channels import Mask, node_macs, projection_macs, static_network
 from frugalmtl.channels.attention import AttentionChannels
 from frugalmtl.encoders.base import SeparateNetworks, SharedPyramid
@@ -22,6 +25,9 @@ from tests.support.channels import (
     CIFAR,
     KINDS,
     SIZE,
+    SWIN,
+    SWIN_MERGED,
+    TRANSFORMERS,
     VIT,
     VIT_STAGES,
     Branches,
@@ -44,22 +50,22 @@ def build(parts: Branches, private: Sequence[Mask], levels: Levels = None) -> nn
     return static_network(plan, parts.networks, parts.mixes, parts.names, read, parts.projections).eval()
 
 
-def macs_of(parts: Branches, private: Sequence[Mask], levels: Levels = None) -> float:
-    per_node = node_macs(parts.graph, parts.networks[0], SIZE)
+def macs_of(parts: Branches, private: Sequence[Mask], levels: Levels = None, size: tuple[int, int] = SIZE) -> float:
+    per_node = node_macs(parts.graph, parts.networks[0], size)
     projections = {site: projection_macs(parts.graph, per_node, site) for site in parts.projections}
     return parts.plan(private, levels).macs(per_node, projections)
 
 
-def check(parts: Branches, private: Sequence[Mask], levels: Levels = None) -> None:
+def check(parts: Branches, private: Sequence[Mask], levels: Levels = None, size: tuple[int, int] = SIZE) -> None:
     network, read = build(parts, private, levels), levels or parts.every_level()
     with torch.no_grad():
-        expected, computed = masked_networks(parts, private, image()), network(image())
+        expected, computed = masked_networks(parts, private, image(size=size)), network(image(size=size))
     assert list(computed) == [name for name, chosen in zip(parts.names, read, strict=True) if chosen]
     expected = {name: expected[name] for name in computed}
     assert worst(expected, computed, dict(zip(parts.names, read, strict=True))) <= 1e-4
-    counted, plan = count(network, SIZE), parts.plan(private, levels)
+    counted, plan = count(network, size), parts.plan(private, levels)
     assert counted.counted_on == "meta"
-    assert macs_of(parts, private, levels) == pytest.approx(counted.macs, rel=1e-9)
+    assert macs_of(parts, private, levels, size) == pytest.approx(counted.macs, rel=1e-9)
     assert plan.parameters(parts.networks[0]) == counted.params
     assert Needs(parts.graph, private, read, parts.projections).parameters(parts.networks) == counted.params
 
@@ -88,7 +94,7 @@ def test_random_masks_of_a_small_network(number: int, seed: int) -> None:
     check(parts, draw_masks(parts.graph, number, seed))
 
 
-@pytest.mark.parametrize("kind", [VIT, VIT_STAGES])
+@pytest.mark.parametrize("kind", TRANSFORMERS)
 @pytest.mark.parametrize("whole_heads", [False, True], ids=["channels", "heads"])
 @pytest.mark.parametrize("projected", [False, True], ids=["plain", "projected"])
 @pytest.mark.parametrize("number", [2, 3])
@@ -98,7 +104,25 @@ def test_random_masks_of_transformers(kind: str, whole_heads: bool, projected: b
     check(parts, draw_masks(parts.graph, number, seed=number, whole_heads=whole_heads))
 
 
-@pytest.mark.parametrize("kind", ["resnet", VIT_STAGES])
+@pytest.mark.parametrize("size", [(224, 224), (32, 32), (96, 448)])
+@pytest.mark.parametrize(("kind", "whole_heads"), [(SWIN, True), (SWIN_MERGED, False)])
+def test_windows_of_any_image_size(kind: str, whole_heads: bool, size: tuple[int, int]) -> None:
+    """Whole windows at 224, padded and shifted ones elsewhere."""
+    parts = branches(kind, 2, seed=size[1])
+    check(parts, draw_masks(parts.graph, 2, seed=size[0], whole_heads=whole_heads), size=size)
+
+
+def test_heads_of_normalised_queries_differ_between_branches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each branch has norms of its own: what they do with shared queries and keys is not shared."""
+    monkeypatch.setattr("frugalmtl.backbones.timm.create_model", partial(create_model, qk_norm=True))
+    normed = Timm(model="test_vit").eval()
+    monkeypatch.setattr("tests.support.channels.backbone", lambda _: normed)
+    parts = branches("normed", 2)
+    assert all(n.operation.weighted for n in parts.graph.nodes if isinstance(n.operation, AttentionChannels))
+    check(parts, draw_masks(parts.graph, 2, seed=2, whole_heads=True))
+
+
+@pytest.mark.parametrize("kind", ["resnet", VIT_STAGES, SWIN])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_branches_that_read_some_levels(kind: str, seed: int) -> None:
     parts = branches(kind, 3, seed=seed)

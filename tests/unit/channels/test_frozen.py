@@ -7,13 +7,25 @@ from copy import deepcopy
 
 import pytest
 import torch
+from timm.layers.drop import DropPath
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from frugalmtl.channels import FrozenProgram, Mask, node_macs
 from frugalmtl.core.types import Pyramid
-from tests.support.channels import CIFAR, SIZE, VIT, VIT_STAGES, Branches, branches, draw_masks, image, masked_networks
+from tests.support.channels import (
+    CIFAR,
+    SIZE,
+    SWIN,
+    VIT,
+    VIT_STAGES,
+    Branches,
+    branches,
+    draw_masks,
+    image,
+    masked_networks,
+)
 
 
 def features_of(program: FrozenProgram, parts: Branches, batch: Tensor, *, training: bool) -> dict[str, Pyramid]:
@@ -49,6 +61,9 @@ def doubled(kind: str, number: int, *, training: bool, projected: bool = False) 
     parts = branches(kind, number, projected=projected)
     for module in (*parts.networks, *parts.projections.values()):
         module.double().train(training)
+        for part in module.modules():
+            if isinstance(part, DropPath):
+                part.drop_prob = 0.0  # both forms draw, but not in one order
     parts.mixes[:] = [mix.double().log().softmax(0) for mix in parts.mixes]
     return parts, draw_masks(parts.graph, number, seed=number)
 
@@ -57,7 +72,7 @@ def doubled(kind: str, number: int, *, training: bool, projected: bool = False) 
 @pytest.mark.parametrize("number", [2, 3])
 @pytest.mark.parametrize(
     ("kind", "projected"),
-    [(CIFAR, False), ("resnet", False), ("efficientnet", False), (VIT, True), (VIT_STAGES, False)],
+    [(CIFAR, False), ("resnet", False), ("efficientnet", False), (VIT, True), (VIT_STAGES, False), (SWIN, True)],
 )
 def test_same_features_and_gradients(kind: str, projected: bool, number: int, training: bool) -> None:
     parts, private = doubled(kind, number, training=training, projected=projected)

@@ -43,7 +43,8 @@ def test_graph_computes_what_the_backbone_computes(kind: str, training: bool) ->
     assert len(expected) == len(computed) == len(network.channels)
     for level, other, channels in zip(expected, computed, network.channels, strict=True):
         assert level.shape[1] == channels
-        assert torch.equal(level, other)
+        tolerance = 1e-5 if "swin" in kind else 0  # timm multiplies matrices in another order
+        torch.testing.assert_close(level, other, rtol=tolerance, atol=tolerance)
     for name, buffer in network.named_buffers():
         assert torch.equal(buffer, twin.get_buffer(name)), name
 
@@ -248,8 +249,7 @@ def test_unknown_operations_are_refused_in_one_line(block: nn.Module, word: str)
 
 
 def test_backbones_that_cannot_be_traced_are_refused_in_one_line() -> None:
-    swin, convnext = tiny_backbone("swin_transformer"), tiny_backbone("convnext")
-    words = {swin: "choose another", convnext: "choose another", CifarResNet(depth=8): "give the backbone shortcut: B"}
+    words = {tiny_backbone("convnext"): "choose another", CifarResNet(depth=8): "give the backbone shortcut: B"}
     for refused, word in words.items():
         with pytest.raises(UserError, match=word) as caught:
             graph_of(refused)

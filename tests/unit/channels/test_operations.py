@@ -12,10 +12,12 @@ from timm.layers.attention import Attention as TimmAttention
 from timm.layers.norm_act import BatchNormAct2d
 from timm.layers.squeeze_excite import SEModule
 from timm.models._efficientnet_blocks import SqueezeExcite
+from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
 from timm.models.vision_transformer import LayerScale
 from torch import Tensor, nn
 
-from frugalmtl.channels.attention import AttentionChannels
+from frugalmtl.backbones.views import SwinTokens, WindowGrid
+from frugalmtl.channels.attention import AttentionChannels, WindowAttentionChannels
 from frugalmtl.channels.operations import (
     AllChannels,
     ChannelSlice,
@@ -27,6 +29,7 @@ from frugalmtl.channels.operations import (
     Permute,
     Sum,
 )
+from frugalmtl.channels.windows import MergePatches, Partition, merge_patches
 from tests.support.channels import backbone, image, scramble
 
 
@@ -164,6 +167,27 @@ def test_slices_of_attention(qk_norm: bool) -> None:
         assert torch.allclose(again, module(tokens)), "timm's own attention"
 
 
+@pytest.mark.parametrize("shift", [(0, 0), (2, 1)])
+@pytest.mark.parametrize("size", [(8, 12), (5, 7), (3, 3)])
+def test_slices_of_attention_in_windows(size: tuple[int, int], shift: tuple[int, int]) -> None:
+    block = SwinTransformerBlock(
+        12, (16, 16), num_heads=3, window_size=4, shift_size=shift, always_partition=True, dynamic_mask=True
+    )
+    module = ready(block).attn
+    windows = SwinTokens(block).windows
+    operation, grid = WindowAttentionChannels("x", 3, 4, windows), torch.randn(2, *size, 12).double()
+    parts = module.qkv(windows.partition(grid)).split(12, -1)
+    heads = (2, 0)
+    channels = tuple(head * 4 + offset for head in heads for offset in range(4))
+    result = operation.sliced(module, channels, channels).eval()
+    assert result.relative_position_bias_table.shape == (49, 2)
+    with torch.no_grad():
+        whole = operation.run(module, *parts)
+        assert torch.allclose(result(*(pick(part, channels, -1) for part in parts)), pick(whole, channels, -1))
+        again = windows.join(module.proj(whole), *size)
+        assert torch.allclose(again, block._attn(grid)), "timm's own attention"
+
+
 @pytest.mark.parametrize("size", [(64, 64), (96, 64)])
 def test_slices_of_the_embedding_of_patches(size: tuple[int, int]) -> None:
     network = deepcopy(backbone("vision_transformer")).eval()
@@ -176,6 +200,14 @@ def test_slices_of_the_embedding_of_patches(size: tuple[int, int]) -> None:
         assert torch.allclose(result(image(1, size)), pick(module(image(1, size)), channels, -1), atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(4, 6), (5, 3)])
+def test_merged_patches_are_timms(size: tuple[int, int]) -> None:
+    module, grid = ready(PatchMerging(6)), torch.randn(2, *size, 6).double()
+    with torch.no_grad():
+        assert torch.equal(module.reduction(module.norm(merge_patches(grid))), module(grid))
+    assert MergePatches().outputs_of((4, 1), 6) == (4, 1, 10, 7, 16, 13, 22, 19)
+
+
 # --- which inputs an output channel reads
 
 READS: list[tuple[Operation, nn.Module | None, int, int, int]] = [
@@ -185,6 +217,8 @@ READS: list[tuple[Operation, nn.Module | None, int, int, int]] = [
     (AllChannels("x"), nn.LayerNorm(6), 6, 6, -1),
     (ChannelSlice(2, 3), None, 8, 3, -1),
     (Permute((0, 2, 3, 1)), None, 4, 4, 1),
+    (MergePatches(), None, 3, 12, -1),
+    (Partition(WindowGrid((2, 2), (1, 1))), None, 4, 4, -1),
 ]
 
 

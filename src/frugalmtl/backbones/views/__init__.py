@@ -4,13 +4,16 @@ from frugalmtl.backbones.views.base import Residual
 from frugalmtl.backbones.views.lookup import VIEWS, residual_blocks, residual_of
 from frugalmtl.backbones.views.macs import BlockMacs, macs_per_block
 from frugalmtl.backbones.views.needs import require_residual, require_tokens
-from frugalmtl.backbones.views.tokens import TokenHalves, tokens_of
+from frugalmtl.backbones.views.tokens import SwinTokens, TokenHalves, tokens_of
+from frugalmtl.backbones.views.windows import WindowGrid
 
 __all__ = [
     "VIEWS",
     "BlockMacs",
     "Residual",
+    "SwinTokens",
     "TokenHalves",
+    "WindowGrid",
     "macs_per_block",
     "require_residual",
     "require_tokens",

@@ -14,6 +14,7 @@ from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
 
 from frugalmtl.backbones.families.vision_transformer import GridBlock
+from frugalmtl.backbones.views.windows import WindowGrid
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +125,11 @@ class SwinTokens(TokenHalves):
 
     blocks = (SwinTransformerBlock,)
 
+    @property
+    def windows(self) -> WindowGrid:
+        """How the block cuts a grid into windows."""
+        return WindowGrid(tuple(self.block.window_size), tuple(self.block.shift_size))
+
     def attention(self, grid: Tensor) -> Tensor:
         """``[B, h, w, C]`` -> the same shape."""
         attended: Tensor = self.block._attn(self.block.norm1(grid))
@@ -151,13 +157,10 @@ class SwinTokens(TokenHalves):
 
     def window_masks(self, size: tuple[int, int], like: Tensor) -> Tensor | None:
         """``[windows, area, area]`` for a shifted grid, None for others."""
-        block = self.block
-        if not block.dynamic_mask:
-            fixed: Tensor | None = block.attn_mask
-            return fixed
-        sides = [-(-side // window) * window for side, window in zip(size, block.window_size, strict=True)]
-        mask: Tensor | None = block.get_attn_mask(like.new_empty(1, *sides, 1))
-        return mask
+        windows = self.windows
+        rows, columns = (-(-side // window) for side, window in zip(size, windows.window, strict=True))
+        mask = windows.mask(rows, columns, like)
+        return None if mask is None else mask.flatten(0, 1)
 
 
 @lru_cache(maxsize=256)

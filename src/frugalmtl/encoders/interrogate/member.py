@@ -56,7 +56,9 @@ def interrogate(
     the first alpha, a small positive constant (the first network equals the single-task ones); beta zero; the mean over
     channels in (4); the gradient of beta by the gates' optimiser; sites after residual additions and not before, also
     in transformers; depthwise convolutions follow the gate behind them; squeeze-and-excitation and normalisation over
-    channels run whole in every branch that goes on. Budgets, widths and whole heads are not in the paper.
+    channels run whole in every branch that goes on; in Swin Transformers every branch has position biases of its own,
+    so that attention is never shared between branches, and the copies of a channel that the merging of patches makes
+    have its gate. Budgets, widths and whole heads are not in the paper.
 
     The cut holds the features of all levels; at levels that nothing but the heads read, before their gates, so that
     ``branch`` picks.

@@ -149,7 +149,7 @@ def profile_config(config: Experiment, rounds: int | None = None) -> dict[str, A
         UserError: a section does not fit; or its encoder chooses for each image what it runs, and there are none.
     """
     check(config)
-    if config.data is None and _fact(ENCODERS, config.encoder["name"], "decides", default=False):
+    if config.data is None and ENCODERS.fact(config.encoder["name"], "decides", default=False):
         raise UserError(
             f"encoder {config.encoder['name']!r} chooses for each image what it runs, so its cost is measured on "
             "images: add a section 'data' to the config, or profile the folder of a trained run"

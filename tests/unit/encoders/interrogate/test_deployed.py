@@ -16,7 +16,7 @@ from frugalmtl.encoders.base import ModelContext
 from frugalmtl.encoders.interrogate.encoder import InterroGate
 from frugalmtl.evaluation.cost import count
 from frugalmtl.export import EXPORTERS
-from tests.support.channels import CIFAR, KINDS, SIZE, VIT_STAGES, image, worst
+from tests.support.channels import CIFAR, KINDS, SIZE, TRANSFORMERS, VIT_STAGES, image, worst
 from tests.support.gated import NAMES, deployed, draw_gates, gated, set_gates
 
 VIT_SETTINGS = [
@@ -24,7 +24,7 @@ VIT_SETTINGS = [
     for attention in ("channels", "heads")
     for projection in (False, True)
 ]
-CASES = [(kind, settings) for kind in KINDS for settings in (VIT_SETTINGS if "vision" in kind else [{}])]
+CASES = [(kind, settings) for kind in KINDS for settings in (VIT_SETTINGS if kind in TRANSFORMERS[:3] else [{}])]
 HEAVY = ("hrnet", "regnet")
 
 
