@@ -46,7 +46,8 @@ class TrainResult:
         steps: optimiser steps of the whole run.
         epochs: epochs of the whole run.
         seconds: time spent training, over all interruptions.
-        history: one record per epoch: ``epoch``, ``stage``, ``losses`` and, where it was evaluated, ``scores``.
+        history: one record per epoch: ``epoch``, ``stage``, ``losses``, ``statistics`` of models that give any,
+            and, where it was evaluated, ``scores``.
         checkpoint: folder of the final weights.
     """
 

@@ -175,6 +175,8 @@ class Epoch:
         norms: ``{task: mean norm of the gradient of its unweighted loss}`` over the steps that compared gradients.
         cosines: ``{"a~b": mean cosine of the gradients of two tasks}`` over these steps.
         conflicts: ``{"a~b": share of these steps in which the cosine was below 0}``.
+        statistics: ``{name: mean of a statistic of the encoder}``; names that begin alike up to their first dot
+            (``run.depth``, ``run.normals``) are one group.
     """
 
     epoch: float
@@ -184,6 +186,7 @@ class Epoch:
     norms: dict[str, float] = field(default_factory=dict)
     cosines: dict[str, float] = field(default_factory=dict)
     conflicts: dict[str, float] = field(default_factory=dict)
+    statistics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

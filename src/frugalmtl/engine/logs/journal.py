@@ -82,7 +82,7 @@ class Journal:
         self._display.epoch(label, record["losses"], pace * (self.total - self.steps))
 
     def epoch_means(self, device: torch.device) -> dict[str, Any]:
-        """The means of the epoch: ``losses`` by task, their ``parts``, and whatever else the steps reported."""
+        """The means of the epoch: ``losses`` by task, their ``parts``, ``statistics``, and whatever steps reported."""
         means = self.means.by_kind(device)
         parts = means.pop("parts")
         return {"losses": totals_by_task(parts), "parts": parts, **means}

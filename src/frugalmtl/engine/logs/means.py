@@ -1,4 +1,4 @@
-"""Means over the steps of an epoch: losses, weights, and whatever else a step reports."""
+"""Means over the steps of an epoch: losses, weights, statistics, and whatever else a step reports."""
 
 from __future__ import annotations
 
@@ -54,12 +54,14 @@ class Means:
 
 
 def count_report(means: Means, report: StepReport) -> None:
-    """Count the report of one step: losses, the balancer's weights, and gradients where they were compared.
+    """Count the report of one step: losses, the model's statistics, the balancer's weights, gradients where compared.
 
-    ``conflicts`` is the share of the compared steps in which two tasks' gradients pointed against each other.
+    A statistic counts in the steps that gave it. ``conflicts`` is the share of the compared steps in which two tasks'
+    gradients pointed against each other.
     """
     balance = report.balance
     means.add("parts", report.parts)
+    means.add("statistics", report.statistics)
     means.add("weights", balance.weights)
     means.add("norms", balance.norms)
     means.add("cosines", balance.cosines)

@@ -220,7 +220,7 @@ def _epoch(record: Mapping[str, Any], tasks: Sequence[Task]) -> Epoch:
         loss={task.name: record["parts"][task.name] for task in tasks if task.name in record["parts"]},
         metric={task.name: scores[task.name][task.primary] for task in tasks if task.name in scores},
         # Of auxiliary tasks too: they pull at what is shared like any other.
-        **{key: dict(record.get(key, {})) for key in ("weights", "norms", "cosines", "conflicts")},
+        **{key: dict(record.get(key, {})) for key in ("weights", "norms", "cosines", "conflicts", "statistics")},
     )
 
 

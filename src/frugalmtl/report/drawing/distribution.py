@@ -17,7 +17,7 @@ from frugalmtl.report.formatting import decimals_for, finite, number
 from frugalmtl.report.palette import series_style
 
 _WIDE, _NARROW = 8, 4
-"""ExamplePhotos side by side."""
+"""Photographs side by side."""
 _LETTERS = 26
 """Letters of a line of a group's name."""
 

@@ -76,8 +76,10 @@ def history_lines(
     names: list[str],
     finish: Callable[[Any], None],
     read: Callable[[History, str], list[tuple[float, float]]] = points,
+    *,
+    same_scale: bool = True,
 ) -> bytes:
-    """A panel per name, a line per row over epochs, all panels on one scale.
+    """A panel per name, a line per row over epochs.
 
     Args:
         results: styles of the rows.
@@ -86,6 +88,7 @@ def history_lines(
         names: titles of the panels.
         finish: sets up the axes of a panel.
         read: ``(epoch, value)`` of a name in a row's history.
+        same_scale: all panels have the same vertical axis.
     """
     styles = row_styles(results)
 
@@ -95,9 +98,8 @@ def history_lines(
         axes.xaxis.get_major_locator().set_params(integer=True)
         finish(axes)
 
-    return panels(
-        {name: partial(draw, name) for name in names}, look, row_handles(results, histories, look), same_scale=True
-    )
+    handles = row_handles(results, histories, look)
+    return panels({name: partial(draw, name) for name in names}, look, handles, same_scale=same_scale)
 
 
 def logarithmic_panel(axes: Any, known: list[float]) -> None:

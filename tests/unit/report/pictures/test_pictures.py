@@ -78,10 +78,11 @@ class Toy(Picture):
 def test_every_drawing_stands_on_the_page(make_results: Make, tmp_path: Path) -> None:
     results = add_interference(make_results(pictures=False))
     results.rows[1].pictures = [Heatmap("own", "Own channels", ["a"], ["x", "y"], [[0.25, 0.75]])]
+    results.curves["hard"][0].statistics = {"run.depth": 0.5}
     every = [replace(each, draw=lambda look: b"<svg/>") for each in drawings(results)]
     assert {type(kind).__name__ for kind in members(pictures.__name__, Picture)} == {
         "Affinity", "Cosines", "DecisionMaps", "DeltaTradeoff", "GradientLengths", "MetricTradeoff", "PairSummaries",
-        "TaskWeights", "TrainingCurves",
+        "TaskWeights", "TrainingCurves", "TrainingStatistics",
     }  # fmt: skip
     page = render_page(results, tmp_path, every)
-    assert page.count("<figure") == len(every) == 13
+    assert page.count("<figure") == len(every) == 14
