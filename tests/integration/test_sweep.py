@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from frugalmtl.cli.main import main
 from frugalmtl.core.checks import UserError
+from frugalmtl.evaluation.delta import delta_mtl
+from frugalmtl.experiment.comparison.results import primary_scores
 from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.comparison.sweep import sweep
 from frugalmtl.experiment.config.files import parse
 from frugalmtl.experiment.config.sweep import Sweep
-from frugalmtl.report import load_results
+from frugalmtl.experiment.runs.run import Run
+from frugalmtl.report import Results, load_results
 from tests.integration.conftest import write_config
 
 pytest.importorskip("optuna")
@@ -87,19 +91,31 @@ def test_an_interrupted_sweep_goes_on_without_training_again(
 
 
 @pytest.mark.slow
-def test_a_range_is_searched(tmp_path: Path, config: Config) -> None:
+def test_a_range_is_searched_on_a_split_that_is_not_reported(tmp_path: Path, config: Config) -> None:
     del config["sweep"]["values"], config["rows"]["hard_sharing"]
+    config["base"]["tasks"] = ["depth"]  # the other one scores 0 after so little training
     config["sweep"].update(key="train.optimizer.lr", low=1.0e-4, high=1.0e-2, log=True, trials=3, curve="rates")
-    results = sweep(parse(Sweep, config), tmp_path, progress=False)
+    console = Console(width=200, record=True, file=(tmp_path / "printed.txt").open("w"))
+    results = sweep(parse(Sweep, config), tmp_path / "out", progress=False, console=console)
     points = [row for row in results.rows if row.curve == "rates"]
     rates = [row.config["train"]["optimizer"]["lr"] for row in points]
     assert len(rates) == 3
     assert rates == sorted(rates)
     assert all(1e-4 <= rate <= 1e-2 for rate in rates)
-    journal = [json.loads(line) for line in (tmp_path / "sweep.journal").read_text().splitlines()]
+    journal = [json.loads(line) for line in (tmp_path / "out" / "sweep.journal").read_text().splitlines()]
     values = [line["values"] for line in journal if line.get("values")]
-    measured = {(round(row.delta_mtl_mean, 6), row.cost.deployed.macs) for row in points}
-    assert {(round(gain, 6), macs) for gain, macs in values} == measured, "the search learns what the report says"
+    judged = {(round(gain_on("val", results, row.name), 6), row.cost.deployed.macs) for row in points}
+    assert {(round(gain, 6), macs) for gain, macs in values} == judged
+    assert {gain for gain, _ in judged}.isdisjoint({round(row.delta_mtl_mean, 6) for row in points})
+    assert "values were chosen by Delta_MTL and multiply-adds on split 'val'\n" in console.export_text()
+
+
+def gain_on(split: str, results: Results, row: str) -> float:
+    """Delta_MTL of a row's first run on a split."""
+    point, reference = (Run.open(results.row(name).run_dirs[0]) for name in (row, results.reference))
+    tasks = [task for task in point.network().tasks if not task.auxiliary]
+    scores, single = (primary_scores(run, split, tasks) for run in (point, reference))
+    return delta_mtl(scores, single, {task.name: task.higher_is_better for task in tasks})
 
 
 @pytest.mark.parametrize(

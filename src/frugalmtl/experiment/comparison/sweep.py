@@ -19,6 +19,7 @@ from rich.console import Console
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.disk.locks import Locks
 from frugalmtl.core.terminal import output_console, without_markup
+from frugalmtl.data.coverage import require_labels
 from frugalmtl.evaluation.aggregate import spread
 from frugalmtl.evaluation.delta import delta_mtl
 from frugalmtl.experiment.comparison.compare import compare
@@ -30,8 +31,10 @@ from frugalmtl.experiment.comparison.trials import Trials
 from frugalmtl.experiment.comparison.turns import CLAIMS, working
 from frugalmtl.experiment.config.comparison import row_experiments
 from frugalmtl.experiment.config.experiment import Experiment
-from frugalmtl.experiment.config.sweep import Sweep, Value, expand, points
+from frugalmtl.experiment.config.sweep import Axis, Sweep, Value, expand, points
+from frugalmtl.experiment.runs.build import build_tasks
 from frugalmtl.experiment.runs.streams.images import SplitImages
+from frugalmtl.experiment.runs.training import evaluate_run
 from frugalmtl.report import Results
 
 INSTALL = "pip install 'frugalmtl[sweep]'"
@@ -47,7 +50,8 @@ def sweep(
 ) -> Results:
     """Train the fixed rows and every point, continuing where an earlier call stopped; then report them together.
 
-    Everything is checked before the first file is written. The same call may run several times at once on one folder:
+    Everything is checked before the first file is written. Values of a range are chosen by what came of earlier ones on
+    ``evaluate_split``, not on the split that is reported. The same call may run several times at once on one folder:
     the processes share the work, run by run. Whatever was begun by a process that was killed is taken up by another.
 
     Args:
@@ -110,7 +114,8 @@ class Worker:
                     f"{experiment.train.devices}: set it to 1 and take several workers"
                 )
         self.dataset = grid.dataset
-        self.images = SplitImages(grid.dataset, next(iter(grid.experiments[config.seeds[0]].values())).test_split)
+        self.split = _judging_split(axis, grid)
+        self.images = SplitImages(grid.dataset, self.split)
         self.checked = grid.checked
         self.trials = Trials(axis, folder, self.locks)
         self._grid = grid
@@ -152,7 +157,13 @@ class Worker:
             if results is not None and [row.name for row in results.rows] == list(self.grid().reported()):
                 console.print(f"report: {without_markup(self.folder / 'report.html')}, made by another worker")
                 return results
-            return compare(comparison, self.folder, progress=progress, console=console)
+            results = compare(comparison, self.folder, progress=progress, console=console)
+            if self.config.sweep.values is None:
+                words = f"values were chosen by Delta_MTL and multiply-adds on split {self.split!r}"
+                if self.split == results.protocol.split:
+                    words += ", which is reported as well: name another evaluate_split to choose on other images"
+                console.print(without_markup(words), highlight=False)
+            return results
 
     def _train_one(self, grid: RunGrid) -> bool:
         """Train the first run that is open and that nobody holds; says whether there was one."""
@@ -170,8 +181,9 @@ class Worker:
         return False
 
     def _score(self, value: Value) -> tuple[float, float] | None:
-        """Delta_MTL and deployed multiply-adds of a value's row, means over the seeds and the operating points; nothing
-        while it trains."""
+        """Delta_MTL and deployed multiply-adds of a value's row on the split that values are judged on, means over the
+        seeds and the operating points; nothing while it trains.
+        """
         grid, rows = self._grid, self._rows or {}
         if value not in rows:  # another process has drawn it just now
             return None
@@ -182,11 +194,29 @@ class Worker:
         pairs = [(run, grid.run(names[1], seed)) for seed in seeds for run in grid.results(names[0], seed).values()]
         for point, reference in pairs:
             tasks = [task for task in point.network().tasks if not task.auxiliary]
-            scores, single = (primary_scores(run, run.config.test_split, tasks) for run in (point, reference))
+            for run in (point, reference):
+                evaluate_run(run, self.split, dataset=self.dataset, progress=False, quiet=True, reuse=True)
+            scores, single = (primary_scores(run, self.split, tasks) for run in (point, reference))
             directions = {task.name: task.higher_is_better for task in tasks}
             gains.append(delta_mtl(scores, single, directions) if all(single.values()) else math.nan)
             costs.append(point.cost(images=self.images).macs)
         return spread(gains).mean, spread(costs).mean
+
+
+def _judging_split(axis: Axis, grid: RunGrid) -> str:
+    """The split by whose scores further values are chosen: of a range ``evaluate_split``, which is not reported.
+
+    Values of a list are not chosen: their scores are those that are reported.
+
+    Raises:
+        UserError: a task has no label there.
+    """
+    config = grid.experiments[grid.comparison.seeds[0]][grid.comparison.reference]
+    if axis.values is not None:
+        return config.test_split
+    tasks = [task.name for task in build_tasks(config, grid.dataset) if not task.auxiliary]
+    require_labels(grid.dataset, tasks, [config.evaluate_split])
+    return config.evaluate_split
 
 
 def _stamp(folder: Path) -> int:
