@@ -11,9 +11,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.files import atomic_write
+from frugalmtl.evaluation.cost import decides
 
 CHECK_SEED = 0
 Forward = Callable[[Tensor], Mapping[str, Tensor]]
@@ -110,6 +112,7 @@ class Exporter:
         path: str | os.PathLike[str],
         image_size: tuple[int, int],
         config: Mapping[str, Any] | None = None,
+        examples: Tensor | None = None,
     ) -> Exported:
         """Write a file, read it again and compare.
 
@@ -118,10 +121,12 @@ class Exporter:
             path: file ending with :attr:`suffix`.
             image_size: height and width.
             config: the config that the module was trained with, for formats that can store it.
+            examples: normalised images ``[B, 3, H, W]`` of that size on which file and module are compared; noise if
+                not given, which is refused for a module that chooses for each image what it runs.
 
         Raises:
-            UserError: wrong suffix, a size that is not positive, a module that the format cannot hold, or other
-                outputs. No file is written then.
+            UserError: wrong suffix, a size that is not positive, noise where images are needed, a module that the
+                format cannot hold, or other outputs. No file is written then.
         """
         for side in image_size:
             positive("image height and width", side)
@@ -131,8 +136,14 @@ class Exporter:
                 f"the file name must end with {self.suffix}, but got {str(path)!r}: rename it or choose another format"
             )
         self.check_module(deployed)
+        if examples is None:
+            examples = _noise(deployed, image_size)
+        elif tuple(examples.shape[1:]) != (3, *image_size):
+            raise UserError(
+                f"images to check must be [B, 3, {image_size[0]}, {image_size[1]}], but got {list(examples.shape)}"
+            )
         plain = Plain(deployed)
-        images = self.check_images(image_size)
+        images = self.check_images(examples.to("cpu", torch.float32))
         with torch.inference_mode():
             names = tuple(plain(images[0]))
         with atomic_write(target) as temporary:
@@ -157,19 +168,41 @@ class Exporter:
             UserError: packages are missing, or the module does not fit.
         """
 
-    def check_images(self, image_size: tuple[int, int]) -> list[Tensor]:
-        """The images on which file and module are compared."""
-        return noise_images(image_size)
+    def check_images(self, examples: Tensor) -> list[Tensor]:
+        """The batches on which file and module are compared, of images ``[B, 3, H, W]``."""
+        return check_batches(examples)
 
 
-def noise_images(
-    image_size: tuple[int, int], *, any_batch: bool = False, other_sizes: Sequence[tuple[int, int]] = ()
+def check_batches(
+    examples: Tensor, *, any_batch: bool = False, other_sizes: Sequence[tuple[int, int]] = ()
 ) -> list[Tensor]:
-    """Noise of a fixed seed: one image, then more batch sizes and image sizes where the file must take them."""
-    generator = torch.Generator().manual_seed(CHECK_SEED)
-    shapes = [(batch, *image_size) for batch in ((1, 2, 3) if any_batch else (1,))]
-    shapes += [(1, *size) for size in other_sizes]
-    return [torch.randn(batch, 3, height, width, generator=generator) for batch, height, width in shapes]
+    """Every image alone, then in batches of two and three and at other sizes where the file must take them.
+
+    Args:
+        examples: images ``[B, 3, H, W]``; repeated where a batch needs more.
+        any_batch: take batches of several.
+        other_sizes: heights and widths, to which the first image is resized.
+    """
+    batches = [examples[place : place + 1] for place in range(len(examples))]
+    if any_batch:
+        count = len(examples)
+        batches += [examples[[place % count for place in range(size)]] for size in (2, 3)]
+    resized = (functional.interpolate(examples[:1], size, mode="bilinear", align_corners=False) for size in other_sizes)
+    return [*batches, *resized]
+
+
+def _noise(deployed: nn.Module, image_size: tuple[int, int]) -> Tensor:
+    """Three images of noise of a fixed seed.
+
+    Raises:
+        UserError: the module chooses for each image what it runs.
+    """
+    if decides(deployed):
+        raise UserError(
+            "this model chooses for each image what it runs, so a file of it is checked on images of its data, not on "
+            "noise: give it some"
+        )
+    return torch.randn(3, 3, *image_size, generator=torch.Generator().manual_seed(CHECK_SEED))
 
 
 def check_outputs(expected: Forward, actual: Forward, images: Sequence[Tensor], tolerance: float, what: str) -> float:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.evaluation.cost import storage
-from frugalmtl.export.base import Exporter, ExportInput, Forward, Outputs, noise_images, one_line
+from frugalmtl.export.base import Exporter, ExportInput, Forward, Outputs, check_batches, one_line
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 SIZE_DEPENDENT = (AvgPool2dSame, Conv2dSame, MaxPool2dSame)
@@ -67,11 +67,11 @@ class Onnx(Exporter):
         if "H" in self.dynamic and any(isinstance(part, SIZE_DEPENDENT) for part in deployed.modules()):
             raise UserError("this model computes its padding from the image size: write ONNX with a fixed size")
 
-    def check_images(self, image_size: tuple[int, int]) -> list[Tensor]:
-        """Noise of every batch and image size that the file must take."""
-        height, width = image_size
+    def check_images(self, examples: Tensor) -> list[Tensor]:
+        """Every batch and image size that the file must take."""
+        height, width = examples.shape[-2:]
         other = [(height + self.size_divisor, width + 2 * self.size_divisor)] if "H" in self.dynamic else []
-        return noise_images(image_size, any_batch="N" in self.dynamic, other_sizes=other)
+        return check_batches(examples, any_batch="N" in self.dynamic, other_sizes=other)
 
     def write(self, source: ExportInput, path: Path) -> Forward:
         """Trace and save; the file runs in onnxruntime."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.export.base import Exporter, ExportInput, Forward, noise_images, one_line
+from frugalmtl.export.base import Exporter, ExportInput, Forward, check_batches, one_line
 
 
 class TorchExport(Exporter):
@@ -30,9 +30,9 @@ class TorchExport(Exporter):
         self.dynamic = "N" * dynamic_batch
         self.tolerance = tolerance
 
-    def check_images(self, image_size: tuple[int, int]) -> list[Tensor]:
-        """Noise; of several batch sizes if the batch is dynamic."""
-        return noise_images(image_size, any_batch=bool(self.dynamic))
+    def check_images(self, examples: Tensor) -> list[Tensor]:
+        """Batches of several sizes if the batch is dynamic."""
+        return check_batches(examples, any_batch=bool(self.dynamic))
 
     def write(self, source: ExportInput, path: Path) -> Forward:
         """Trace, save, and load again."""

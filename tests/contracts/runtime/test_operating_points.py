@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from frugalmtl.cli.main import main
-from frugalmtl.deployment import deploy
+from frugalmtl.core.checks import UserError
+from frugalmtl.data import Dataset
+from frugalmtl.deployment import DeployedModel, deploy
 from frugalmtl.evaluation.cost import count, distribution
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import parse
 from frugalmtl.experiment.measure.profiling import single_task_sibling
 from frugalmtl.experiment.runs.build import build, build_dataset
+from frugalmtl.experiment.runs.kept.images import FILE as IMAGES
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.streams.loaders import make_loader
 from frugalmtl.experiment.runs.streams.parts import stream_parts
 from frugalmtl.experiment.runs.training import train_run
+from frugalmtl.model import MultiTaskModel
 from tests.integration.conftest import write_config
 from tests.support.steps import interrupted_at
 
@@ -95,3 +101,35 @@ def test_a_killed_training_ends_with_the_same_thresholds(router: dict[str, Any],
     whole, parts = (Run.open(folder).load().model.state_dict() for folder in (trained, tmp_path / "run"))
     assert whole["encoder.thresholds"].count_nonzero() == len(POINTS)
     assert [name for name, value in whole.items() if not torch.equal(value, parts[name])] == []
+
+
+def test_a_deciding_model_is_checked_on_images_of_its_run(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples: list[Tensor | None] = []
+
+    def noted(model: MultiTaskModel, **options: Any) -> DeployedModel:
+        examples.append(options["example"])
+        return deploy(model, **options)
+
+    monkeypatch.setattr("frugalmtl.experiment.runs.run.deploy", noted)
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    Run.open(copy).deployed()
+    (copy / IMAGES).unlink()
+    Run.open(copy).deployed()
+    assert (copy / IMAGES).exists()
+    first, again = examples
+    assert first is not None
+    assert again is not None
+    assert first.shape == (4, 3, 32, 32)
+    assert torch.equal(first, again), "taken from the data where the run keeps none"
+    (copy / IMAGES).unlink()
+
+    def refuse(_: Any) -> Dataset:
+        raise UserError("no such data")
+
+    monkeypatch.setattr("frugalmtl.experiment.runs.run.build_dataset", refuse)
+    with pytest.raises(
+        UserError, match=r"copy keeps no example_images.safetensors, .* cannot be taken from its data: no"
+    ):
+        Run.open(copy).deployed()

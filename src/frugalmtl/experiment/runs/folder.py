@@ -17,6 +17,7 @@ from frugalmtl.experiment.config.points import point_of
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.environment import environment
 from frugalmtl.experiment.runs.identity import binding
+from frugalmtl.experiment.runs.kept.images import FILE as IMAGES
 from frugalmtl.experiment.runs.kept.scores import KeptScores
 from frugalmtl.experiment.runs.network import NetworkFacts
 from frugalmtl.experiment.runs.records import read_environment, read_epochs
@@ -26,7 +27,7 @@ ENVIRONMENT = "environment.json"
 NETWORK = "network.json"
 HISTORY = "log.jsonl"
 CHECKPOINTS = "checkpoints"
-BEFORE_CHECKPOINTS = (CONFIG, ENVIRONMENT, NETWORK, HISTORY, LOCK, HOLDER, "tensorboard")
+BEFORE_CHECKPOINTS = (CONFIG, ENVIRONMENT, NETWORK, IMAGES, HISTORY, LOCK, HOLDER, "tensorboard")
 """What a run writes before its first checkpoint."""
 
 

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor
+
 from frugalmtl.backbones import Backbone
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.names import path_part
@@ -14,10 +16,13 @@ from frugalmtl.deployment import DeployedModel, deploy, deployable
 from frugalmtl.engine.checkpoints import load_trained
 from frugalmtl.evaluation.cost import CostPerImage, cost_per_image, decides
 from frugalmtl.experiment.config.files import as_plain
-from frugalmtl.experiment.runs.build import Built, build, without_weights
+from frugalmtl.experiment.runs.build import Built, build, build_dataset, without_weights
 from frugalmtl.experiment.runs.folder import CONFIG, RunFolder
+from frugalmtl.experiment.runs.kept.images import FILE as IMAGES
+from frugalmtl.experiment.runs.kept.images import example_images, keep_images, kept_images, normalised
 from frugalmtl.experiment.runs.predictor import Predictor
 from frugalmtl.experiment.runs.streams.images import SplitImages
+from frugalmtl.experiment.runs.streams.parts import SPLIT
 from frugalmtl.export import EXPORTERS, Exported, Exporter
 
 
@@ -67,8 +72,37 @@ class Run(RunFolder):
         if tasks is not None:
             deployable(self.network().tasks, tasks)
         built = self.load()
-        deployed = deploy(built.model, tasks=tasks)
+        images = self.example(built)
+        if images is not None and not built.model.encoder.decides:
+            images = images[:1]  # one image shows all that runs
+        deployed = deploy(built.model, tasks=tasks, example=images)
         return built, deployed if chosen is None else deployed.at(chosen)
+
+    def example(self, built: Built) -> Tensor | None:
+        """Normalised images ``[N, 3, H, W]`` that the deployed model is checked on; None for noise.
+
+        They are those that the run keeps. A run of an earlier version keeps none; its model gets them from its data
+        where it chooses for each image what it runs, of which noise tells nothing.
+
+        Args:
+            built: the run's objects.
+
+        Raises:
+            UserError: the file of the images is damaged; or there is none, and the data cannot be opened.
+        """
+        images = kept_images(self.folder, built.image_size)
+        if images is None and built.model.encoder.decides:
+            try:
+                dataset = build_dataset(self.config)
+                dataset.prepare([SPLIT])
+                images = example_images(built, self.config, dataset)
+            except UserError as error:
+                raise UserError(
+                    f"{self.folder} keeps no {IMAGES}, on which a model that chooses for each image what it runs is "
+                    f"checked, and they cannot be taken from its data: {error}"
+                ) from None
+            keep_images(self.folder, images)
+        return None if images is None else normalised(images, built)
 
     def cost(self, point: str | None = None, images: SplitImages | None = None) -> CostPerImage:
         """What the deployed model computes for an image, and what it stores.
@@ -117,4 +151,4 @@ class Run(RunFolder):
         name = "_".join([self.config.name, *(deployed.task_names if tasks is not None else ())]) + run.at_point
         path_part("the file of the chosen tasks", name)
         target = path or self.folder / "deployed" / f"{name}{exporter.suffix}"
-        return exporter(deployed, target, built.image_size, as_plain(self.config))
+        return exporter(deployed, target, built.image_size, as_plain(self.config), self.example(built))

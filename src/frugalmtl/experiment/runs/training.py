@@ -27,6 +27,8 @@ from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs import processes
 from frugalmtl.experiment.runs.build import Built, build, build_dataset
 from frugalmtl.experiment.runs.identity import identity, require_unchanged
+from frugalmtl.experiment.runs.kept.images import FILE as IMAGES
+from frugalmtl.experiment.runs.kept.images import example_images, keep_images
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.start import Start, gentler_command, start_of
 from frugalmtl.experiment.runs.streams.loaders import make_loader, training_loaders
@@ -118,6 +120,8 @@ def _train(
     )
     if fabric.is_global_zero:
         Run.create(run.folder, run.config, built)
+        if not (run.folder / IMAGES).exists():
+            keep_images(run.folder, example_images(built, config, dataset))
     console = output_console(stderr=True)
     if title and fabric.is_global_zero:
         console.print(f"[bold]{without_markup(title)}[/bold] (seed {config.seed})")
