@@ -192,7 +192,7 @@ def _checks(trained: MultiTaskModel, image: Tensor, names: tuple[str, ...]) -> l
     encoder = trained.encoder
     if not isinstance(encoder, DecidingEncoder):
         return [_Check(wanted(trained(image).by_task))]
-    read = trained.encoded_tasks(names)
+    read = [task for task, levels in trained.read_levels(names).items() if levels]
     decided = encoder.decide(image, read)
     generator = torch.Generator().manual_seed(0)
     drawn = [
