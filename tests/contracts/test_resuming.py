@@ -18,7 +18,17 @@ from tests.support.contracts.fitting import backbone_of, fitting_family
 from tests.support.tiny_training import TinyLoader, build_balancer, tasks
 
 SIZE = 32
-SHORT: dict[str, dict[str, Any]] = {"adashare": {"curriculum_speed": 0, "choose": "argmax"}}
+SHORT: dict[str, dict[str, Any]] = {
+    "adamtl": {
+        "turn_epochs": 0.5,
+        "static_share": 0.25,
+        "policy_init_share": 0.25,
+        "adaptive_share": 0.25,
+        "joint_share": 0.25,
+        "steered": True,
+    },
+    "adashare": {"curriculum_speed": 0, "choose": "argmax"},
+}
 """Settings of a method that is to go through all it does in two epochs a stage, without scores."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from frugalmtl.core.budget import Budget
@@ -98,6 +98,22 @@ class LossOptions:
 
 
 @dataclass(frozen=True)
+class FocusOptions:
+    """Turns of single tasks; the attributes are those of :func:`~frugalmtl.encoders.adamtl.adamtl`.
+
+    Raises:
+        UserError: a length that is not positive.
+    """
+
+    turn_epochs: float = 1.0
+    turn_losses: Literal["focus", "all"] = "focus"
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        positive("turn_epochs", self.turn_epochs)
+
+
+@dataclass(frozen=True)
 class ScheduleOptions:
     """Stages, turns and held-out samples; the attributes are those of :func:`~frugalmtl.encoders.adamtl.adamtl`.
 
@@ -109,11 +125,10 @@ class ScheduleOptions:
     policy_init_share: float = 80 / 1380
     adaptive_share: float = 150 / 1380
     joint_share: float = 150 / 1380
-    turn_epochs: float = 1.0
-    turn_losses: Literal["focus", "all"] = "focus"
     policy_lr_factor: float = 1.0
     adaptive_lr_factor: float = 1.0
     holdout_data: float = 0.1
+    turns: FocusOptions = field(default_factory=FocusOptions)
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -122,7 +137,7 @@ class ScheduleOptions:
             not_negative(name, getattr(self, name))
         if not sum(getattr(self, name) for name in shares) > 0:
             raise UserError(f"one of {', '.join(shares)} must be above 0: nothing would be trained")
-        for name in ("turn_epochs", "policy_lr_factor", "adaptive_lr_factor"):
+        for name in ("policy_lr_factor", "adaptive_lr_factor"):
             positive(name, getattr(self, name))
         if not 0 < self.holdout_data < 1:
             raise UserError(

@@ -33,8 +33,8 @@ class RuntimeParts:
        ``u = x``. With ``dense`` every window of the block attends.
     5. *A block that is off* leaves ``x``.
 
-    Its multiply-adds are those of :class:`~frugalmtl.encoders.adamtl.cost.ImageCost`: the block policies run on all
-    images, the token policies on the images whose block is on.
+    Its multiply-adds are those of :class:`~frugalmtl.encoders.adamtl.efficiency.cost.ImageCost`: the block policies run
+    on all images, the token policies on the images whose block is on.
 
     Attributes:
         network: the backbone.
