@@ -93,11 +93,12 @@ def masked(pair: Pair, image: Tensor, decisions: Decisions) -> Pyramid:
     states: dict[int, State] = {}
     state: State = image
     for info in pair.network.blocks:
-        state = states[info.stage] = _masked_block(pair, info.name, state, decisions)
+        state = states[info.stage] = masked_block(pair, info.name, state, decisions)
     return pair.network.pyramid(states)
 
 
-def _masked_block(pair: Pair, name: str, state: State, decisions: Decisions) -> State:
+def masked_block(pair: Pair, name: str, state: State, decisions: Decisions) -> State:
+    """The state behind one block."""
     stage = next((stage for stage in pair.stages if name in stage.blocks), None)
     if stage is None:
         after: State = pair.network.get_submodule(name)(state)

@@ -200,7 +200,7 @@ class Policies(nn.Module):
             keys: of the same images, see :meth:`keys`.
             groups: names of those that decide; None for all.
         """
-        shape = (1, len(state), len(stage.blocks))
+        shape = (1, state.shape[0], len(stage.blocks))
         if self.execution.skip == "tokens" or self.source == "always_on":
             return state.new_full(shape, SURE)
         numbers = torch.arange(stage.first, stage.first + len(stage.blocks), device=state.device)
@@ -229,13 +229,13 @@ class Policies(nn.Module):
         """
         size = (state.shape[1], state.shape[2])
         if self.execution.skip == "blocks" or self.source in ("always_on", "static"):
-            return state.new_full((1, len(state), *size), SURE)
+            return state.new_full((1, state.shape[0], *size), SURE)
         stage, by_window = self._stage_of[block], self.execution.mask_unit == "window"
         if self.source == "random":
             start = (len(self.runs) + stage.first + stage.blocks.index(block)) * _TOKENS
             count = len(places) if by_window else size[0] * size[1]
             drawn = self._random(keys, torch.arange(start, start + count, device=state.device), 1)[None]
-            return spread(drawn, places, size) if by_window else drawn.reshape(1, len(state), *size)
+            return spread(drawn, places, size) if by_window else drawn.reshape(1, state.shape[0], *size)
         nets = self._nets(groups)
         logits = torch.stack([net.tokens[net.token_key(stage, block)](state) for net in nets])
         return spread(window_mean(logits, places), places, size) if by_window else logits

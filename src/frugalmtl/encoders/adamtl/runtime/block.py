@@ -13,13 +13,16 @@ from frugalmtl.encoders.adamtl.runtime.attention import LaidOutWindowAttention
 from frugalmtl.encoders.adamtl.runtime.selection import Rows, Selection
 from frugalmtl.encoders.adamtl.runtime.windows import GridSize, WindowTable, WindowTables
 
+CHUNK = 3072
+"""Rows that layers of single tokens take at once on a CPU: what is between two layers then stays in the cache."""
+
 
 class RaggedBlock:
     """``u = x + attention(x)`` in some windows, ``y = u + mlp(u)`` on some tokens; the rest passes as it is.
 
     Tokens are rows ``[B * h * w, C]`` of all images together, so that nothing is padded to the longest, and no image is
-    copied because others of its batch are off. A grid that windows do not fit has one row more, which stands for
-    padding. No module: the block stays where it is in its network.
+    copied because others of its batch are off. A grid that windows do not fit, and a trace for export, have one row
+    more, which stands for padding. No module: the block stays where it is in its network.
 
     Args:
         view: the block; a Swin block's attention is exchanged for one that is laid out for windows of any images.
@@ -60,6 +63,8 @@ class RaggedBlock:
         flat = torch.arange(size.batch * count, device=rows.device) if chosen.index is None else chosen.index
         windows = flat % count
         index = table.places.index_select(0, windows) + (flat // count * size.area)[:, None]
+        if torch.compiler.is_exporting():  # a window behind the last lies in the row of padding
+            index = index.clamp(max=size.tokens)
         padding = None
         if table.padding is not None:
             padding = table.padding.index_select(0, windows)
@@ -78,14 +83,18 @@ class RaggedBlock:
 
 def _mapped(rows: Tensor, size: GridSize, chosen: Rows, function: Callable[[Tensor], Tensor]) -> Tensor:
     """Rows with what a function of single tokens adds to some of them."""
-    if chosen.index is not None:
-        return _added(rows, chosen.index, function(rows.index_select(0, chosen.index)))
-    tokens = rows[: size.tokens]
-    added = function(tokens)
-    if not rows.requires_grad:
-        tokens.add_(added)
+    if chosen.index is None:
+        tokens = rows[: size.tokens]
+        if rows.requires_grad:
+            return torch.cat([tokens + function(tokens), rows[size.tokens :]])
+        for part in torch.split(tokens, CHUNK if rows.device.type == "cpu" else max(1, size.tokens)):
+            part.add_(function(part))
         return rows
-    return torch.cat([tokens + added, rows[size.tokens :]])
+    if rows.device.type != "cpu" or rows.requires_grad or torch.compiler.is_exporting():
+        return _added(rows, chosen.index, function(rows.index_select(0, chosen.index)))
+    for index in torch.split(chosen.index, CHUNK):
+        rows.index_add_(0, index, function(rows.index_select(0, index)))
+    return rows
 
 
 def _added(rows: Tensor, index: Tensor, added: Tensor) -> Tensor:

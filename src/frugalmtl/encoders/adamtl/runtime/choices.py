@@ -20,7 +20,7 @@ class PolicyChoices:
     """Choices of one pass over a batch.
 
     Where the host may know how many images and tokens are on, what is off is not even begun; a trace for export, in
-    which nobody knows, gathers by index always.
+    which nobody knows, asks for the tokens of all images, and gathers by index always.
 
     Args:
         policies: what gives margins.
@@ -71,8 +71,8 @@ class StageChoices:
         """What block ``number`` of the stage computes, by the state in front of it ``[B, h, w, C]``."""
         name, policies = self.stage.blocks[number], self.whole.policies
         images = Rows()
-        if self.on is not None:
-            images = rows_of(self.on[:, number], None if self.counts is None else self.counts[number])
+        if self.on is not None and self.counts is not None:
+            images = rows_of(self.on[:, number], self.counts[number])
         if images.none and self.whole.margins is None:
             return NOTHING
         tokens = None
@@ -91,7 +91,7 @@ class StageChoices:
         table = self.whole.blocks[name].table(GridSize(*state.shape[:3]), state)
         if images.index is None and not images.none:
             return self.whole.policies.token_margins(name, state, keys, table)
-        off = -self.margins[:, number].abs() if self.margins is not None else state.new_full((len(state),), -1.0)
+        off = -self.margins[:, number].abs() if self.margins is not None else state.new_full((state.shape[0],), -1.0)
         margins = off[:, None, None].expand(state.shape[:3]).contiguous()
         if images.index is None:
             return margins
@@ -101,7 +101,7 @@ class StageChoices:
 
     def _selection(self, block: RaggedBlock, number: int, tokens: Tensor | None, state: Tensor) -> Selection:
         size = GridSize(*state.shape[:3])
-        on = state.new_ones(len(state), dtype=torch.bool) if self.on is None else self.on[:, number]
+        on = state.new_ones(state.shape[0], dtype=torch.bool) if self.on is None else self.on[:, number]
         if tokens is None and self.on is None:
             return Selection(Rows(), Rows())
         wanted = wanted_of(block, on, tokens, size, state, self.whole.policies.rest.execution)

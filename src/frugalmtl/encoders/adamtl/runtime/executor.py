@@ -75,7 +75,7 @@ class Executor:
         return lambda stage, _: lambda number, _: plan[stage.number][number]
 
     def _wanted(self, stage: GatedStage, decisions: Decisions, image: Tensor) -> Iterator[Wanted]:
-        size = GridSize(len(image), image.shape[2] // stage.stride, image.shape[3] // stage.stride)
+        size = GridSize(image.shape[0], image.shape[2] // stage.stride, image.shape[3] // stage.stride)
         for number, name in enumerate(stage.blocks):
             images, tokens = decisions[stage.decision][:, number], decisions[token_decision(name)]
             yield wanted_of(self.blocks[name], images, tokens, size, image, self.execution)
@@ -108,7 +108,7 @@ def run_blocks(blocks: Sequence[RaggedBlock], grid: Tensor, select: Select, *, f
         keep: whether the tensor ``grid`` must stay as it is; else it may be written over.
     """
     size, channels = GridSize(*grid.shape[:3]), grid.shape[3]
-    padded = any(block.table(size, grid).padding is not None for block in blocks)
+    padded = torch.compiler.is_exporting() or any(block.table(size, grid).padding is not None for block in blocks)
     rows = grid.reshape(size.tokens, channels)
     if padded:
         rows = torch.cat([rows, rows.new_zeros(1, channels)])

@@ -73,7 +73,7 @@ class StackedBlockPolicy(StackedPolicy):
             UserError: a grid of another size than it was built for.
         """
         check_grid(self.grid, tokens)
-        features = self.features(tokens).view(len(tokens), tokens.shape[1] * tokens.shape[2], self.groups, -1)
+        features = self.features(tokens).view(tokens.shape[0], tokens.shape[1] * tokens.shape[2], self.groups, -1)
         return self.logits(features.mean(1) if self.grid is None else features.transpose(1, 2).flatten(2))
 
 

@@ -108,12 +108,13 @@ def rows_of(mask: Tensor, count: int | None) -> Rows:
 
     Args:
         mask: bool ``[n]``.
-        count: how many there are; None where the host may not know.
+        count: how many there are; None where the host may not know, and one behind the last is added.
     """
-    if count is None:
-        return Rows(mask.nonzero()[:, 0])
+    if count is None:  # with one more, behind the last: a program takes no tensors that may be empty
+        beyond = torch.full((1,), mask.shape[0], dtype=torch.int64, device=mask.device)
+        return Rows(torch.cat([mask.nonzero()[:, 0], beyond]))
     if count == 0:
         return Rows(none=True)
-    if count == len(mask):
+    if count == mask.shape[0]:
         return Rows()
     return Rows(torch.nonzero_static(mask, size=count)[:, 0])

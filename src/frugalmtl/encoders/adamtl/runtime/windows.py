@@ -68,6 +68,8 @@ class WindowTable:
         masks = view.window_masks((height, width), like)
         if masks is None:
             return cls(places, padding, owners, None, None)
+        if torch.compiler.is_exporting():  # whether masks are equal is a question of values
+            return cls(places, padding, owners, torch.arange(masks.shape[0], device=like.device), masks)
         different, kinds = torch.unique(masks, dim=0, return_inverse=True)
         return cls(places, padding, owners, kinds, different)
 
