@@ -1,0 +1,284 @@
+"""Latency of AdaMTL's deployed form against the multiply-adds that it runs.
+
+python benchmarks/adamtl/runtime.py --out benchmarks/adamtl_runtime.md
+
+Weights and decisions are random: time does not depend on what was learned. Hard sharing and AdaMTL have the same
+backbone and heads, and are timed in one interleaved run per table; read the quotients.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from frugalmtl.backbones.timm import Timm
+from frugalmtl.core.checks import UserError
+from frugalmtl.core.counting import MacCounter
+from frugalmtl.core.files import write_text
+from frugalmtl.core.seeding import seed_everything
+from frugalmtl.core.types import Decisions
+from frugalmtl.decoders import DECODERS
+from frugalmtl.deployment import DeployedModel, deploy
+from frugalmtl.encoders.adamtl.layout import GatedStage, gated_stages, token_decision, token_halves
+from frugalmtl.encoders.adamtl.options import DecisionOptions, ExecutionOptions
+from frugalmtl.encoders.adamtl.parts import RuntimeParts
+from frugalmtl.encoders.adamtl.policy import SURE, Policies
+from frugalmtl.encoders.adamtl.runtime import AdaMTLRuntime
+from frugalmtl.encoders.adamtl.windows import spread
+from frugalmtl.encoders.hard_sharing import HardSharing
+from frugalmtl.evaluation.cost import latency
+from frugalmtl.experiment.runs.environment import environment, hardware
+from frugalmtl.model import MultiTaskModel
+from frugalmtl.tasks.segmentation import segmentation
+
+TASKS = {"semseg": 21, "human_parts": 7, "saliency": 2, "normals": 3}
+"""Channels of the predictions of four tasks, as in PASCAL-Context."""
+STATIC, EVERYTHING, LOOP = "hard sharing (timm)", "AdaMTL, all on, no policies", "one image after the other"
+EXPECTED = {1: 1.10}
+EXPECTED_BATCH = 1.15
+"""Largest quotients that count as saved on the clock, for one image and for more."""
+POLICIES = 0.03
+"""Largest share of the time of hard sharing that policies may take."""
+BLOCKS, TOKENS = 0.9, 0.5
+NOTES = """## Reading
+
+- Nothing is gathered per image: tokens of the batch are rows of one matrix, of which attention gathers windows (shift,
+  padding and partition in one gather) and the MLP tokens; both add to the rows in place. Copying the images that are on
+  once per run of blocks was the plan, but at nine blocks in ten the set of images changes with nearly every block, and
+  the gathers of windows and tokens are there anyway.
+- Attention is one fused operation with the bias of positions laid out once; timm gathers it in every call and adds bias
+  and mask apart. On a CPU the MLP takes 3072 rows at a time: its hidden layer then stays in the cache (25088 rows of 96
+  channels: 60 instead of 89 ms on one thread; layers of 192 channels and more neither gain nor lose).
+- Policies of all tasks are one matrix product. Their second layer as a batched product (exact multiply-adds), as a
+  block-diagonal one and as products and sums were tried: within 10 %, so the first stayed. Four tasks with the
+  published width 64 are 9 % of the multiply-adds of hard sharing with heads: 3 % of its time would need each of theirs
+  three times as fast as its own. Narrower policies come down in proportion.
+- On a GPU the host waits once per stage for the number of images of every block, and once per block with token policies
+  for the numbers of its windows and tokens (both in one copy); under decisions that are handed over once in all, and
+  under constant ones (`AdaMTLRuntime.fixed`) never: that form can be captured as a CUDA graph. Where thresholds let
+  everything run, no policy is computed, nothing waits, and the model can be captured as it is.
+"""
+"""What is behind the figures."""
+
+
+@dataclass(frozen=True, eq=False)
+class Static:
+    """Hard sharing, deployed, and the backbone that all rows have.
+
+    Attributes:
+        backbone: the network.
+        model: hard sharing.
+    """
+
+    backbone: Timm
+    model: DeployedModel
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Static:
+        """Four dense tasks with the heads of AdaMTL."""
+        seed_everything(0)
+        backbone = Timm(model=options.backbone, pyramid="merged")
+        tasks = [
+            replace(segmentation(classes=tuple(f"class{index}" for index in range(count))), name=name)
+            for name, count in TASKS.items()
+        ]
+        encoder = HardSharing(backbone, tuple(TASKS))
+        head = {"name": "adamtl", "width": 64}
+        decoder = DECODERS.build({"name": "independent", "head": head}, encoder.channels, encoder.strides, tasks)
+        return cls(backbone, deploy(MultiTaskModel(encoder, decoder, tasks).eval(), tolerance=1e-3))
+
+    def adaptive(self, *, hidden: int | None = None, **execution: Any) -> AdaMTLRuntime:
+        """AdaMTL's deployed form of the same backbone; policies of a hidden width, or none."""
+        rules, stages = ExecutionOptions(**execution), gated_stages(self.backbone)
+        decision = DecisionOptions(policy="always_on") if hidden is None else DecisionOptions(hidden=hidden)
+        policies = Policies(stages, tuple(TASKS), decision, rules, (BLOCKS, TOKENS))
+        parts = RuntimeParts(deepcopy(self.backbone), stages, policies, rules, tuple(TASKS))
+        runtime = AdaMTLRuntime(parts).eval().requires_grad_(False)
+        for net in (*runtime.policies.blocks.values(), *runtime.policies.tokens.values()):
+            net.get_parameter("bias").fill_(SURE)  # computed, and all on
+        return runtime
+
+    def whole(self, encoder: nn.Module) -> DeployedModel:
+        """The heads of hard sharing on another encoder."""
+        return DeployedModel(encoder, self.model.decoder, tuple(TASKS), size_divisor=self.model.size_divisor).eval()
+
+
+class Decided(nn.Module):
+    """A model under constant decisions that it reads in every pass; ``loop`` runs one image after the other."""
+
+    def __init__(self, model: DeployedModel, decisions: Decisions, *, loop: bool = False) -> None:
+        super().__init__()
+        self.model, self.decisions, self.loop = model, decisions, loop
+
+    def forward(self, image: Tensor) -> Any:
+        """Image ``[B, 3, H, W]`` -> predictions."""
+        decisions = {name: value.to(image.device) for name, value in self.decisions.items()}
+        if not self.loop:
+            return self.model(image, decisions)
+        parts = [slice(number, number + 1) for number in range(image.shape[0])]
+        return [self.model(image[part], {name: value[part] for name, value in decisions.items()}) for part in parts]
+
+
+class Captured(nn.Module):
+    """A CUDA graph of a model whose work does not depend on values."""
+
+    def __init__(self, model: nn.Module, image: Tensor) -> None:
+        super().__init__()
+        self.model, self.image, self.graph = model, image.clone(), torch.cuda.CUDAGraph()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.inference_mode(), torch.cuda.stream(stream):
+            for _ in range(3):
+                model(self.image)
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.inference_mode(), torch.cuda.graph(self.graph):
+            self.outputs = model(self.image)
+
+    def forward(self, image: Tensor) -> Any:
+        """Image ``[B, 3, H, W]`` of the captured size -> predictions."""
+        self.image.copy_(image)
+        self.graph.replay()
+        return self.outputs
+
+
+def decisions_of(static: Static, stages: tuple[GatedStage, ...], unit: str, batch: int, size: int) -> Decisions:
+    """Random decisions: shares BLOCKS of the blocks and TOKENS of the tokens, or of the windows."""
+    generator, decisions = torch.Generator().manual_seed(1), {}
+    for stage in stages:
+        side = size // stage.stride
+        decisions[stage.decision] = torch.rand(batch, len(stage.blocks), generator=generator) < BLOCKS
+        for block in stage.blocks:
+            places = token_halves(static.backbone, block).places(side, side)
+            shape = (batch, len(places)) if unit == "window" else (batch, side, side)
+            mask = torch.rand(shape, generator=generator) < TOKENS
+            decisions[token_decision(block)] = spread(mask, places, (side, side)) if unit == "window" else mask
+    return decisions
+
+
+def rows_of(static: Static, image: Tensor, options: argparse.Namespace) -> dict[str, nn.Module]:
+    """The rows of a table."""
+    rows: dict[str, nn.Module] = {STATIC: static.model, EVERYTHING: static.whole(static.adaptive())}
+    for hidden in options.hidden:
+        rows[policies_row(hidden)] = static.whole(static.adaptive(hidden=hidden))
+    graphs: dict[str, nn.Module] = {STATIC: static.model}
+    for unit in ("token", "window"):
+        decisions = decisions_of(static, gated_stages(static.backbone), unit, image.shape[0], options.size)
+        for attention in ("dense", "windows"):
+            runtime = static.adaptive(attention=attention)
+            name, model = f"{unit}s, attention {attention}", static.whole(runtime)
+            rows[name] = Decided(model, decisions)
+            if options.device == "cuda":
+                moved = {key: value.to(options.device) for key, value in decisions.items()}
+                graphs[name] = static.whole(runtime.to(options.device).fixed(moved, image))
+        if image.shape[0] > 1:
+            rows[f"{name}, {LOOP}"] = Decided(model, decisions, loop=True)
+    for module in rows.values():
+        module.to(options.device)
+    if options.device == "cuda":
+        rows |= {f"{name}, graph": Captured(model.to(options.device), image) for name, model in graphs.items()}
+    return rows
+
+
+def policies_row(hidden: int) -> str:
+    """Name of the row of policies of a hidden width."""
+    return f"AdaMTL, all on, policies of width {hidden}"
+
+
+def table(rows: Mapping[str, nn.Module], image: Tensor, options: argparse.Namespace) -> list[str]:
+    """Markdown lines of one interleaved run."""
+    macs = {}
+    for name, module in rows.items():
+        if not isinstance(module, Captured):  # a replayed graph runs what was captured
+            with MacCounter(module) as counter:
+                module(image)
+            macs[name] = counter.macs() / image.shape[0]
+    timed = latency(rows, image, rounds=options.rounds, threads=options.threads)
+    lines = [
+        "| model | GMAC per image | ms | quartiles apart | MACs / hard sharing | time / hard sharing | quotient |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    quotients = {}
+    for name in rows:
+        plain, reference = name.removesuffix(", graph"), STATIC + ", graph" * name.endswith(", graph")
+        share, time = macs[plain] / macs[STATIC], timed[name].median_ms / timed[reference].median_ms
+        quotients[name] = time / share
+        lines.append(
+            f"| {name} | {macs[plain] / 1e9:.3f} | {timed[name].median_ms:.2f} | {timed[name].iqr_ms:.2f} "
+            f"| {share:.3f} | {time:.3f} | {quotients[name]:.3f} |"
+        )
+    adaptive = {name: value for name, value in quotients.items() if ", attention" in name and LOOP not in name}
+    worst, limit = max(adaptive, key=lambda name: adaptive[name]), EXPECTED.get(image.shape[0], EXPECTED_BATCH)
+    lines += [
+        "",
+        f"Largest quotient: {adaptive[worst]:.3f} ({worst}); at most {limit:.2f} is asked for: "
+        f"{'kept' if adaptive[worst] <= limit else 'NOT kept'}.",
+    ]
+    for hidden in options.hidden:
+        more = timed[policies_row(hidden)].median_ms - timed[EVERYTHING].median_ms
+        share = more / timed[STATIC].median_ms
+        work = (macs[policies_row(hidden)] - macs[EVERYTHING]) / macs[STATIC]
+        verdict = "kept" if share <= POLICIES else "NOT kept"
+        lines.append(
+            f"Policies of width {hidden}, four tasks: {share:.1%} of the time of hard sharing and {work:.1%} of its "
+            f"multiply-adds; at most {POLICIES:.0%} is asked for: {verdict}."
+        )
+    return lines
+
+
+def main() -> None:
+    """Measure, print and optionally write the tables."""
+    parser = argparse.ArgumentParser(description="Saved operations and saved time of AdaMTL's deployed form.")
+    parser.add_argument("--backbone", default="swin_tiny_patch4_window7_224", help="a Swin Transformer of timm")
+    parser.add_argument("--batches", nargs="+", type=int, default=None, help="images at a time; 1 8, on a GPU 1 8 32")
+    parser.add_argument("--hidden", nargs="+", type=int, default=[64, 16], help="widths of policies")
+    parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds, of which the median is taken")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    parser.add_argument("--size", type=int, default=224, help="height and width of the image in pixels")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: captured graphs too")
+    parser.add_argument("--out", help="file for the markdown tables")
+    options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda needs a GPU, but torch sees none: leave it out")
+    torch.set_num_threads(options.threads)
+    facts = environment()
+    versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("torch", "timm"))
+    gpu = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, " if options.device == "cuda" else ""
+    lines = [
+        "# Time that AdaMTL's deployed form saves",
+        "",
+        f"{gpu}{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start, {options.threads} threads; {versions}; "
+        f"float32; {options.backbone}, images {options.size} x {options.size}, four tasks with AdaMTL's heads (width "
+        f"64); medians of {options.rounds} interleaved rounds over all rows of a table. Made by "
+        "`benchmarks/adamtl/runtime.py`.",
+        "",
+        f"Decisions are drawn: {BLOCKS:.0%} of the blocks of every image, and in these {TOKENS:.0%} of the tokens, one "
+        "by one (tokens) or by whole windows (windows). Attention runs in all windows of a block (dense) or in those "
+        "with a token that is on (windows). GMAC: 10^9 multiply-adds of the whole model, heads and policies included. "
+        "Quotient: time / hard sharing over MACs / hard sharing. Hard sharing runs timm's blocks; what AdaMTL's own "
+        "blocks gain where all is on stands in the second row.",
+        "",
+    ]
+    print("\n".join(lines))
+    static = Static.of(options)
+    for batch in options.batches or ([1, 8, 32] if options.device == "cuda" else [1, 8]):
+        image = torch.randn(batch, 3, options.size, options.size, generator=torch.Generator().manual_seed(0))
+        image = image.to(options.device)
+        static.model.to(options.device)
+        part = [f"## Batch {batch}", "", *table(rows_of(static, image, options), image, options), ""]
+        gc.collect()
+        print("\n".join(part), flush=True)
+        lines += part
+        if options.out:
+            write_text(options.out, "\n".join([*lines, NOTES]).rstrip() + "\n")
+
+
+if __name__ == "__main__":
+    main()
