@@ -226,6 +226,8 @@ def table(rows: Mapping[str, nn.Module], image: Tensor, options: argparse.Namesp
         share = more / timed[STATIC].median_ms
         work = (macs[policies_row(hidden)] - macs[EVERYTHING]) / macs[STATIC]
         verdict = "kept" if share <= POLICIES else "NOT kept"
+        if abs(more) < max(timed[policies_row(hidden)].iqr_ms, timed[EVERYTHING].iqr_ms):
+            verdict = "not resolved, since the quartiles are further apart"
         lines.append(
             f"Policies of width {hidden}, four tasks: {share:.1%} of the time of hard sharing and {work:.1%} of its "
             f"multiply-adds; at most {POLICIES:.0%} is asked for: {verdict}."
@@ -254,7 +256,7 @@ def main() -> None:
     lines = [
         "# Time that AdaMTL's deployed form saves",
         "",
-        f"{gpu}{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start, {options.threads} threads; {versions}; "
+        f"{gpu}{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start; {versions}; "
         f"float32; {options.backbone}, images {options.size} x {options.size}, four tasks with AdaMTL's heads (width "
         f"64); medians of {options.rounds} interleaved rounds over all rows of a table. Made by "
         "`benchmarks/adamtl/runtime.py`.",
