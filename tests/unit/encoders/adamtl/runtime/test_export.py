@@ -32,12 +32,14 @@ class Levels(nn.Module):
         return {f"level{number}": level for number, level in enumerate(self.runtime(image)["first"])}
 
 
+IMAGES = torch.randn(3, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+
+
 def levels(kind: str, case: str) -> Levels:
     pair = pair_of(kind, **CASES[case])
     runtime = pair.runtime.at("0.1x") if pair.runtime.points else pair.runtime
-    image = torch.randn(3, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        shares = [value.float().mean().item() for value in runtime.decide(image).values()]
+        shares = [value.float().mean().item() for value in runtime.decide(IMAGES).values()]
     extreme = {"nothing": 0.0, "everything": 1.0}
     assert all(share == extreme[case] for share in shares) if case in extreme else 0 < min(shares) + max(shares) < 2
     return Levels(runtime.requires_grad_(False)).eval()
@@ -53,7 +55,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("kind", "case"), PAIRS)
 def test_programs_give_what_the_module_gives(kind: str, case: str, tmp_path: Path) -> None:
-    exported = TorchExport()(levels(kind, case), tmp_path / "model.pt2", (64, 96))  # compared at batches 1, 2 and 3
+    exported = TorchExport()(levels(kind, case), tmp_path / "model.pt2", (64, 96), examples=IMAGES)
     assert exported.shape == ("N", "3", "64", "96")
 
 
@@ -61,5 +63,5 @@ def test_programs_give_what_the_module_gives(kind: str, case: str, tmp_path: Pat
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("kind", ["swin_transformer", "vision_transformer"])
 def test_onnxruntime_gives_what_the_module_gives(kind: str, case: str, tmp_path: Path) -> None:
-    exported = Onnx()(levels(kind, case), tmp_path / "model.onnx", (64, 96))  # compared at batches 1, 2 and 3
+    exported = Onnx()(levels(kind, case), tmp_path / "model.onnx", (64, 96), examples=IMAGES)
     assert exported.shape == ("N", "3", "64", "96")
