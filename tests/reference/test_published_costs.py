@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from frugalmtl.backbones.views import macs_per_block, tokens_of
 from frugalmtl.channels.cost import node_macs
 from frugalmtl.core.recipe import stage_epochs
 from frugalmtl.data import augmentation
@@ -43,10 +44,15 @@ COUNTED = {
     "interrogate_nyud_resnet50_mtl": (341.45, 71.90),
     "interrogate_nyud_hrnet18_single_task": (64.71, 28.92),
     "interrogate_nyud_hrnet18_mtl": (24.52, 9.80),
+    "adamtl_pascal_swin_tiny_single_task": (19.26, 117.33),
+    "adamtl_pascal_swin_tiny_static": (5.79, 34.77),
+    "adamtl_pascal_swin_small_static": (12.40, 67.02),
+    "adamtl_pascal_swin_base_static": (59.34, 108.66),
 }
 
 GATED = [name for name in EXPERIMENTS if name.endswith("_interrogate")]
-STATIC = [name for name in EXPERIMENTS if name not in GATED]
+DECIDING = [name for name, config in EXPERIMENTS.items() if config.encoder["name"] == "adamtl"]
+STATIC = [name for name in EXPERIMENTS if name not in (*GATED, *DECIDING)]
 
 WIDTHS = ("resnet20", "resnet20_half", "resnet20_quarter")
 
@@ -100,8 +106,15 @@ def test_all_operating_points_are_there():
         for setting in ("nyud_2tasks", "nyud_3tasks", "cityscapes", "taskonomy")
         for row in ("single_task", "hard_sharing", "adashare", "random", "cost_order", "adashare_budget")
     }
-    assert set(EXPERIMENTS) == survey | interrogate | adashare
-    assert len(FILES) == 18
+    adamtl = {
+        f"adamtl_pascal_{size}_{row}"
+        for size in ("swin_tiny", "swin_small", "swin_base")
+        for row in ("single_task", "static", "adamtl_h", "adamtl_l")
+    }
+    parts = ("random_untrained", "random", "task_agnostic", "blocks", "tokens", "points", "blocks_off")
+    adamtl |= {f"adamtl_pascal_swin_tiny_{row}" for row in parts}
+    assert set(EXPERIMENTS) == survey | interrogate | adashare | adamtl
+    assert len(FILES) == 21
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -134,6 +147,24 @@ def test_costs_are_the_published_ones(name):
         macs, params = COUNTED[name]
         assert counts.macs / 1e9 == pytest.approx(macs, abs=0.03)
         assert counts.params / 1e6 == pytest.approx(params, abs=0.006)
+
+
+@pytest.mark.parametrize("name", DECIDING)
+def test_networks_that_choose_for_each_image_cost_what_is_printed_at_some_choice(name):
+    """Between all gated blocks off and all on. Printed parameters have one set of token policies and no block policies.
+
+    In training form all of a network runs.
+    """
+    config, built, counts = EXPERIMENTS[name], built_of(name), counts_of(name)
+    if config.published is None or config.published.flops is None:
+        return
+    network = built.model.encoder.network
+    blocks = macs_per_block(network, built.image_size)
+    gated = [info.name for info in network.blocks if tokens_of(network.get_submodule(info.name)) is not None]
+    assert counts.macs - sum(blocks[block].total for block in gated) < config.published.flops < counts.macs
+    static = counts_of(f"{name.rpartition('_adamtl')[0]}_static")
+    assert counts.by_module["decoder"] == static.by_module["decoder"]
+    assert static.params < config.published.params < counts.params
 
 
 @pytest.mark.parametrize("name", GATED)
