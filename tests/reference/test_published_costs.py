@@ -54,6 +54,7 @@ GATED = [name for name in EXPERIMENTS if name.endswith("_interrogate")]
 DECIDING = [name for name, config in EXPERIMENTS.items() if config.encoder["name"] == "adamtl"]
 STATIC = [name for name in EXPERIMENTS if name not in (*GATED, *DECIDING)]
 
+SWINS = ("swin_tiny", "swin_small", "swin_base")
 WIDTHS = ("resnet20", "resnet20_half", "resnet20_quarter")
 
 
@@ -107,9 +108,7 @@ def test_all_operating_points_are_there():
         for row in ("single_task", "hard_sharing", "adashare", "random", "cost_order", "adashare_budget")
     }
     adamtl = {
-        f"adamtl_pascal_{size}_{row}"
-        for size in ("swin_tiny", "swin_small", "swin_base")
-        for row in ("single_task", "static", "adamtl_h", "adamtl_l")
+        f"adamtl_pascal_{size}_{row}" for size in SWINS for row in ("single_task", "static", "adamtl_h", "adamtl_l")
     }
     parts = ("random_untrained", "random", "task_agnostic", "blocks", "tokens", "points", "blocks_off")
     adamtl |= {f"adamtl_pascal_swin_tiny_{row}" for row in parts}
@@ -162,9 +161,11 @@ def test_networks_that_choose_for_each_image_cost_what_is_printed_at_some_choice
     blocks = macs_per_block(network, built.image_size)
     gated = [info.name for info in network.blocks if tokens_of(network.get_submodule(info.name)) is not None]
     assert counts.macs - sum(blocks[block].total for block in gated) < config.published.flops < counts.macs
-    static = counts_of(f"{name.rpartition('_adamtl')[0]}_static")
+    size = next(size for size in SWINS if size in name)
+    static = counts_of(f"adamtl_pascal_{size}_static")
     assert counts.by_module["decoder"] == static.by_module["decoder"]
-    assert static.params < config.published.params < counts.params
+    if config.published.params is not None:
+        assert static.params < config.published.params < counts.params
 
 
 @pytest.mark.parametrize("name", GATED)
