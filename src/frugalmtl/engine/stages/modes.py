@@ -92,12 +92,20 @@ def enter_turn(model: nn.Module, stage: Stage, turn: Turn, trainable: Mapping[st
 
 @contextlib.contextmanager
 def still_statistics(model: nn.Module) -> Iterator[None]:
-    """Normalise by the batch as in training, but leave running statistics as they are."""
-    layers = [module for module in model.modules() if isinstance(module, _NormBase) and module.training]
-    buffers = [buffer for layer in layers for buffer in layer.buffers(recurse=False)]
+    """Run as in training, but leave running statistics as they are.
+
+    Those are the buffers of normalisations, and of modules that say by an attribute ``running_statistics = True`` that
+    every training pass moves theirs.
+    """
+    buffers = [buffer for module in model.modules() if _follows(module) for buffer in module.buffers(recurse=False)]
     kept = [buffer.clone() for buffer in buffers]
     try:
         yield
     finally:
         for buffer, before in zip(buffers, kept, strict=True):
             buffer.data.copy_(before)  # past autograd, which may still hold the buffer for the backward pass
+
+
+def _follows(module: nn.Module) -> bool:
+    """Whether a module's buffers follow what training passes show."""
+    return (isinstance(module, _NormBase) and module.training) or getattr(module, "running_statistics", False)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from frugalmtl.encoders.adamtl.efficiency.cost import mlp_macs_per_token, weights_per_token
 from frugalmtl.encoders.adamtl.efficiency.steering import LARGEST, RATE, Steering
 from frugalmtl.encoders.adamtl.efficiency.usage import Usage
 from frugalmtl.encoders.adamtl.layout import GatedStage, gated_stages
+from frugalmtl.engine.stages.modes import still_statistics
 from tests.support.backbones import tiny_backbone
 
 FIRST, SECOND = GatedStage(0, ("a", "b"), 4, 4, 0), GatedStage(1, ("c",), 8, 8, 2)
@@ -108,3 +110,18 @@ def test_a_fixed_weight_stays() -> None:
     steering = Steering((0.9, 0.5), active=False)
     steering.observe(torch.zeros(2, 2))
     assert steering.factor.tolist() == [1.0, 1.0]
+
+
+def test_passes_that_only_measure_leave_the_factor_alone() -> None:
+    steering = Steering((0.5, 0.5), active=True).train()
+    with still_statistics(nn.Sequential(steering)):
+        steering.observe(torch.ones(4, 2))
+        assert steering.achieved.tolist() > [0.5, 0.5]
+    assert steering.achieved.tolist() == [0.5, 0.5]
+    for _ in range(50):
+        steering.observe(torch.ones(4, 2))
+    moved = steering.factor.clone()
+    assert moved.min() > 1.0
+    with still_statistics(nn.Sequential(steering)):
+        steering.observe(torch.ones(4, 2))
+    assert torch.equal(steering.factor, moved)

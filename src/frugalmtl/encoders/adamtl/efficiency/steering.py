@@ -31,17 +31,19 @@ class Steering(nn.Module):
 
     so that f grows by 2 % a step where the share is off by more than twice the tolerance, stays at the tolerance, and
     falls back towards 1 within it. The effective weight is ``alpha f``. This is ours. All of it is held in buffers, so
-    that a run that is resumed goes on with it; processes agree on the shares.
+    that a run that is resumed goes on with it; processes agree on the shares. Passes that only measure do not move it.
 
     Args:
         targets: t of blocks and of tokens.
         active: whether anything is steered; else the factors stay 1.
 
     Attributes:
+        running_statistics: tells the engine that training passes move the buffers.
         factor: f of blocks and of tokens, ``[2]``.
         achieved: a, ``[2]``.
     """
 
+    running_statistics = True
     factor: Tensor
     achieved: Tensor
     targets: Tensor
