@@ -18,6 +18,7 @@ from frugalmtl.encoders import DecidingEncoder
 from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.predictor import Predictor
 from frugalmtl.experiment.runs.run import Run
+from frugalmtl.experiment.runs.streams.loaders import make_transform
 from frugalmtl.report import ImagePictures, Panel, Results, Shown, make_panels
 from frugalmtl.report.pictures.predictions import save_legend, save_picture, save_predictions
 
@@ -68,8 +69,8 @@ def add_image_pictures(
     samples = _spread(dataset.split(config.test_split), EXAMPLES)
     for row in results.rows:
         built, deployed = loaded[row.name]
-        backbone, encoder = built.backbone, built.model.encoder
-        transform = Transform((), built.image_size, None, backbone.mean, backbone.std, fit=runs[row.name][0].config.fit)
+        encoder = built.model.encoder
+        transform = make_transform(built, (), runs[row.name][0].config, training=False)
         images = torch.stack([transform(sample).image for sample in samples]).to(device_of(encoder), dtype_of(encoder))
         with evaluating(encoder), torch.no_grad():
             if isinstance(encoder, DecidingEncoder):

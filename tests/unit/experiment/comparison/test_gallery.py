@@ -82,8 +82,8 @@ def _loaded(encoder: Callable[..., Encoder], **options: Any) -> tuple[Built, Dep
     return Built((TASK,), backbone, model, None, (32, 64)), deploy(model)  # type: ignore[arg-type]
 
 
-def _run() -> Any:
-    return [SimpleNamespace(config=SimpleNamespace(test_split="test", fit="resize"))]
+def _run(fit: str = "resize", fill: str = "clean") -> Any:
+    return [SimpleNamespace(config=SimpleNamespace(test_split="test", fit=fit, fill=fill))]
 
 
 @pytest.fixture
@@ -132,3 +132,16 @@ def test_no_photograph_is_written_where_none_is_shown(results: Results, tmp_path
     add_image_pictures(results, {"single": _loaded(HardSharing)}, _dataset(3), {"single": _run()}, tmp_path)
     assert results.examples == []
     assert not list(tmp_path.rglob("example_*"))
+
+
+@pytest.mark.parametrize(("fill", "edge"), [("clean", 0.0), ("reference", -1.0)])
+def test_an_encoder_is_shown_what_the_deployed_model_is_scored_on(
+    results: Results, tmp_path: Path, fill: str, edge: float
+) -> None:
+    shown: list[Tensor] = []
+    results.rows = results.rows[:1]
+    built, deployed = _loaded(HardSharing)
+    built.model.encoder.image_pictures = lambda images: shown.append(images) or []  # type: ignore[assignment, func-returns-value]
+    add_image_pictures(results, {"single": (built, deployed)}, _dataset(1), {"single": _run("pad", fill)}, tmp_path)
+    mean, std = (torch.tensor(each) for each in (built.backbone.mean, built.backbone.std))
+    torch.testing.assert_close(shown[0][0, :, 0, 0], edge * mean / std)  # 50 columns of 64, in the middle

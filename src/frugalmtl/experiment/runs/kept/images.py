@@ -11,10 +11,11 @@ from torch import Tensor
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.files import atomic_write
-from frugalmtl.data import Dataset, Transform
+from frugalmtl.data import Dataset
 from frugalmtl.engine.checkpoints.tensors import parse_tensors
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import Built
+from frugalmtl.experiment.runs.streams.loaders import make_transform
 from frugalmtl.experiment.runs.streams.parts import SPLIT
 
 FILE = "example_images.safetensors"
@@ -25,7 +26,9 @@ _HEADER = 1 << 16
 
 
 def example_images(built: Built, config: Experiment, dataset: Dataset) -> Tensor:
-    """The first images of the training split, in stored order and not augmented: uint8 ``[N, 3, H, W]``, N up to 4.
+    """The first images of the training split as the network takes them, but for normalisation: uint8 ``[N, 3, H, W]``.
+
+    N is up to 4; they come in stored order and are not augmented.
 
     That split is the only one that a training is sure to have, and nothing is learned or reported of the images.
 
@@ -38,12 +41,13 @@ def example_images(built: Built, config: Experiment, dataset: Dataset) -> Tensor
         UserError: an image cannot be read, or there is none.
     """
     samples = dataset.split(SPLIT)
-    plain = Transform((), built.image_size, None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), fit=config.fit, fill=config.fill)
+    transform = make_transform(built, (), config, training=False)
     places = islice((place for place in range(len(samples)) if samples.has_image(place)), COUNT)
-    images = [plain(samples.load(place)).image for place in places]
+    images = [transform(samples.load(place)).image for place in places]
     if not images:
         raise UserError(f"split {SPLIT!r} has no image to check the deployed model on")
-    return (torch.stack(images) * 255).round().clamp(0, 255).to(torch.uint8)
+    mean, std = _colours(built)
+    return ((torch.stack(images) * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 def keep_images(folder: Path, images: Tensor) -> None:
@@ -97,5 +101,10 @@ def kept_images(folder: Path, image_size: tuple[int, int]) -> Tensor | None:
 
 def normalised(images: Tensor, built: Built) -> Tensor:
     """Images uint8 ``[N, 3, H, W]`` as the network takes them."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (built.backbone.mean, built.backbone.std))
+    mean, std = _colours(built)
     return (images / 255 - mean) / std
+
+
+def _colours(built: Built) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the colours, ``[1, 3, 1, 1]``."""
+    return torch.tensor(built.backbone.mean).view(1, 3, 1, 1), torch.tensor(built.backbone.std).view(1, 3, 1, 1)

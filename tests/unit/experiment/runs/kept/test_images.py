@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.data import DATASETS
+from frugalmtl.data import DATASETS, Sample, Split
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.kept.images import FILE, example_images, keep_images, kept_images, normalised
 from tests.support.runs.damage import cut
@@ -23,6 +23,16 @@ SIZE = (32, 48)
 
 def images(count: int = 4, size: tuple[int, int] = SIZE) -> Tensor:
     return torch.randint(0, 256, (count, 3, *size), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+
+
+class White(Split):
+    """Two small images."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def load(self, index: int) -> Sample:
+        return Sample(torch.full((3, 16, 16), 255, dtype=torch.uint8), name=str(index))
 
 
 def test_images_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -80,3 +90,12 @@ def test_they_are_the_first_of_the_training_split_and_not_augmented(tmp_path: Pa
         expected = stored if stored.dtype == torch.uint8 else (stored * 255).round().to(torch.uint8)
         assert torch.equal(image, expected)
     torch.testing.assert_close(normalised(taken, built)[:, 1], taken[:, 1] / 255 - 0.25)
+
+
+@pytest.mark.parametrize(("fill", "edge"), [("clean", [51, 102, 153]), ("reference", [0, 0, 0])])
+def test_what_an_image_does_not_cover_is_filled_as_for_the_network(fill: Any, edge: list[int]) -> None:
+    backbone = SimpleNamespace(mean=(0.2, 0.4, 0.6), std=(0.5, 0.5, 0.5))
+    built = cast(Any, SimpleNamespace(image_size=SIZE, backbone=backbone))
+    taken = example_images(built, Experiment(fit="pad", fill=fill), cast(Any, SimpleNamespace(split=lambda _: White())))
+    assert taken[1, :, 0, 0].tolist() == edge
+    assert taken[1, :, 16, 24].tolist() == [255, 255, 255]
