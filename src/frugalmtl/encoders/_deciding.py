@@ -84,7 +84,8 @@ class DecidingModule(nn.Module):
 
     Attributes:
         data_dependent: tells ``deploy()`` that one pass does not show what the module needs.
-        points: names of its operating points (``"0.7x"``), each a mean cost that it has been calibrated to.
+        points: names of its operating points (``"0.7x"``), each a mean cost that it has been calibrated to. That
+            holds for all tasks of the training; a module of some alone costs less.
     """
 
     data_dependent = True

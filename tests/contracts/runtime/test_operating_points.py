@@ -59,7 +59,13 @@ def test_every_command_takes_a_budget(trained: Path, capsys: pytest.CaptureFixtu
     assert f"{name}@0.3x, split test" in capsys.readouterr().out
     assert run.scores("test") != run.at("0.3x").scores("test")
     assert main(["deploy", name, "--format", "safetensors", "--budget", "0.3x"]) == 0
-    assert "tiny@0.3x.safetensors at a budget of 0.3x: " in capsys.readouterr().out
+    written = capsys.readouterr()
+    assert "tiny@0.3x.safetensors at a budget of 0.3x: " in written.out
+    assert written.err == ""
+    (task, *_) = (task.name for task in run.network().tasks)
+    assert main(["deploy", name, "--format", "safetensors", "--budget", "0.3x", "--tasks", task]) == 0
+    said = f"the budget 0.3x was calibrated for all tasks together; for {task} alone less is run"
+    assert said in capsys.readouterr().err
     assert main(["predict", name, "skimage:coffee", "--longest", "64", "--budget", "0.4x"]) == 0
     assert (trained / "predictions@0.4x").is_dir()
     capsys.readouterr()

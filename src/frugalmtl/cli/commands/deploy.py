@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,9 +39,15 @@ def run(arguments: argparse.Namespace) -> None:
     """Deploy, write, and say how large the difference to the training model's outputs is."""
     section = arguments.settings.format
     EXPORTERS.check(section)
+    from frugalmtl.deployment import deployable
+
     opened = open_run(arguments)
     tasks = None if arguments.tasks is None else [name.strip() for name in arguments.tasks.split(",") if name.strip()]
     written = opened.export(section, Path(arguments.out) if arguments.out else None, tasks)
     size, difference = written.bytes / 1e6, written.max_abs_difference
     budget = "" if opened.point is None else f" at a budget of {opened.point}"
+    if budget and tasks is not None and set(tasks) < set(deployable(opened.network().tasks, None)):
+        alone = visible(", ".join(tasks))
+        words = f"note: the budget {opened.point} was calibrated for all tasks together; for {alone} alone less is run"
+        print(words, file=sys.stderr)
     print(f"{visible(written.path)}{budget}: {size:.2f} MB, largest difference to the deployed module {difference:.1e}")

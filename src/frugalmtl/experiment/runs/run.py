@@ -62,7 +62,8 @@ class Run(RunFolder):
         """The run's objects, and its model deployed.
 
         Args:
-            tasks: names of those whose predictions are wanted; None for all.
+            tasks: names of those whose predictions are wanted; None for all. Operating points are calibrated for all:
+                the model of some alone costs less.
             point: an operating point, see :meth:`at`; None for that of the run.
 
         Raises:
