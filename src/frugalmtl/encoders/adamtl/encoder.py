@@ -276,7 +276,8 @@ def _decided(encoder: AdaMTLEncoder, image: Tensor, tasks: Sequence[str], thresh
 def _settler(
     encoder: AdaMTLEncoder, image: Tensor, wanted: Sequence[str], decisions: Decisions | None, threshold: float = 0.0
 ) -> Settled:
-    """Decides without draws, as the deployed form does."""
+    """Decides without draws, as the deployed form does: for the tasks that are read, if there are any."""
+    wanted = [task for task in wanted if task in encoder.read_tasks()] or wanted
     policies = encoder.policies.of(wanted, "always_on") if _whole(encoder) else encoder.policies
     groups = policies.groups(wanted)
     return Settled(policies, policies.keys(image), groups, encoder.weights, threshold, decisions)

@@ -55,6 +55,7 @@ class Run(RunFolder):
             raise UserError(f"{self.folder} is not trained to its end: run 'frugalmtl train' on it again to continue")
         built = self.build()
         load_trained(built.model, self.weights, self.config.train.epochs)
+        built.model.encoder.read_levels = built.model.read_levels()
         built.model.eval()
         return built
 

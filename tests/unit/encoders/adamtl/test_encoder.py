@@ -185,3 +185,13 @@ def test_random_masks_in_training_need_no_generator() -> None:
     assert statistics["blocks_on"].item() == pytest.approx(0.9, abs=0.1)
     assert statistics["tokens_on"].item() == pytest.approx(0.9 * 0.6, abs=0.1)
     assert list(encoder.policies.parameters()) == []
+
+
+def test_a_task_that_nothing_is_read_of_decides_in_training_alone() -> None:
+    encoder = build()
+    biased(encoder, "near", -50.0)
+    biased(encoder, "far", 50.0)
+    encoder.read_levels = {"near": (0, 1), "far": ()}
+    assert encoder.train()(image()).statistics["blocks_on"] == 1.0
+    assert encoder.eval()(image()).statistics["blocks_on"] == 0.0
+    assert not any(value.any() for value in encoder.decide(image()).values())
