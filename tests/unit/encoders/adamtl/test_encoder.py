@@ -11,6 +11,7 @@ from torch import Tensor
 from frugalmtl.core.seeding import seed_everything
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.encoders.adamtl.encoder import AdaMTLEncoder
+from frugalmtl.encoders.adamtl.training.forward import PlaceTables
 from tests.support.backbones import tiny_backbone
 
 TASKS = ("near", "far")
@@ -195,3 +196,16 @@ def test_a_task_that_nothing_is_read_of_decides_in_training_alone() -> None:
     assert encoder.train()(image()).statistics["blocks_on"] == 1.0
     assert encoder.eval()(image()).statistics["blocks_on"] == 0.0
     assert not any(value.any() for value in encoder.decide(image()).values())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_pass_can_be_compiled() -> None:
+    encoder = build().train()
+    compiled = torch.compile(encoder.encode, backend="eager")
+    seed_everything(1)
+    expected = encoder.encode(image())
+    encoder.tables = PlaceTables()
+    seed_everything(1)
+    for actual, level in zip(compiled(image()), expected, strict=True):
+        torch.testing.assert_close(actual, level)

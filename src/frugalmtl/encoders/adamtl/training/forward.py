@@ -36,7 +36,7 @@ class PlaceTables:
         size = (state.shape[1], state.shape[2])
         key = (block, size, state.device)
         if key not in self._tables:
-            with torch.inference_mode(mode=False):  # it serves passes with gradients too
+            with torch.inference_mode(False):  # it serves passes with gradients too
                 self._tables[key] = view.places(*size).to(state.device)
         return self._tables[key]
 
