@@ -62,12 +62,17 @@ def make_transform(built: Built, tasks: Sequence[Task], config: Experiment, *, t
 def training_loaders(
     built: Built, parts: Mapping[str, StreamPart], config: Experiment, rank: int, world_size: int
 ) -> dict[str, Loader]:
-    """The batches of every stream, each in an order of its own."""
+    """The batches of every stream that can be trained on, each in an order of its own.
+
+    One that does not fill a batch is not: nothing reads it but what looks at all of its samples when a stage ends
+    (:func:`~frugalmtl.experiment.runs.streams.parts.check_streams`).
+    """
     return {
         name: make_loader(
             built, one.samples, config, rank=rank, world_size=world_size, seed=_stream_seed(config.seed, name)
         )
         for name, one in parts.items()
+        if name == TRAIN or len(one.samples) >= config.train.batch_size
     }
 
 

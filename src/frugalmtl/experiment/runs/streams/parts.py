@@ -67,7 +67,9 @@ def stream_parts(built: Built, dataset: Dataset) -> dict[str, StreamPart]:
 
 
 def check_streams(built: Built, parts: dict[str, StreamPart], settings: TrainSettings) -> list[str]:
-    """Check that every stream fills a batch and has a label of every task that is trained or scored on it.
+    """Check that every stream has a label of every task that is trained or scored on it.
+
+    One that is trained on must fill a batch; what is only looked at when a stage ends may hold fewer samples.
 
     Returns:
         A note on what is held out, if anything is.
@@ -78,7 +80,9 @@ def check_streams(built: Built, parts: dict[str, StreamPart], settings: TrainSet
     wanted = _wanted_tasks(built)
     for name, one in parts.items():
         if name != TRAIN or built.balancer.held_out:
-            _check_part(one, wanted.get(name, _scored(built)), settings.batch_size)
+            if name in wanted or name in (TRAIN, VALIDATION):
+                _check_batch(one, settings.batch_size)
+            _check_labels(one, wanted.get(name, _scored(built)))
     balancer = built.balancer
     if not balancer.held_out:
         return []
@@ -108,12 +112,15 @@ def require_same_part(built: Built, checkpoint: Path) -> None:
         )
 
 
-def _check_part(one: StreamPart, tasks: dict[str, str], batch_size: int) -> None:
+def _check_batch(one: StreamPart, batch_size: int) -> None:
     if len(one.samples) < batch_size:
         raise UserError(
             f"{one} holds fewer samples than one batch of {batch_size}: take a smaller train.batch_size or change "
             f"{one.option}"
         )
+
+
+def _check_labels(one: StreamPart, tasks: dict[str, str]) -> None:
     for task, reader in tasks.items():
         if not one.samples.labelled(task):
             raise UserError(

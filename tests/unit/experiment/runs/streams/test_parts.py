@@ -15,6 +15,7 @@ from frugalmtl.engine import TrainSettings
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import parse
 from frugalmtl.experiment.runs.build import Built, build
+from frugalmtl.experiment.runs.streams.loaders import training_loaders
 from frugalmtl.experiment.runs.streams.parts import check_streams, held_out_fact, stream_parts
 
 CONFIG: dict[str, Any] = {
@@ -113,12 +114,21 @@ def refusal(built: Built, dataset: Dataset) -> str:
 
 
 def test_a_stream_without_a_batch_is_refused() -> None:
-    message = refusal(network({"policy": (0.99, 1.0)}), OneSplit(200))
+    message = refusal(network({"policy": (0.99, 1.0)}, (Stage(stream="policy"),)), OneSplit(200))
     assert message.startswith("stream 'policy' (the part [0.99, 1) of the training split, ")
     assert (
         "of 200 samples) holds fewer samples than one batch of 4: take a smaller train.batch_size or change" in message
     )
     assert "the shares of its streams in the section 'encoder'" in message
+
+
+def test_a_stream_that_nothing_is_trained_on_may_hold_less_than_a_batch() -> None:
+    built = network({"fitting": (0.0, 0.99), HOLDOUT: (0.99, 1.0)}, (Stage(stream="fitting"),))
+    parts = stream_parts(built, OneSplit(200))
+    assert 0 < len(parts[HOLDOUT].samples) < SETTINGS.batch_size
+    assert check_streams(built, parts, SETTINGS) == []
+    config = parse(Experiment, {**CONFIG, "train": {"batch_size": SETTINGS.batch_size}})
+    assert list(training_loaders(built, parts, config, 0, 1)) == ["train", "fitting"]
 
 
 def test_a_stream_without_samples_is_refused() -> None:
