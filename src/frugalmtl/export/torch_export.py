@@ -47,5 +47,17 @@ class TorchExport(Exporter):
             warnings.filterwarnings("ignore", message="No complete tensor found")
             torch.export.save(program, file)
         with path.open("rb") as file:
-            forward: Forward = torch.export.load(file).module()
-            return forward
+            return _runner(torch.export.load(file).module())
+
+
+def _runner(program: Forward) -> Forward:
+    def run(image: Tensor) -> dict[str, Tensor]:
+        try:
+            return program(image)
+        except Exception as error:  # a trace that fixed an axis at the length of its sample says so by an assertion
+            raise UserError(
+                f"the exported program does not take an image {list(image.shape)} ({one_line(error)}): it was not "
+                "written; export with a fixed batch size"
+            ) from error
+
+    return run

@@ -167,6 +167,20 @@ def test_torch_export_runs_without_the_class(module, tmp_path):
         torch.testing.assert_close(loaded[task], value)
 
 
+class ByCount(nn.Module):
+    """Its path depends on the number of images."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"far": image * 2 if len(image) == 3 else image}
+
+
+def test_torch_export_is_refused_where_tracing_fixes_the_batch(tmp_path):
+    with pytest.raises(UserError, match=r"does not take an image \[1, 3, 32, 64\] .*export with a fixed batch size"):
+        EXPORTERS.build("torch_export")(ByCount(), tmp_path / "model.pt2", SIZE)
+    assert not list(tmp_path.iterdir())
+    EXPORTERS.build({"name": "torch_export", "dynamic_batch": False})(ByCount(), tmp_path / "model.pt2", SIZE)
+
+
 def test_safetensors_keeps_config_and_shared_weights_once(module, tmp_path):
     path = tmp_path / "model.safetensors"
     config = {"encoder": {"name": "hard_sharing"}, "rates": [1, 2]}
