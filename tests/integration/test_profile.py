@@ -103,6 +103,14 @@ def test_row_is_profiled_as_its_experiment(config: str, tmp_path: Path, capsys: 
     assert changed["training"]["macs"] > row["training"]["macs"]
 
 
+@pytest.mark.parametrize(("row", "decided"), [("shared", True), ("gated", False)])
+def test_costs_that_training_decides_are_not_told_as_final(
+    row: str, decided: bool, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["profile", "--config", config, "--row", row, "--rounds", "1"]) == 0
+    assert ("decides its cost while it trains, and here has not been trained" in capsys.readouterr().out) is not decided
+
+
 def test_points_of_a_sweep_are_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = {"row": {"title": "Gated"}, "key": "backbone.depth", "values": [8, 14]}
     rows = {"single": COMPARISON["rows"]["single"]}

@@ -45,6 +45,8 @@ def print_experiment(result: Figures) -> None:
         names, images = ", ".join(name.replace("_", " ") for name in varying), result[varying[0]]["images"]
         words = f"{names}: MACs and ms are means over images of the split {result['split']!r}, MACs over {images}"
         console.print(without_markup(words), highlight=False)
+    if not result["cost_decided"]:
+        console.print("deployed: this encoder decides its cost while it trains, and here has not been trained")
     shares = result["ratio_to_single_task"]["deployed"]
     words = ", ".join(f"{key.replace('_', ' ')} {value:.3f} x" for key, value in shares.items())
     console.print(f"deployed, relative to deployed single-task networks: {words}")

@@ -200,6 +200,7 @@ def profile(
         "image_size": list(built.image_size),
         "batch": 1,
         "split": None if images is None else config.test_split,
+        "cost_decided": trained or not learns_cost,
         "convention": CONVENTION,
         "single_task_decoder": sibling_config.decoder,
         **measured,
