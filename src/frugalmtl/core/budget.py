@@ -88,7 +88,7 @@ def goal_in_macs(budget: Budget, reference: float, least: CostEnd, most: CostEnd
         raise UserError(
             f"a budget of {goal / 1e9:.4g} G multiply-adds ({goal / reference:.2f}x of the single-task networks) "
             f"cannot be kept: {least.words} costs {least.macs / 1e9:.4g} G ({least.macs / reference:.2f}x), "
-            f"{most.words} {most.macs / 1e9:.4g} G; ask for something between"
+            f"{most.words} {most.macs / 1e9:.4g} G ({most.macs / reference:.2f}x); ask for something between"
         )
     return goal
 

@@ -58,7 +58,7 @@ def test_shares_refer_to_the_single_task_networks() -> None:
 def test_what_no_model_costs_is_refused(value: float) -> None:
     message = (
         rf"a budget of {value / 1e9:.4g} G multiply-adds \({value / 6e9:.2f}x of the single-task networks\) cannot be "
-        r"kept: the smallest costs 1 G \(0.17x\), the largest 4 G; ask for something between"
+        r"kept: the smallest costs 1 G \(0.17x\), the largest 4 G \(0.67x\); ask for something between"
     )
     with pytest.raises(UserError, match=message):
         goal_in_macs(Budget("macs", value), 6e9, LEAST, MOST)

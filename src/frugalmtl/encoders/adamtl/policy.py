@@ -71,8 +71,8 @@ def check_grid(grid: tuple[int, int] | None, tokens: Tensor) -> None:
     """
     if grid is not None and tuple(tokens.shape[1:3]) != grid:
         raise UserError(
-            f"block_policy: flatten was built for a grid of {grid[0]} x {grid[1]} tokens, but got "
-            f"{tokens.shape[1]} x {tokens.shape[2]}: set image_size to the size of the images, or choose "
+            f"block_policy: flatten takes images of one size, with a grid of {grid[0]} x {grid[1]} tokens, but got "
+            f"{tokens.shape[1]} x {tokens.shape[2]}: give images of the size that it was trained for, or train with "
             "block_policy: pooled"
         )
 

@@ -58,7 +58,7 @@ def test_flattened_policies_take_one_size() -> None:
     tokens = torch.randn(3, 4, 6, 8)
     flat = torch.relu(tokens @ net.hidden.weight.T + net.hidden.bias).reshape(3, -1)
     torch.testing.assert_close(net(tokens), flat @ net.logits.weight.T + net.logits.bias)
-    with pytest.raises(UserError, match="4 x 6 tokens, but got 4 x 5"):
+    with pytest.raises(UserError, match="4 x 6 tokens, but got 4 x 5: give images of the size that"):
         net(torch.randn(3, 4, 5, 8))
     with pytest.raises(UserError, match="image_size"):
         DecisionOptions(block_policy="flatten")
