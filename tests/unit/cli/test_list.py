@@ -71,6 +71,8 @@ def test_presets_show_their_settings(capsys: pytest.CaptureFixture[str]) -> None
 def test_paragraphs_are_filled_and_formulas_are_not_broken() -> None:
     text = "Features are mixed\nlike ``y_i = a_i x``,\nsee :class:`~a.b.Mixer`.\n\n    indented = as it is\n\nEnd::"
     assert readable(text, 30) == "Features are mixed like\ny_i = a_i x, see Mixer.\n\n    indented = as it is\n\nEnd:"
+    points = "Choices:\n\n- One that is\n  long enough.\n- Two."
+    assert readable(points, 16) == "Choices:\n\n- One that is\n  long enough.\n- Two."
     assert all("a_i x" in line or "a_i" not in line for line in readable(text, 24).split("\n"))
 
 

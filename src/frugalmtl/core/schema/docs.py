@@ -51,7 +51,7 @@ def plain(text: str) -> str:
 
 
 def readable(text: str, width: int) -> str:
-    """Paragraphs filled to a width; what is indented (examples, formulas on lines of their own) stays as it is.
+    """Paragraphs and points of lists filled to a width; what is indented (examples, formulas) stays as it is.
 
     Formulas inside a paragraph (````` ``x_i = sum_j a_ij x_j`` `````) are not broken over lines.
     """
@@ -62,7 +62,15 @@ def readable(text: str, width: int) -> str:
         if block.startswith((" ", ">>>", "\n ")):
             blocks.append(block)
         else:
-            joined = _LITERAL.sub(lambda match: match[0].replace(" ", "\0"), " ".join(block.split()))
-            filled = textwrap.fill(plain(joined), width, break_long_words=False, break_on_hyphens=False)
-            blocks.append(re.sub("::$", ":", filled.replace("\0", " ")))
+            blocks.append("\n".join(_filled(part, width) for part in re.split(r"\n(?=- )", block)))
     return "\n\n".join(blocks)
+
+
+def _filled(text: str, width: int) -> str:
+    """One paragraph, or one point of a list, filled to a width."""
+    joined = _LITERAL.sub(lambda match: match[0].replace(" ", "\0"), " ".join(text.split()))
+    indent = "  " if joined.startswith("- ") else ""
+    filled = textwrap.fill(
+        plain(joined), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return re.sub("::$", ":", filled.replace("\0", " "))
