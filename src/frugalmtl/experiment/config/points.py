@@ -48,8 +48,11 @@ def point_of(encoder: SpecLike, text: str) -> str:
             f"no budget {shown(text)} can be chosen: encoder {name!r} was not trained for any; train it with a list "
             f"such as encoder: {{{KEY}: [0.2x, 0.3x]}}"
         )
-    (wanted,) = check_points("a chosen budget", [text])
-    cost = Budget.parse(wanted)
+    wanted = str(text).strip()
+    try:
+        cost = Budget.parse(wanted)
+    except UserError:
+        return known("budget", wanted, points)
     return next((point for point in points if Budget.parse(point) == cost), None) or known("budget", wanted, points)
 
 
@@ -69,8 +72,11 @@ def check_points(what: str, listed: object) -> tuple[str, ...]:
     for text in listed:
         try:
             budget = Budget.parse(text)
-        except UserError as error:
-            raise UserError(f"{what}: {error}") from None
+        except UserError:
+            raise UserError(
+                f"{what} must be shares of the single-task networks such as 0.2x or multiply-adds such as 1.2G, but "
+                f"got {shown(text)}"
+            ) from None
         if budget.kind == "ms":
             raise UserError(
                 f"{what} must be shares of the single-task networks or multiply-adds, not the milliseconds {text!r}: "

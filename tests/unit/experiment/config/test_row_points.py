@@ -72,7 +72,7 @@ def test_titles_say_the_point_and_points_of_a_training_have_a_curve() -> None:
         ({"encoder": ROUTER, "points": ["0.4x"]}, "'points' of row 'router': unknown budget '0.4x': expected one of"),
         ({"encoder": ROUTER, "points": ["0.2x", "0.20x"]}, "'points' of row 'router' holds '0.2x' and '0.20x'"),
         ({"encoder": ROUTER, "points": ["2ms"]}, "'points' of row 'router' must be shares"),
-        ({"encoder": ROUTER, "points": ["half"]}, "'points' of row 'router': budget must be a share"),
+        ({"encoder": ROUTER, "points": ["half"]}, "'points' of row 'router' must be shares"),
         ({"encoder": ROUTER, "points": "0.2x"}, "'points' of row 'router' must be a list of budgets"),
         ({"encoder": ROUTER, "points": []}, "'points' of row 'router' is empty"),
         ({"encoder": {"name": "toy_router"}, "points": ["0.2x"]}, "was not trained for any"),
