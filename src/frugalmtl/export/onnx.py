@@ -97,7 +97,10 @@ def _write(module: nn.Module, sample: Tensor, path: Path, names: tuple[str, ...]
                 verbose=False,
             )
     except Exception as error:  # tracing fails in many ways; each means that this module has no fixed graph
-        raise UserError(f"this model cannot be written as ONNX: {one_line(error.__cause__ or error)}") from error
+        advice = "; with a fixed image size it may be (dynamic_size: false)" if {2, 3} & axes.keys() else ""
+        raise UserError(
+            f"this model cannot be written as ONNX: {one_line(error.__cause__ or error)}{advice}"
+        ) from error
 
 
 def _runner(path: Path, names: tuple[str, ...]) -> Forward:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -51,7 +52,7 @@ class TorchExport(Exporter):
 
 
 def _runner(program: Forward) -> Forward:
-    def run(image: Tensor) -> dict[str, Tensor]:
+    def run(image: Tensor) -> Mapping[str, Tensor]:
         try:
             return program(image)
         except Exception as error:  # a trace that fixed an axis at the length of its sample says so by an assertion
