@@ -60,7 +60,7 @@ def _overlay(
         mask = decisions[token_decision(name)][image].float()
         masks.append(mask.tolist())
         off = not bool(decisions[stage.decision][image, number])
-        panels.append(f"{name}: off" if off else f"{name}: {float(mask.mean()):.0%}")
+        panels.append(f"{name}: off" if off else name)  # the share stands beneath each panel
     return Overlay(
         f"tokens_{kind}",
         f"Tokens that each block computes: the {kind} image ({cost:.3g} G)",

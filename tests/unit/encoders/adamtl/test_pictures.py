@@ -38,6 +38,7 @@ def test_pictures_of_images() -> None:
         overlay = pictures[f"tokens_{kind}"]
         assert isinstance(overlay, Overlay)
         assert overlay.images == [number] * len(blocks)
+        assert [panel.removesuffix(": off") for panel in overlay.panels] == blocks, "shares are added when it is drawn"
         for block, mask in zip(blocks, overlay.masks, strict=True):
             assert mask == decided[f"tokens.{block}"][number].float().tolist()
 
