@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from frugalmtl.core.budget import Budget
-from frugalmtl.core.checks import UserError, known, shown
+from frugalmtl.core.checks import UserError, shown
 from frugalmtl.core.registry import SpecLike
 from frugalmtl.encoders import ENCODERS
 
@@ -52,8 +52,12 @@ def point_of(encoder: SpecLike, text: str) -> str:
     try:
         cost = Budget.parse(wanted)
     except UserError:
-        return known("budget", wanted, points)
-    return next((point for point in points if Budget.parse(point) == cost), None) or known("budget", wanted, points)
+        cost = None
+    for point in points:
+        if Budget.parse(point) == cost:
+            return point
+    # Of numbers, the one that is written alike is seldom the one that is near: nothing is suggested.
+    raise UserError(f"unknown budget {shown(wanted)}: expected one of {', '.join(points)}")
 
 
 def check_points(what: str, listed: object) -> tuple[str, ...]:

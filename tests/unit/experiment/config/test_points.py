@@ -39,7 +39,7 @@ def test_encoders_without_points_have_none() -> None:
 @pytest.mark.parametrize(
     ("section", "text", "message"),
     [
-        (router("0.2x", "0.3x"), "0.4x", "unknown budget '0.4x': expected one of 0.2x, 0.3x"),
+        (router("0.2x", "0.3x"), "0.4x", "unknown budget '0.4x': expected one of 0.2x, 0.3x$"),
         (router("0.2x"), "fast", "unknown budget 'fast': expected one of 0.2x"),
         (router("0.2x"), "35ms", "unknown budget '35ms': expected one of 0.2x"),
         (router(), "0.2x", "was not trained for any; train it with a list such as encoder: {points:"),
