@@ -20,6 +20,7 @@ TITLE = "[/bold] <script>alert(1)</script> \"'><img src=x onerror=alert(1)> {{ 7
 OUTWARD = "x/../../../../evil"
 
 
+@pytest.mark.slow
 def test_titles_are_texts(tmp_path: Path, experiment: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     rows = {"one": {"title": TITLE, "curve": TITLE}, "two": {"title": "[bold]", "curve": TITLE}}
     content = {"base": experiment, "rows": rows, "reference": "one", "latency_rounds": 1, "panels": 1}

@@ -21,6 +21,7 @@ def read() -> Sweep:
     return config
 
 
+@pytest.mark.slow
 def test_one_run_per_preference_is_planned(tmp_path: Path) -> None:
     config = read()
     values = config.sweep.values

@@ -30,6 +30,7 @@ def run(tmp_path: Path, experiment: dict[str, Any]) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_run_can_be_moved_and_used_without_its_data(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

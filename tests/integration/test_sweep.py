@@ -54,6 +54,7 @@ def logs(folder: Path) -> dict[str, str]:
     return {path.parent.name: path.read_text() for path in sorted(folder.glob("runs/*/log.jsonl"))}
 
 
+@pytest.mark.slow
 def test_one_call_gives_the_curve(tmp_path: Path, config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_config(tmp_path / "sweep.yaml", config)
     assert main(["sweep", "--config", str(file), "--out", str(tmp_path / "out")]) == 0

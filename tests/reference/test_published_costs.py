@@ -168,6 +168,7 @@ def test_networks_that_choose_for_each_image_cost_what_is_printed_at_some_choice
         assert static.params < config.published.params < counts.params
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GATED)
 def test_gates_lie_between_the_printed_ends(name):
     """What trained gates cost is not known before training; what they cost all open and all closed is.

@@ -22,6 +22,7 @@ def trained(folder: Path) -> list[str]:
     return sorted(path.parent.name for path in folder.glob("runs/*/log.jsonl"))
 
 
+@pytest.mark.slow
 def test_a_row_per_point_comes_of_one_training(router: dict[str, Any], base: dict[str, Any], tmp_path: Path) -> None:
     content = {
         "base": {**base, "encoder": {"name": "hard_sharing"}},

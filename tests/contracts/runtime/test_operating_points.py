@@ -99,6 +99,7 @@ def test_a_budget_that_cannot_be_chosen_is_one_line(
     assert sorted(trained.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_thresholds(router: dict[str, Any], trained: Path, tmp_path: Path) -> None:
     config = parse(Experiment, {**router, "train": {**router["train"], "checkpoint_every": 1}})
     with interrupted_at(3):

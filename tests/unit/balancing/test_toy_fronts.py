@@ -51,7 +51,7 @@ def test_every_method_ends_on_the_front_of_the_bowls(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "steps"),
     [
-        ("mgda", 2000),
+        pytest.param("mgda", 2000, marks=pytest.mark.slow),
         pytest.param("nash_mtl", 2000, marks=pytest.mark.slow),
         pytest.param("imtl_g", 2000, marks=pytest.mark.slow),
         pytest.param("aligned_mtl", 3000, marks=pytest.mark.slow),
@@ -63,6 +63,7 @@ def test_ends_on_the_front_of_the_valleys_from_every_start(name: str, steps: int
         assert stationarity(VALLEYS, end) < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["uniform", "pcgrad", "grad_drop", *(pytest.param(name, marks=pytest.mark.slow) for name in ("upgrad", "cagrad"))],
@@ -80,6 +81,7 @@ def test_ends_on_the_front_of_the_valleys_from_one_easy_start(name: str) -> None
     assert VALLEYS.gap(end) < 0.01
 
 
+@pytest.mark.slow
 def test_the_plain_sum_gets_stuck_in_a_valley() -> None:
     (end,) = ends(HARD, "uniform", 5000, 0.01)
     assert VALLEYS.gap(end) > 0.5

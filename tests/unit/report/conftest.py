@@ -39,7 +39,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are tested on their own; here two tiny ones are enough."""
 
-    def two(_results: Results) -> list[Drawing]:
+    def two(_results: Results, _folder: Path = Path()) -> list[Drawing]:
         def draw(_look: Look) -> bytes:
             return b"<svg/>"
 

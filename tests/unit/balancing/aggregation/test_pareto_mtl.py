@@ -242,6 +242,7 @@ def test_a_task_without_labels_leaves_the_others_and_the_phase_alone() -> None:
     torch.testing.assert_close(actual / actual.norm(), there / there.norm())
 
 
+@pytest.mark.slow
 def test_runs_of_different_preferences_reach_different_points_of_a_front() -> None:
     """Two quadratics in the plane: the front is the segment between their minima."""
     minima = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]).double()

@@ -68,6 +68,7 @@ def shares(model: MultiTaskModel, values: Sequence[float]) -> list[str]:
     return [f"{(cost.cheapest + value * (cost.dearest - cost.cheapest)) / 1e6:.4f}M" for value in values]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"policy": "random"}], ids=str)
 def test_points_meet_their_cost(options: dict[str, object]) -> None:
     points = shares(build([], **options), (0.3, 0.7))

@@ -116,7 +116,8 @@ def test_all_open_is_single_task(kind: str, settings: dict[str, Any]) -> None:
     plain, simple = deployed(encoder), deployed(apart)
     with torch.no_grad():
         expected = apart(image()).by_task
-        assert worst(expected, encoder(image()).by_task) == 0.0
+        # Attention of windows is fused in the graph, and rounds in another order than timm's.
+        assert worst(expected, encoder(image()).by_task) <= (1e-5 if "swin_transformer" in kind else 0.0)
         assert worst(expected, plain(image())) <= 1e-5
     counted, expected_cost = count(plain, SIZE), count(simple, SIZE)
     assert (counted.params, counted.macs) == (expected_cost.params, expected_cost.macs)

@@ -69,6 +69,7 @@ def chosen_for(base: dict[str, Any]) -> set[int]:
     return {len(batch) for batch in SEEN}
 
 
+@pytest.mark.slow
 def test_a_comparison_counts_and_times_on_images_of_the_split(base: dict[str, Any], tmp_path: Path) -> None:
     comparison = Comparison(base, {"single": {"encoder": {"name": "single_task"}}, "router": ROUTER}, "single", [0, 1])
     comparison.panels, comparison.latency_rounds = 0, 4
