@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from frugalmtl.deployment.observe import Observation, data_dependent_parts, is_data_dependent
+from frugalmtl.core.counting import is_data_dependent
+from frugalmtl.deployment.observe import Observation, data_dependent_parts
 from frugalmtl.deployment.replace import replace_modules
 
 # Exact types: a subclass may compute its weight from the stored one (weight standardisation, parametrisations).

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from frugalmtl.core.counting import is_data_dependent
+
 
 @dataclass
 class ModuleCall:
@@ -94,11 +96,6 @@ class Observation:
             else:
                 dead.append(operation)
         return dead
-
-
-def is_data_dependent(module: nn.Module) -> bool:
-    """Whether the module says that what it runs depends on the values of its input."""
-    return bool(getattr(module, "data_dependent", False))
 
 
 def data_dependent_parts(root: nn.Module) -> set[nn.Module]:

@@ -1,6 +1,6 @@
 """Counting of the multiply-adds that run, on the meta device where shapes alone decide."""
 
 from frugalmtl.core.counting.counter import MacCounter, on_meta
-from frugalmtl.core.counting.modes import device_of, dtype_of, evaluating
+from frugalmtl.core.counting.modes import device_of, dtype_of, evaluating, is_data_dependent
 
-__all__ = ["MacCounter", "device_of", "dtype_of", "evaluating", "on_meta"]
+__all__ = ["MacCounter", "device_of", "dtype_of", "evaluating", "is_data_dependent", "on_meta"]

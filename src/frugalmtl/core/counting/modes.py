@@ -1,4 +1,4 @@
-"""Eval mode for a while, device and number format of a module."""
+"""Eval mode for a while, and facts of a module: device, number format, whether values decide what runs."""
 
 from __future__ import annotations
 
@@ -38,3 +38,8 @@ def dtype_of(module: nn.Module) -> torch.dtype:
         if tensor.is_floating_point():
             return tensor.dtype
     return torch.float32
+
+
+def is_data_dependent(module: nn.Module) -> bool:
+    """Whether the module itself says that what it runs depends on the values of its input."""
+    return bool(getattr(module, "data_dependent", False))

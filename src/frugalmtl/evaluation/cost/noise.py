@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.counting import is_data_dependent
 
 
 def decides(module: nn.Module) -> bool:
     """Whether what runs in a module depends on the values of the image: whether any part says ``data_dependent``."""
-    return any(getattr(part, "data_dependent", False) for part in module.modules())
+    return any(map(is_data_dependent, module.modules()))
 
 
 def refuse_noise(module: nn.Module) -> None:
