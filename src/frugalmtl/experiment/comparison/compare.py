@@ -95,8 +95,8 @@ def _compare(grid: RunGrid, *, progress: bool, console: Console, estimate: bool)
 def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Dataset, folder: Path) -> Results:
     loaded: dict[str, tuple[Built, DeployedModel]] = {row: seeds[0].deployed() for row, seeds in runs.items()}
     size = next(iter(loaded.values()))[0].image_size
-    modules = {
-        f"{row} training": built.model.to(memory_format=runs[row][0].config.train.memory_format)
+    modules = {  # one for all points of a training
+        f"{trained_row(row)} training": built.model.to(memory_format=runs[row][0].config.train.memory_format)
         for row, (built, _) in loaded.items()
     }
     images = SplitImages(dataset, runs[comparison.reference][0].config.test_split)
@@ -105,8 +105,9 @@ def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Data
         {**modules, **{f"{row} deployed": deployed for row, (_, deployed) in loaded.items()}},
         size,
         comparison.latency_rounds,
-        {f"{row} {form}": each for row, each in seen.items() for form in ("training", "deployed")},
+        {name: each for row, each in seen.items() for name in (f"{trained_row(row)} training", f"{row} deployed")},
     )
+    costs |= {f"{row} training": costs[f"{trained_row(row)} training"] for row in runs}
     # A method that prunes gives another network per seed: each is counted, only the first is timed.
     counts: dict[str, list[Mapping[str, Any]]] = {
         row: [costs[f"{row} deployed"], *(run.cost(images=images).as_dict() for run in seeds[1:])]
