@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from frugalmtl.core.counting.formulas import AttentionTally, formulas, memory_of
+from frugalmtl.core.counting.formulas import AttentionTally, formulas, weights_of
 from frugalmtl.core.counting.modes import evaluating
 
 
@@ -28,13 +28,13 @@ class MacCounter:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.attention = AttentionTally({memory_of(tensor) for tensor in (*module.parameters(), *module.buffers())})
+        self.attention = AttentionTally(weights_of(module))
         self.counter = FlopCounterMode(display=False, custom_mapping=formulas(self.attention))
         self.contexts = contextlib.ExitStack()
 
     def __enter__(self) -> MacCounter:
         """Begin to count."""
-        for context in (evaluating(self.module), torch.inference_mode(), _plain_operations(), self.counter):
+        for context in (evaluating(self.module), torch.inference_mode(), plain_operations(), self.counter):
             self.contexts.enter_context(context)
         return self
 
@@ -65,7 +65,7 @@ def on_meta(module: nn.Module) -> nn.Module:
 
 
 @contextlib.contextmanager
-def _plain_operations() -> Iterator[None]:
+def plain_operations() -> Iterator[None]:
     """Attention as matrix products and softmax: fused kernels would hide from the counter."""
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

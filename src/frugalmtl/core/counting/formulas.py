@@ -10,7 +10,7 @@ from collections.abc import Callable, Container
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Formula = Callable[..., int]
 
@@ -67,6 +67,11 @@ class AttentionTally:
 def memory_of(tensor: Tensor) -> int:
     """What tells the memory of one tensor from that of another, views being one with their base."""
     return int(tensor.untyped_storage()._cdata) if tensor.layout is torch.strided else id(tensor)
+
+
+def weights_of(module: nn.Module) -> frozenset[int]:
+    """:func:`memory_of` of every parameter and buffer of a module."""
+    return frozenset(memory_of(tensor) for tensor in (*module.parameters(), *module.buffers()))
 
 
 def _raw(formula: Formula) -> Formula:

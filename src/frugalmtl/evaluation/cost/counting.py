@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError, positive
-from frugalmtl.core.counting import MacCounter, device_of, dtype_of, on_meta
+from frugalmtl.core.counting import MacCounter, MacTally, device_of, dtype_of, on_meta
 from frugalmtl.evaluation.cost.conventions import CONVENTION
 from frugalmtl.evaluation.cost.noise import refuse_noise
 
@@ -110,11 +110,12 @@ def distribution(module: nn.Module, images: Iterable[Tensor]) -> CostDistributio
     Raises:
         UserError: no image.
     """
-    device, dtype = device_of(module), dtype_of(module)
-    passes = [_macs(module, image.reshape(1, *image.shape[-3:]).to(device, dtype)) for image in images]
+    device, dtype, tally = device_of(module), dtype_of(module), MacTally(module)
+    with tally.ready():
+        passes = [tally.macs(image.reshape(1, *image.shape[-3:]).to(device, dtype)) for image in images]
     if not passes:
         raise UserError("the cost distribution needs at least one image, but got none")
-    macs = [by_module[""] for by_module, _ in passes]
+    macs = [whole for whole, _ in passes]
     p5, p50, p95 = (float(value) for value in np.percentile(macs, [5, 50, 95]))
     products = float(np.mean([number for _, number in passes]))
     return CostDistribution(float(np.mean(macs)), p5, p50, p95, float(min(macs)), float(max(macs)), len(macs), products)
