@@ -1,4 +1,4 @@
-"""State of torch's random generators, to repeat the draws of a forward pass."""
+"""State of torch's random generators: the same draws again, or draws that nothing else notices."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+
+from frugalmtl.core.seeding import derive_seed
 
 
 class RngState:
@@ -29,3 +31,18 @@ class RngState:
             if self._cuda is not None:
                 torch.cuda.set_rng_state(self._cuda, self.device)
             yield
+
+
+@contextlib.contextmanager
+def drawn_apart(what: str) -> Iterator[None]:
+    """Draws of the CPU's generator inside leave those outside as they would be without them.
+
+    Networks that only some rows of a comparison have are built inside, so that all else begins with the same weights.
+
+    Args:
+        what: names the draws; with the seed that was set last it decides what is drawn.
+    """
+    generator = torch.default_generator
+    with torch.random.fork_rng([]):
+        generator.manual_seed(derive_seed(generator.initial_seed(), what))
+        yield

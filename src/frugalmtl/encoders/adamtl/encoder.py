@@ -13,6 +13,7 @@ from frugalmtl.backbones.views import require_tokens
 from frugalmtl.core.budget import Budget
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import HOLDOUT, Share, Stage
+from frugalmtl.core.rng import drawn_apart
 from frugalmtl.core.types import Decisions, Features, Picture
 from frugalmtl.encoders._deciding import DecidingEncoder, chosen
 from frugalmtl.encoders._training import StageView
@@ -86,7 +87,8 @@ class AdaMTLEncoder(DecidingEncoder):
         require_tokens(backbone)
         self.stages = gated_stages(backbone)
         self.network = deepcopy(backbone)
-        self.policies = Policies(self.stages, tasks, self.decision, self.execution, self.loss.targets())
+        with drawn_apart("policies"):  # rows without them begin with the same weights
+            self.policies = Policies(self.stages, tasks, self.decision, self.execution, self.loss.targets())
         self.steering = Steering(self.loss.targets(), active=self.loss.steered)
         self.calibration = Calibration(points or {})
         widths = {block: stage.channels for stage in self.stages for block in stage.blocks}

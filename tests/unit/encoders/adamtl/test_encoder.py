@@ -48,6 +48,18 @@ def test_nothing_is_drawn_in_eval_mode_and_images_do_not_see_each_other(policy: 
         assert torch.equal(value[0], first[name][2]), name
 
 
+def test_policies_draw_apart_so_that_all_else_begins_as_without_them() -> None:
+    drawn = {}
+    for policy in ("learned", "random"):
+        encoder = build(policy=policy)
+        drawn[policy] = torch.rand(3)  # as a decoder would
+        if policy == "learned":
+            first = encoder.policies.nets["near"].state_dict()
+            again = build(policy=policy).policies.nets["near"].state_dict()
+            assert all(torch.equal(again[name], value) for name, value in first.items())
+    assert torch.equal(drawn["learned"], drawn["random"])
+
+
 def test_tokens_of_a_block_that_is_off_are_off() -> None:
     encoder = build().eval()
     decided = encoder.decide(image(8))
