@@ -17,7 +17,7 @@ from frugalmtl.core.seeding import seed_everything
 from frugalmtl.core.types import Decisions, Pyramid
 from frugalmtl.encoders.adamtl.layout import GatedStage, gated_stages, token_decision, token_halves
 from frugalmtl.encoders.adamtl.options import DecisionOptions, ExecutionOptions
-from frugalmtl.encoders.adamtl.parts import RuntimeParts
+from frugalmtl.encoders.adamtl.parts import Rule, RuntimeParts
 from frugalmtl.encoders.adamtl.policy import Policies
 from frugalmtl.encoders.adamtl.runtime import AdaMTLRuntime
 from tests.support.backbones import tiny_backbone
@@ -71,7 +71,7 @@ class Pair:
 def pair_of(
     kind: str,
     *,
-    thresholds: Mapping[str, float] | None = None,
+    rules: Mapping[str, Rule] | None = None,
     decision: Mapping[str, Any] | None = None,
     backbone: Mapping[str, Any] | None = None,
     **execution: Any,
@@ -82,10 +82,10 @@ def pair_of(
     with torch.no_grad():
         for parameter in network.parameters():  # norms and scales that are not 1, biases that are not 0
             parameter.add_(0.05 * torch.randn_like(parameter))
-    rules, stages = ExecutionOptions(**execution), gated_stages(network)
-    policies = Policies(stages, TASKS, DecisionOptions(hidden=8, **(decision or {})), rules, (0.9, 0.6))
-    taken = RuntimeParts(deepcopy(network), stages, deepcopy(policies).of(TASKS), rules, TASKS, thresholds or {})
-    return Pair(AdaMTLRuntime(taken).eval(), network, policies.eval(), stages, rules)
+    how, stages = ExecutionOptions(**execution), gated_stages(network)
+    policies = Policies(stages, TASKS, DecisionOptions(hidden=8, **(decision or {})), how, (0.9, 0.6))
+    taken = RuntimeParts(deepcopy(network), stages, deepcopy(policies).of(TASKS), how, TASKS, rules or {})
+    return Pair(AdaMTLRuntime(taken).eval(), network, policies.eval(), stages, how)
 
 
 def masked(pair: Pair, image: Tensor, decisions: Decisions) -> Pyramid:

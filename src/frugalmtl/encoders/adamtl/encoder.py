@@ -19,11 +19,12 @@ from frugalmtl.encoders._deciding import DecidingEncoder, chosen
 from frugalmtl.encoders._training import StageView
 from frugalmtl.encoders.adamtl.efficiency.calibration import Calibration
 from frugalmtl.encoders.adamtl.efficiency.cost import ImageCost, mlp_macs_per_token, nearest_blocks, weights_per_token
+from frugalmtl.encoders.adamtl.efficiency.held_out import HeldOutImages
 from frugalmtl.encoders.adamtl.efficiency.steering import Steering
 from frugalmtl.encoders.adamtl.efficiency.usage import KINDS
-from frugalmtl.encoders.adamtl.layout import gated_stages
+from frugalmtl.encoders.adamtl.layout import decision_names, gated_stages
 from frugalmtl.encoders.adamtl.options import DecisionOptions, ExecutionOptions, LossOptions, ScheduleOptions
-from frugalmtl.encoders.adamtl.parts import RuntimeParts
+from frugalmtl.encoders.adamtl.parts import Rule, RuntimeParts
 from frugalmtl.encoders.adamtl.pictures import SHOWN, image_pictures
 from frugalmtl.encoders.adamtl.policy import Policies
 from frugalmtl.encoders.adamtl.runtime import AdaMTLRuntime
@@ -90,7 +91,7 @@ class AdaMTLEncoder(DecidingEncoder):
         with drawn_apart("policies"):  # rows without them begin with the same weights
             self.policies = Policies(self.stages, tasks, self.decision, self.execution, self.loss.targets())
         self.steering = Steering(self.loss.targets(), active=self.loss.steered)
-        self.calibration = Calibration(points or {})
+        self.calibration = Calibration(points or {}, decision_names(self.stages))
         widths = {block: stage.channels for stage in self.stages for block in stage.blocks}
         self.weights = weights_per_token(widths, mlp_macs_per_token(self.network, self.stages), self.loss.weighting)
         self.tables, self.statistics = PlaceTables(), dict[str, Tensor]()
@@ -185,18 +186,21 @@ class AdaMTLEncoder(DecidingEncoder):
             return
         if self.cost is None:
             raise RuntimeError("plan() comes before the end of a stage")
-        cost = self.cost
+        decoder_macs = self.cost.decoder_macs
         images = [batch.image.cpu() for batch in view.batches(HOLDOUT)]
         if not images:
             raise UserError("no sample is held out to calibrate operating points on: raise holdout_data")
-        device = next(self.network.parameters()).device
+        device, tasks = next(self.network.parameters()).device, self.read_tasks()
+        size = (images[0].shape[2], images[0].shape[3])
 
         @torch.no_grad()
-        def mean_cost(threshold: float) -> float:
-            costs = [cost(_decided(self, image.to(device), self.read_tasks(), threshold)) for image in images]
-            return float(torch.cat(costs).mean())
+        def decide(image: Tensor, rule: Rule) -> Decisions:
+            return _decided(self, image.to(device), tasks, rule)
 
-        self.calibration.calibrate(mean_cost)
+        def cost(sure: frozenset[str]) -> ImageCost:
+            return self.image_cost(size, decoder_macs, sure)
+
+        self.calibration.calibrate(HeldOutImages(images, self.policies.of(tasks), decide, cost))
 
     # --- cost
 
@@ -218,11 +222,19 @@ class AdaMTLEncoder(DecidingEncoder):
         if self.decision.policy == "static":
             runs = nearest_blocks(self.cost, float(self.calibration.goals[0]))
             self.policies.runs.copy_(torch.tensor(runs))
-            self.calibration.keep(0, 0.0, self.cost.with_blocks(runs))
+            self.calibration.keep(0, Rule(), self.cost.with_blocks(runs))
 
-    def image_cost(self, image_size: tuple[int, int], decoder_macs: float = 0.0) -> ImageCost:
-        """Multiply-adds of the deployed model on each image."""
-        policies, levels = self.policies.of(self.read_tasks()), _read_levels(self)
+    def image_cost(
+        self, image_size: tuple[int, int], decoder_macs: float = 0.0, sure: Collection[str] = ()
+    ) -> ImageCost:
+        """Multiply-adds of the deployed model on each image.
+
+        Args:
+            image_size: height and width.
+            decoder_macs: of the deployed decoder.
+            sure: names of decisions that are on for every image, so that no policy is computed for them.
+        """
+        policies, levels = self.policies.of(self.read_tasks(), sure=sure), _read_levels(self)
         return ImageCost(self.network, self.stages, policies, self.execution, image_size, decoder_macs, levels)
 
     # --- after training
@@ -238,7 +250,7 @@ class AdaMTLEncoder(DecidingEncoder):
             self.policies.of(tasks, source),
             self.execution,
             tasks,
-            self.calibration.thresholds() if source != "always_on" else {},
+            self.calibration.rules() if source != "always_on" else {},
             self.read_levels,
         )
         return AdaMTLRuntime(parts)
@@ -252,8 +264,8 @@ class AdaMTLEncoder(DecidingEncoder):
             decisions: what runs of each; None for the encoder's own choice, and beside it that at every point.
         """
         tasks = self.read_tasks()
-        thresholds = {SHOWN: 0.0, **self.calibration.thresholds()} if decisions is None else {}
-        decided = {name: _decided(self, images, tasks, threshold) for name, threshold in thresholds.items()}
+        rules = {SHOWN: Rule(), **self.calibration.rules()} if decisions is None else {}
+        decided = {name: _decided(self, images, tasks, rule) for name, rule in rules.items()}
         cost = self.image_cost((images.shape[2], images.shape[3]))
         return image_pictures(decided if decisions is None else {SHOWN: decisions}, self.stages, cost)
 
@@ -263,26 +275,32 @@ def _settled(
     image: Tensor,
     wanted: Sequence[str],
     decisions: Decisions | None = None,
-    threshold: float = 0.0,
+    rule: Rule | None = None,
 ) -> Settled:
     """A pass without draws, for what it decided."""
-    decider = _settler(encoder, image, wanted, decisions, threshold)
+    decider = _settler(encoder, image, wanted, decisions, rule)
     run_gated(encoder.network, encoder.stages, image, decider, encoder.execution, encoder.tables)
     return decider
 
 
-def _decided(encoder: AdaMTLEncoder, image: Tensor, tasks: Sequence[str], threshold: float) -> Decisions:
-    return chosen(_settled(encoder, image, tasks, None, threshold).margins)
+def _decided(encoder: AdaMTLEncoder, image: Tensor, tasks: Sequence[str], rule: Rule) -> Decisions:
+    return chosen(_settled(encoder, image, tasks, None, rule).margins)
 
 
 def _settler(
-    encoder: AdaMTLEncoder, image: Tensor, wanted: Sequence[str], decisions: Decisions | None, threshold: float = 0.0
+    encoder: AdaMTLEncoder,
+    image: Tensor,
+    wanted: Sequence[str],
+    decisions: Decisions | None,
+    rule: Rule | None = None,
 ) -> Settled:
     """Decides without draws, as the deployed form does: for the tasks that are read, if there are any."""
     wanted = [task for task in wanted if task in encoder.read_tasks()] or wanted
-    policies = encoder.policies.of(wanted, "always_on") if _whole(encoder) else encoder.policies
+    rule, policies = rule or Rule(), encoder.policies
+    if _whole(encoder) or rule.sure:
+        policies = policies.of(wanted, "always_on" if _whole(encoder) else None, rule.sure)
     groups = policies.groups(wanted)
-    return Settled(policies, policies.keys(image), groups, encoder.weights, threshold, decisions)
+    return Settled(policies, policies.keys(image), groups, encoder.weights, rule.threshold, decisions)
 
 
 def _decider(encoder: AdaMTLEncoder, image: Tensor, wanted: Sequence[str], decisions: Decisions | None) -> Decider:

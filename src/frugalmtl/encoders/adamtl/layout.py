@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -37,6 +38,12 @@ class GatedStage:
 def token_decision(block: str) -> str:
     """Name of the decision on the tokens of a block, ``[B, h, w]``."""
     return f"tokens.{block}"
+
+
+def decision_names(stages: Sequence[GatedStage]) -> tuple[str, ...]:
+    """Names of all decisions: on the blocks of each stage, then on the tokens of each block."""
+    blocks = (block for stage in stages for block in stage.blocks)
+    return (*(stage.decision for stage in stages), *map(token_decision, blocks))
 
 
 def gated_stages(backbone: Backbone) -> tuple[GatedStage, ...]:

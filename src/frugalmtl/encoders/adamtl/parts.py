@@ -11,6 +11,19 @@ from frugalmtl.encoders.adamtl.options import ExecutionOptions
 from frugalmtl.encoders.adamtl.policy import Policies
 
 
+@dataclass(frozen=True)
+class Rule:
+    """What decides at an operating point.
+
+    Attributes:
+        threshold: what a logit must be above.
+        sure: names of decisions that are on for every image, so that their policies are not computed.
+    """
+
+    threshold: float = 0.0
+    sure: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, eq=False)
 class RuntimeParts:
     r"""What the deployed form is made of, and what it computes.
@@ -20,7 +33,8 @@ class RuntimeParts:
 
     1. *Blocks.* In front of the first gated block of a stage, ``policies.block_logits(stage, x, keys)`` ``[G, B, n]``
        decides on all n of them. ``margins["blocks.{s}"] = logits.amax(0) - threshold``, ``[B, n]``: a block runs if it
-       runs for any task. ``keys`` is ``policies.keys(image)``, None for policies that do not read them.
+       runs for any task. ``keys`` is ``policies.keys(image)``, None for policies that do not read them. What a
+       :class:`Rule` holds for sure has a logit above every threshold, and no network is asked.
     2. *Tokens.* In front of a block that is on, ``policies.token_logits(block, x, keys, view.places(h, w))``
        ``[G, B, h, w]`` decides on its tokens: ``margins["tokens.{block}"] = logits.amax(0) - threshold``. Where the
        block is off no token is, and the margin is ``-|margin of the block|``.
@@ -41,7 +55,7 @@ class RuntimeParts:
         stages: its gated blocks.
         policies: of the tasks that are read; gives logits.
         execution: how blocks run.
-        thresholds: by operating point; without a point it is 0.
+        rules: by operating point; without a point the threshold is 0, and nothing is sure.
         tasks: names of the tasks that are read.
         read_levels: levels of the pyramid that they read; None for all.
     """
@@ -51,5 +65,5 @@ class RuntimeParts:
     policies: Policies
     execution: ExecutionOptions
     tasks: tuple[str, ...]
-    thresholds: Mapping[str, float] = field(default_factory=dict)
+    rules: Mapping[str, Rule] = field(default_factory=dict)
     read_levels: Mapping[str, Sequence[int]] | None = None

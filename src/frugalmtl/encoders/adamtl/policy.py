@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import log
 from typing import Literal
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.encoders.adamtl.chance import image_keys, logistic
-from frugalmtl.encoders.adamtl.layout import GatedStage
+from frugalmtl.encoders.adamtl.layout import GatedStage, token_decision
 from frugalmtl.encoders.adamtl.options import DecisionOptions, ExecutionOptions, Source
 from frugalmtl.encoders.adamtl.windows import spread, window_mean
 
@@ -143,6 +143,7 @@ class Policies(nn.Module):
 
     Attributes:
         source: what decides; may be set to ``"always_on"``.
+        sure: names of decisions that are on for every image, and are not asked for; they have ``+SURE``.
         nets: :class:`GroupPolicies` by group; empty unless the policies are learned.
         runs: whether each gated block of the network runs in ``"static"`` policies, bool ``[L]``.
     """
@@ -159,7 +160,7 @@ class Policies(nn.Module):
     ) -> None:
         super().__init__()
         self.stages, self.source, self.execution = tuple(stages), options.policy, execution
-        self.targets = targets
+        self.targets, self.sure = targets, frozenset[str]()
         groups = () if options.policy != "learned" else tuple(tasks) if options.task_aware else (COMMON,)
         self.nets = nn.ModuleDict({group: GroupPolicies(stages, options, execution.skip) for group in groups})
         self.register_buffer("runs", torch.ones(sum(len(stage.blocks) for stage in stages), dtype=torch.bool))
@@ -171,16 +172,17 @@ class Policies(nn.Module):
             return (COMMON,) if tasks else ()
         return tuple(task for task in tasks if task in self.nets)
 
-    def of(self, tasks: Sequence[str], source: Source | None = None) -> Policies:
+    def of(self, tasks: Sequence[str], source: Source | None = None, sure: Collection[str] = ()) -> Policies:
         """Policies of some tasks alone, that hold the same networks.
 
         Args:
             tasks: their names.
             source: another source than its own, see :attr:`source`.
+            sure: see :attr:`sure`.
         """
         part = Policies((), (), DecisionOptions(policy="always_on"), self.execution, self.targets)
         part.stages, part.source, part._stage_of = self.stages, source or self.source, self._stage_of
-        part.runs = self.runs
+        part.runs, part.sure = self.runs, frozenset(sure)
         if part.source == "learned":
             part.nets = nn.ModuleDict({group: self.nets[group] for group in self.groups(tasks)})
         return part
@@ -188,6 +190,15 @@ class Policies(nn.Module):
     def keys(self, image: Tensor) -> Tensor | None:
         """Image ``[B, 3, H, W]`` -> keys of random policies, int64 ``[B]``; None for others."""
         return image_keys(image) if self.source == "random" else None
+
+    def certain_blocks(self, stage: GatedStage) -> bool:
+        """Whether all gated blocks of a stage run, whatever the image."""
+        return self.execution.skip == "tokens" or self.source == "always_on" or stage.decision in self.sure
+
+    def certain_tokens(self, block: str) -> bool:
+        """Whether all tokens of a block run where the block does, whatever the image."""
+        dense = self.execution.skip == "blocks" or self.source in ("always_on", "static")
+        return dense or token_decision(block) in self.sure
 
     def block_logits(
         self, stage: GatedStage, state: Tensor, keys: Tensor | None, groups: Sequence[str] | None = None
@@ -201,7 +212,7 @@ class Policies(nn.Module):
             groups: names of those that decide; None for all.
         """
         shape = (1, state.shape[0], len(stage.blocks))
-        if self.execution.skip == "tokens" or self.source == "always_on":
+        if self.certain_blocks(stage):
             return state.new_full(shape, SURE)
         numbers = torch.arange(stage.first, stage.first + len(stage.blocks), device=state.device)
         if self.source == "static":
@@ -228,7 +239,7 @@ class Policies(nn.Module):
             groups: names of those that decide; None for all.
         """
         size = (state.shape[1], state.shape[2])
-        if self.execution.skip == "blocks" or self.source in ("always_on", "static"):
+        if self.certain_tokens(block):
             return state.new_full((1, state.shape[0], *size), SURE)
         stage, by_window = self._stage_of[block], self.execution.mask_unit == "window"
         if self.source == "random":

@@ -19,6 +19,7 @@ from frugalmtl.encoders import ENCODERS, StageView
 from frugalmtl.encoders.adamtl.efficiency.calibration import CLOSE, Calibration, threshold_for
 from frugalmtl.encoders.adamtl.encoder import AdaMTLEncoder
 from frugalmtl.encoders.adamtl.options import read_points
+from frugalmtl.encoders.adamtl.parts import Rule
 from frugalmtl.encoders.adamtl.policy import BlockPolicy, TokenPolicy
 from frugalmtl.evaluation.cost import distribution
 from frugalmtl.model import MultiTaskModel
@@ -78,20 +79,21 @@ def test_points_meet_their_cost(options: dict[str, object]) -> None:
     assert isinstance(encoder, AdaMTLEncoder)
     assert deploy(model, example=images(2, 0)).points == ()  # before it is calibrated
     encoder.end_stage("static", view(images(4, 1)))
-    assert encoder.calibration.thresholds() == {}
+    assert encoder.calibration.rules() == {}
     held_out, others = images(16, 1), images(16, 2)
     encoder.end_stage("joint", view(held_out))
     plain = deploy(model, example=images(2, 0))
     assert plain.points == tuple(points)
     assert encoder.cost is not None
+    rules = encoder.calibration.rules()
     for number, point in enumerate(points):
         goal, reached = encoder.calibration.goals[number].item(), encoder.calibration.reached[number].item()
         assert reached == pytest.approx(goal, rel=0.03)  # of one block of one image
-        at = plain.at(point)
-        assert encoder.cost(at.decide(held_out)).mean().item() == pytest.approx(reached, rel=1e-3)
-        assert distribution(at, held_out[:2]).mean == encoder.cost(at.decide(held_out[:2])).mean().item()
-        assert encoder.cost(at.decide(others)).mean().item() == pytest.approx(goal, rel=0.3)
-    thresholds = list(encoder.calibration.thresholds().values())
+        at, cost = plain.at(point), encoder.image_cost(SIZE, encoder.cost.decoder_macs, rules[point].sure)
+        assert cost(at.decide(held_out)).mean().item() == pytest.approx(reached, rel=1e-3)
+        assert distribution(at, held_out[:2]).mean == cost(at.decide(held_out[:2])).mean().item()
+        assert cost(at.decide(others)).mean().item() == pytest.approx(goal, rel=0.3)
+    thresholds = [rule.threshold for rule in encoder.calibration.rules().values()]
     assert thresholds == sorted(thresholds, reverse=True)  # the cheaper, the higher
 
 
@@ -107,6 +109,29 @@ def test_thresholds_are_saved_and_serve_after_loading() -> None:
     assert torch.equal(one(batch)["segmentation"], other(batch)["segmentation"])
 
 
+@torch.no_grad()
+def test_what_is_on_for_all_held_out_images_costs_no_policy() -> None:
+    points = shares(build([]), (0.5,))
+    model = build(points, spread=5.0)
+    plan_encoder(model, SIZE)
+    encoder, held_out = model.encoder, images(16, 1)
+    assert isinstance(encoder, AdaMTLEncoder)
+    first = encoder.stages[0]
+    for policies in encoder.policies.nets.values():
+        net = policies.blocks[str(first.number)]  # type: ignore[union-attr, operator, index]
+        net.logits.bias.add_(100.0)
+    encoder.end_stage("joint", view(held_out))
+    rule = encoder.calibration.rules()[points[0]]
+    assert first.decision in rule.sure
+    assert encoder.calibration.reached == pytest.approx(encoder.calibration.goals, rel=0.03)
+    at = deploy(model, example=images(2, 0)).at(points[0])
+    assert str(first.number) not in at.encoder.policies.blocks  # type: ignore[union-attr, operator]
+    cost = encoder.image_cost(SIZE, encoder.cost.decoder_macs, rule.sure)  # type: ignore[union-attr]
+    assert cost(at.decide(held_out)).mean().item() == pytest.approx(encoder.calibration.reached.item(), rel=1e-9)
+    assert distribution(at, held_out[:2]).mean == cost(at.decide(held_out[:2])).mean().item()
+    assert cost.rest < encoder.cost.rest  # type: ignore[union-attr]
+
+
 def test_points_beyond_the_ends_are_refused_before_a_training() -> None:
     for point in ("0.001x", "50x"):
         with pytest.raises(
@@ -115,11 +140,23 @@ def test_points_beyond_the_ends_are_refused_before_a_training() -> None:
             plan_encoder(build([point]), SIZE)
 
 
+class Stepping:
+    """Held-out images on which all is decided alike."""
+
+    def mean_cost(self, rule: Rule) -> float:
+        """One step."""
+        return 1.5e6 if rule.threshold < 0.3 else 0.1e6
+
+    def always_on(self, rule: Rule) -> frozenset[str]:
+        """Nothing."""
+        return frozenset()
+
+
 def test_a_point_that_no_threshold_meets_is_said() -> None:
     calibration = Calibration(read_points(("1M",), "learned"))
     calibration.goals.fill_(1e6)
     with pytest.warns(UserWarning, match=r"'1M'.*0.0015 G.*\+50.0% from its 0.001 G"):
-        calibration.calibrate(lambda threshold: 1.5e6 if threshold < 0.3 else 0.1e6)
+        calibration.calibrate(Stepping())
     assert calibration.reached.item() == 1.5e6
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from math import isfinite
+from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,21 @@ from torch import Tensor, nn
 from frugalmtl.core.budget import Budget, CostEnd, goal_in_macs
 from frugalmtl.core.checks import UserError
 from frugalmtl.encoders.adamtl.efficiency.cost import ImageCost
+from frugalmtl.encoders.adamtl.parts import Rule
 
 MeanCost = Callable[[float], float]
 """Threshold -> mean multiply-adds of the held-out images."""
+
+
+class HeldOut(Protocol):
+    """What the policies do on held-out images under a rule."""
+
+    def mean_cost(self, rule: Rule) -> float:
+        """Mean multiply-adds."""
+
+    def always_on(self, rule: Rule) -> frozenset[str]:
+        """Names of the decisions of networks that are on for all of the images."""
+
 
 CLOSE = 0.002
 """Relative distance from its goal at which a point is met."""
@@ -38,22 +51,30 @@ class Calibration(nn.Module):
     order in which blocks and tokens matter stays as it is, and one number answers one question. With two, a second
     question (which of the pairs of equal cost predicts best) would have to be asked of the held-out samples.
 
+    What is on for all held-out images at that threshold is on for every image from then on, and its policy is not
+    computed; the threshold is then found again. That is left where the point would be missed by it, as where almost all
+    is to run: a model without policies costs less than one that asks them and runs all.
+
     Args:
         points: budgets by name.
+        decisions: names of all decisions.
 
     Attributes:
         goals: multiply-adds per image, float64 ``[P]``; 0 before they are planned.
         threshold: of each point, float64 ``[P]``; NaN before they are calibrated.
         reached: mean multiply-adds on the held-out images, float64 ``[P]``; NaN before.
+        sure: whether each decision is on for every image at each point, bool ``[P, D]``.
     """
 
     goals: Tensor
     threshold: Tensor
     reached: Tensor
+    sure: Tensor
 
-    def __init__(self, points: Mapping[str, Budget]) -> None:
+    def __init__(self, points: Mapping[str, Budget], decisions: Sequence[str] = ()) -> None:
         super().__init__()
-        self.points = dict(points)
+        self.points, self.decisions = dict(points), tuple(decisions)
+        self.register_buffer("sure", torch.zeros(len(points), len(decisions), dtype=torch.bool))
         self.register_buffer("goals", torch.zeros(len(points), dtype=torch.float64))
         self.register_buffer("threshold", torch.full((len(points),), torch.nan, dtype=torch.float64))
         self.register_buffer("reached", torch.full((len(points),), torch.nan, dtype=torch.float64))
@@ -75,19 +96,19 @@ class Calibration(nn.Module):
             except UserError as refusal:
                 raise UserError(f"the operating point {name!r} cannot be reached: {refusal}") from None
 
-    def calibrate(self, mean_cost: MeanCost) -> None:
-        """Find the threshold of every point; warns of one that is missed.
+    def calibrate(self, images: HeldOut) -> None:
+        """Find the rule of every point; warns of one that is missed.
 
         Args:
-            mean_cost: on the held-out images.
+            images: those that are held out.
         """
         for number, goal in enumerate(self.goals.tolist()):
-            threshold, reached = threshold_for(goal, mean_cost)
-            self.keep(number, threshold, reached)
+            self.keep(number, *rule_for(goal, images))
 
-    def keep(self, number: int, threshold: float, reached: float) -> None:
+    def keep(self, number: int, rule: Rule, reached: float) -> None:
         """Set what a point has; warns of a mean cost that misses it."""
-        self.threshold[number], self.reached[number] = threshold, reached
+        self.threshold[number], self.reached[number] = rule.threshold, reached
+        self.sure[number] = torch.tensor([name in rule.sure for name in self.decisions], dtype=torch.bool)
         name, goal = list(self.points)[number], float(self.goals[number])
         if abs(reached - goal) > TOLERANCE * goal:
             warnings.warn(
@@ -97,12 +118,28 @@ class Calibration(nn.Module):
                 stacklevel=2,
             )
 
-    def thresholds(self) -> dict[str, float]:
+    def rules(self) -> dict[str, Rule]:
         """By name of the point; none before they are calibrated."""
-        if self.threshold.is_meta:
+        if self.threshold.is_meta or not bool(self.threshold.isfinite().all()):
             return {}
-        values = self.threshold.tolist()
-        return dict(zip(self.points, values, strict=True)) if all(map(isfinite, values)) else {}
+        sure = [frozenset(compress(self.decisions, flags)) for flags in self.sure.tolist()]
+        return dict(zip(self.points, map(Rule, self.threshold.tolist(), sure), strict=True))
+
+
+def rule_for(goal: float, images: HeldOut) -> tuple[Rule, float]:
+    """The rule whose mean cost is nearest to a goal, and this cost; see :class:`Calibration` for what is sure.
+
+    Args:
+        goal: multiply-adds.
+        images: those that are held out.
+    """
+    threshold, reached = threshold_for(goal, lambda tried: images.mean_cost(Rule(tried)))
+    sure = images.always_on(Rule(threshold))
+    if sure:
+        again, without = threshold_for(goal, lambda tried: images.mean_cost(Rule(tried, sure)))
+        if abs(without - goal) <= max(CLOSE * goal, abs(reached - goal)):
+            return Rule(again, sure), without
+    return Rule(threshold), reached
 
 
 def threshold_for(goal: float, mean_cost: MeanCost) -> tuple[float, float]:

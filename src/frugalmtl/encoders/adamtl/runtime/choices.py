@@ -44,7 +44,7 @@ class PolicyChoices:
     def enter(self, stage: GatedStage, state: Tensor) -> StageChoices:
         """Choose among the blocks of a stage by the state in front of the first, ``[B, h, w, C]``."""
         margins = None
-        if self.margins is not None or not self.policies.certain_blocks:
+        if self.margins is not None or not self.policies.certain_blocks(stage):
             margins = self.policies.block_margins(stage, state, self.keys)
         if self.margins is not None and margins is not None:
             self.margins[stage.decision] = margins
@@ -76,7 +76,7 @@ class StageChoices:
         if images.none and self.whole.margins is None:
             return NOTHING
         tokens = None
-        if self.whole.margins is not None or not policies.certain_tokens:
+        if self.whole.margins is not None or not policies.certain_tokens(name):
             margins = self._token_margins(number, state, images)
             tokens = margins > 0
             if self.whole.margins is not None:

@@ -24,7 +24,7 @@ class AdaMTLRuntime(DecidingModule):
     def __init__(self, parts: RuntimeParts) -> None:
         super().__init__()
         self.network, self.tasks = parts.network, parts.tasks
-        self.points, self.thresholds = tuple(parts.thresholds), dict(parts.thresholds)
+        self.points, self.rules = tuple(parts.rules), dict(parts.rules)
         self.policies = DeployedPolicies(parts.policies, parts.stages)
         names = [name for stage in parts.stages for name in stage.blocks]
         blocks = {name: RaggedBlock(token_halves(self.network, name)) for name in names}
@@ -47,8 +47,8 @@ class AdaMTLRuntime(DecidingModule):
 
     def settle(self, point: str) -> None:
         """Choose as calibrated for a point; in place."""
-        self.policies.threshold = self.thresholds[point]
-        self.points, self.thresholds = (), {}
+        self.policies.settle(self.rules[point])
+        self.points, self.rules = (), {}
 
     def fixed(self, decisions: Decisions, image: Tensor) -> FixedRuntime:
         """The same under constant decisions.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frugalmtl.encoders.adamtl.layout import GatedStage
+from frugalmtl.encoders.adamtl.parts import Rule
 from frugalmtl.encoders.adamtl.policy import BlockPolicy, GroupPolicies, Policies, TokenPolicy, check_grid
 from frugalmtl.encoders.adamtl.runtime.windows import WindowTable
 from frugalmtl.encoders.adamtl.windows import window_mean
@@ -111,15 +112,22 @@ class DeployedPolicies(nn.Module):
         """See :meth:`~frugalmtl.encoders.adamtl.policy.Policies.keys`."""
         return self.rest.keys(image)
 
-    @property
-    def certain_blocks(self) -> bool:
-        """Whether all blocks run, whatever the image."""
-        return self._open or self.rest.execution.skip == "tokens" or self.rest.source == "always_on"
+    def certain_blocks(self, stage: GatedStage) -> bool:
+        """Whether all gated blocks of a stage run, whatever the image."""
+        return self._open or self.rest.certain_blocks(stage)
 
-    @property
-    def certain_tokens(self) -> bool:
-        """Whether all tokens of blocks that are on run, whatever the image."""
-        return self._open or self.rest.execution.skip == "blocks" or self.rest.source in ("always_on", "static")
+    def certain_tokens(self, block: str) -> bool:
+        """Whether all tokens of a block run where the block does, whatever the image."""
+        return self._open or self.rest.certain_tokens(block)
+
+    def settle(self, rule: Rule) -> None:
+        """Choose by the rule of an operating point; networks of what is sure are given up."""
+        self.threshold, self.rest.sure = rule.threshold, rule.sure
+        unsure = {str(stage.number) for stage in self.rest.stages if not self.rest.certain_blocks(stage)}
+        self.blocks = nn.ModuleDict({key: net for key, net in self.blocks.items() if key in unsure})
+        self.token_keys = {name: key for name, key in self.token_keys.items() if not self.rest.certain_tokens(name)}
+        needed = set(self.token_keys.values())
+        self.tokens = nn.ModuleDict({key: net for key, net in self.tokens.items() if key in needed})
 
     @property
     def _open(self) -> bool:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from frugalmtl.encoders.adamtl.parts import Rule
 from frugalmtl.export.onnx import Onnx
 from frugalmtl.export.torch_export import TorchExport
 from tests.support.adamtl.runtime import pair_of
@@ -16,8 +17,8 @@ from tests.support.adamtl.runtime import pair_of
 CASES: dict[str, dict[str, Any]] = {
     "learned": {},
     "dense, norm": {"attention": "dense", "dropped": "norm"},
-    "nothing": {"thresholds": {"0.1x": 1e6}},
-    "everything": {"thresholds": {"0.1x": -1e6}},
+    "nothing": {"rules": {"0.1x": Rule(1e6)}},
+    "everything": {"rules": {"0.1x": Rule(-1e6)}},
 }
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from frugalmtl.backbones.base import State
 from frugalmtl.core.types import Decisions
 from frugalmtl.encoders.adamtl.layout import token_decision, token_halves
+from frugalmtl.encoders.adamtl.parts import Rule
 from frugalmtl.encoders.adamtl.runtime.policies import DeployedPolicies
 from tests.support.adamtl.runtime import Pair, masked_block, pair_of
 
@@ -69,7 +70,7 @@ def test_margins_are_those_of_the_trained_policies(options: dict[str, Any]) -> N
 
 @torch.no_grad()
 def test_a_point_moves_its_threshold_alone() -> None:
-    pair, image = pair_of("swin_transformer", thresholds={"0.4x": 0.3, "0.9x": -0.3}).double(), images()
+    pair, image = pair_of("swin_transformer", rules={"0.4x": Rule(0.3), "0.9x": Rule(-0.3)}).double(), images()
     plain = pair.runtime.margins(image)
     assert pair.runtime.points == ("0.4x", "0.9x")
     settled = pair.runtime.at("0.4x")
@@ -81,7 +82,7 @@ def test_a_point_moves_its_threshold_alone() -> None:
 
 @torch.no_grad()
 def test_what_is_certain_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    pair, image = pair_of("swin_transformer", thresholds={"1.0x": -float("inf")}).double(), images(2)
+    pair, image = pair_of("swin_transformer", rules={"1.0x": Rule(-float("inf"))}).double(), images(2)
     everything = pair.runtime.everything(image)
     settled = pair.runtime.at("1.0x")
 
@@ -94,6 +95,31 @@ def test_what_is_certain_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> No
         torch.testing.assert_close(left, right)
     with pytest.raises(AssertionError, match="all is on"):
         pair.runtime(image)
+
+
+@pytest.mark.parametrize("kind", ["swin_transformer", "vision_transformer"])
+@pytest.mark.parametrize("token_net_per_block", [False, True])
+@torch.no_grad()
+def test_what_is_sure_is_on_and_its_networks_are_given_up(kind: str, token_net_per_block: bool) -> None:
+    plain, decision = pair_of(kind), {"token_net_per_block": token_net_per_block}
+    first = plain.stages[0]
+    sure = {first.decision, *map(token_decision, first.blocks)}
+    pair = pair_of(kind, decision=decision, rules={"0.4x": Rule(0.3, frozenset(sure)), "0.5x": Rule(0.3)}).double()
+    image = images(3)
+    settled, unsure = pair.runtime.at("0.4x"), pair.runtime.at("0.5x")
+    decided = settled.decide(image)
+    assert all(decided[name].all() for name in sure)
+    assert not all(unsure.decide(image)[name].all() for name in sure)
+    # The same as what is on being decided by hand, at the states that follow from it; all else is as the margins say.
+    for left, right in zip(settled(image)["first"], unsure(image, decided)["first"], strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-9)
+    for name, margins in unsure.margins(image, decided).items():
+        if name not in sure:
+            torch.testing.assert_close(settled.margins(image)[name], margins, rtol=1e-9, atol=1e-9)
+    kept = {name for name, _ in settled.policies.named_parameters()}
+    lost = {name for name, _ in unsure.policies.named_parameters()} - kept
+    per_block = len(first.blocks) if token_net_per_block else 1
+    assert len(lost) == 4 * (1 + per_block)
 
 
 @torch.no_grad()
