@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 import unicodedata
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+
+Item = TypeVar("Item")
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode's categories of control and format characters (escape sequences, right-to-left overrides), surrogates (bytes
@@ -67,6 +70,18 @@ def progress_bar(*, shown: bool = True) -> Progress:
     console = output_console(stderr=True)
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     return Progress(*columns, console=console, disable=not (shown and console.is_terminal), transient=True)
+
+
+def tracked(items: Collection[Item], what: str, *, shown: bool) -> Iterator[Item]:
+    """The items one after the other, with a :func:`progress_bar` of how many are done.
+
+    Args:
+        items: to work on.
+        what: said beside the bar.
+        shown: whether a bar is wanted.
+    """
+    with progress_bar(shown=shown and bool(items)) as bar:
+        yield from bar.track(items, description=what)
 
 
 def tolerant_output() -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from frugalmtl.core.disk.locks import hold, refuse_held
-from frugalmtl.core.terminal import output_console, without_markup
+from frugalmtl.core.terminal import output_console, tracked, without_markup
 from frugalmtl.data import Dataset
 from frugalmtl.deployment import DeployedModel
 from frugalmtl.experiment.comparison.announcement import announce
@@ -80,7 +81,7 @@ def _compare(grid: RunGrid, *, progress: bool, console: Console, estimate: bool)
         processes.wait()
         return load_results(folder / "results.json")
     with measuring(folder):
-        results = _report(comparison, grid.reported(), grid.dataset, folder)
+        results = _report(comparison, grid.reported(), grid.dataset, folder, progress=progress)
     processes.wait()
     print_table(results, console)
     best = results.row(rank_rows(results)[0])
@@ -92,8 +93,11 @@ def _compare(grid: RunGrid, *, progress: bool, console: Console, estimate: bool)
     return results
 
 
-def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Dataset, folder: Path) -> Results:
-    loaded: dict[str, tuple[Built, DeployedModel]] = {row: seeds[0].deployed() for row, seeds in runs.items()}
+def _report(
+    comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Dataset, folder: Path, *, progress: bool
+) -> Results:
+    first = [(row, seeds[0]) for row, seeds in runs.items()]
+    loaded = {row: pair for row, _, pair in _deployed(tracked(first, "deploying", shown=progress))}
     size = next(iter(loaded.values()))[0].image_size
     modules = {  # one for all points of a training
         f"{trained_row(row)} training": built.model.to(memory_format=runs[row][0].config.train.memory_format)
@@ -106,13 +110,14 @@ def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Data
         size,
         comparison.latency_rounds,
         {name: each for row, each in seen.items() for name in (f"{trained_row(row)} training", f"{row} deployed")},
+        progress=progress,
     )
     costs |= {f"{row} training": costs[f"{trained_row(row)} training"] for row in runs}
     # A method that prunes gives another network per seed: each is counted, only the first is timed.
-    counts: dict[str, list[Mapping[str, Any]]] = {
-        row: [costs[f"{row} deployed"], *(run.cost(images=images).as_dict() for run in seeds[1:])]
-        for row, seeds in runs.items()
-    }
+    counts: dict[str, list[Mapping[str, Any]]] = {row: [costs[f"{row} deployed"]] for row in runs}
+    others = [(row, seeds[number]) for number in range(1, len(comparison.seeds)) for row, seeds in runs.items()]
+    for row, run, pair in _deployed(tracked(others, "counting operations of the other seeds", shown=progress)):
+        counts[row].append(run.cost(images=images, deployed=pair).as_dict())
     steps = _steps(comparison, runs, loaded) if comparison.step_rounds else {}
     created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     results = collect(comparison, runs, dataset, loaded, costs, counts, created, steps)
@@ -123,6 +128,15 @@ def _report(comparison: Comparison, runs: Mapping[str, list[Run]], dataset: Data
     results.photos = photo_panels(best, predictors[best], comparison.photos, size, folder)
     write_report(results, folder)
     return results
+
+
+def _deployed(runs: Iterable[tuple[str, Run]]) -> Iterator[tuple[str, Run, tuple[Built, DeployedModel]]]:
+    """Runs of rows, deployed; points of one training that follow each other are those of one deployed model."""
+    folder, pair = None, None
+    for row, run in runs:
+        if pair is None or run.folder != folder:
+            folder, pair = run.folder, replace(run, point=None).deployed()
+        yield row, run, pair if run.point is None else (pair[0], pair[1].at(run.point))
 
 
 def _steps(

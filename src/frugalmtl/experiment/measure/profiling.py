@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.terminal import tracked
 from frugalmtl.decoders import DECODERS
 from frugalmtl.deployment import DeployedModel, deploy
 from frugalmtl.encoders import ENCODERS
@@ -57,6 +58,8 @@ def measure(
     image_size: tuple[int, int],
     rounds: int | None = None,
     images: Mapping[str, Sequence[Tensor]] | None = None,
+    *,
+    progress: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Operations, bytes, memory and interleaved latency of several modules.
 
@@ -65,6 +68,7 @@ def measure(
         image_size: height and width.
         rounds: rounds of latency; ``None`` takes as many as a minute allows, within limits. Fewer are taken of batches.
         images: ``{name: normalised images [3, H, W]}``, the same images for all modules; noise if not given.
+        progress: show a bar while operations are counted; none while time is measured, which it would take part in.
 
     Returns:
         ``{name: {macs, macs_p5, macs_p95, flops, products, params, bytes, images, peak_memory, latency_ms,
@@ -87,7 +91,7 @@ def measure(
     single = latency(modules, _batches(seen, 1, rounds), rounds=rounds, warmup=1)
     batched = latency(modules, _batches(seen, BATCH, batch_rounds), rounds=batch_rounds, warmup=1)
     result: dict[str, dict[str, Any]] = {}
-    for name, module in modules.items():
+    for name, module in tracked(modules.items(), "counting operations", shown=progress):
         cost = cost_per_image(module, image_size, None if images is None else images[name])
         result[name] = {
             **cost.as_dict(),

@@ -106,7 +106,12 @@ class Run(RunFolder):
             keep_images(self.folder, images)
         return None if images is None else normalised(images, built)
 
-    def cost(self, point: str | None = None, images: SplitImages | None = None) -> CostPerImage:
+    def cost(
+        self,
+        point: str | None = None,
+        images: SplitImages | None = None,
+        deployed: tuple[Built, DeployedModel] | None = None,
+    ) -> CostPerImage:
         """What the deployed model computes for an image, and what it stores.
 
         A model that chooses for each image what it runs is counted on images of the run's test split; others need none.
@@ -114,15 +119,16 @@ class Run(RunFolder):
         Args:
             point: see :meth:`deployed`.
             images: those to count on, where they are loaded already or of another split.
+            deployed: the run deployed at the point, where it is already.
 
         Raises:
             UserError: see :meth:`deployed`; the run's data are not there, and the model needs images.
         """
-        built, deployed = self.deployed(point=point)
-        if images is None and decides(deployed):
+        built, network = deployed or self.deployed(point=point)
+        if images is None and decides(network):
             images = SplitImages.of(self.config)
         seen = None if images is None else images.seen_by(built, self.config)
-        return cost_per_image(deployed, built.image_size, seen)
+        return cost_per_image(network, built.image_size, seen)
 
     def predictor(self, point: str | None = None) -> Predictor:
         """The deployed model as a function of photographs; see :meth:`deployed`."""
