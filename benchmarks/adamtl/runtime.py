@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from frugalmtl.backbones.timm import Timm
@@ -34,7 +36,7 @@ from frugalmtl.encoders.adamtl.policy import SURE, Policies
 from frugalmtl.encoders.adamtl.runtime import AdaMTLRuntime
 from frugalmtl.encoders.adamtl.windows import spread
 from frugalmtl.encoders.hard_sharing import HardSharing
-from frugalmtl.evaluation.cost import latency
+from frugalmtl.evaluation.cost import timed_rounds
 from frugalmtl.experiment.runs.environment import environment, hardware
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks.segmentation import segmentation
@@ -200,19 +202,20 @@ def table(rows: Mapping[str, nn.Module], image: Tensor, options: argparse.Namesp
             with MacCounter(module) as counter:
                 module(image)
             macs[name] = counter.macs() / image.shape[0]
-    timed = latency(rows, image, rounds=options.rounds, threads=options.threads)
+    timed = timed_rounds(rows, image, rounds=options.rounds)
+    median = {name: float(np.median(values)) for name, values in timed.items()}
     lines = [
-        "| model | GMAC per image | ms | quartiles apart | MACs / hard sharing | time / hard sharing | quotient |",
+        "| model | GMAC per image | ms | MACs / hard sharing | time / hard sharing | quartiles apart | quotient |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     quotients = {}
     for name in rows:
         plain, reference = name.removesuffix(", graph"), STATIC + ", graph" * name.endswith(", graph")
-        share, time = macs[plain] / macs[STATIC], timed[name].median_ms / timed[reference].median_ms
+        share, (time, apart) = macs[plain] / macs[STATIC], paired(timed[name], timed[reference])
         quotients[name] = time / share
         lines.append(
-            f"| {name} | {macs[plain] / 1e9:.3f} | {timed[name].median_ms:.2f} | {timed[name].iqr_ms:.2f} "
-            f"| {share:.3f} | {time:.3f} | {quotients[name]:.3f} |"
+            f"| {name} | {macs[plain] / 1e9:.3f} | {median[name]:.2f} | {share:.3f} | {time:.3f} "
+            f"| {apart:.3f} | {quotients[name]:.3f} |"
         )
     adaptive = {name: value for name, value in quotients.items() if ", attention" in name and LOOP not in name}
     worst, limit = max(adaptive, key=lambda name: adaptive[name]), EXPECTED.get(image.shape[0], EXPECTED_BATCH)
@@ -221,18 +224,30 @@ def table(rows: Mapping[str, nn.Module], image: Tensor, options: argparse.Namesp
         f"Largest quotient: {adaptive[worst]:.3f} ({worst}); at most {limit:.2f} is asked for: "
         f"{'kept' if adaptive[worst] <= limit else 'NOT kept'}.",
     ]
-    for hidden in options.hidden:
-        more = timed[policies_row(hidden)].median_ms - timed[EVERYTHING].median_ms
-        share = more / timed[STATIC].median_ms
-        work = (macs[policies_row(hidden)] - macs[EVERYTHING]) / macs[STATIC]
-        verdict = "kept" if share <= POLICIES else "NOT kept"
-        if abs(more) < max(timed[policies_row(hidden)].iqr_ms, timed[EVERYTHING].iqr_ms):
-            verdict = "not resolved, since the quartiles are further apart"
-        lines.append(
-            f"Policies of width {hidden}, four tasks: {share:.1%} of the time of hard sharing and {work:.1%} of its "
-            f"multiply-adds; at most {POLICIES:.0%} is asked for: {verdict}."
-        )
+    lines += [policies_line(hidden, timed, macs) for hidden in options.hidden]
     return lines
+
+
+def policies_line(hidden: int, timed: Mapping[str, Sequence[float]], macs: Mapping[str, float]) -> str:
+    """What the policies of a hidden width take, beside what is asked for."""
+    more = np.subtract(timed[policies_row(hidden)], timed[EVERYTHING])
+    share, apart = paired(more, timed[STATIC])
+    error = 1.57 * apart / len(more) ** 0.5  # of a median, 95 % (McGill, Tukey, Larsen 1978)
+    verdict = "kept" if share + error <= POLICIES else "NOT kept" if share - error > POLICIES else "not resolved"
+    return (
+        f"Policies of width {hidden}, four tasks: {share:.1%} ± {error:.1%} of the time of hard sharing and "
+        f"{(macs[policies_row(hidden)] - macs[EVERYTHING]) / macs[STATIC]:.1%} of its multiply-adds; at most "
+        f"{POLICIES:.0%} is asked for: {verdict}."
+    )
+
+
+def paired(times: ArrayLike, reference: ArrayLike) -> tuple[float, float]:
+    """Median and distance of the quartiles of ``times / reference``, round by round.
+
+    What slows the machine for a while slows both of a round.
+    """
+    low, median, high = np.percentile(np.divide(times, reference), [25, 50, 75])
+    return float(median), float(high - low)
 
 
 def main() -> None:
@@ -258,14 +273,15 @@ def main() -> None:
         "",
         f"{gpu}{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start; {versions}; "
         f"float32; {options.backbone}, images {options.size} x {options.size}, four tasks with AdaMTL's heads (width "
-        f"64); medians of {options.rounds} interleaved rounds over all rows of a table. Made by "
+        f"64); {options.rounds} interleaved rounds over all rows of a table. Made by "
         "`benchmarks/adamtl/runtime.py`.",
         "",
         f"Decisions are drawn: {BLOCKS:.0%} of the blocks of every image, and in these {TOKENS:.0%} of the tokens, one "
         "by one (tokens) or by whole windows (windows). Attention runs in all windows of a block (dense) or in those "
         "with a token that is on (windows). GMAC: 10^9 multiply-adds of the whole model, heads and policies included. "
-        "Quotient: time / hard sharing over MACs / hard sharing. Hard sharing runs timm's blocks; what AdaMTL's own "
-        "blocks gain where all is on stands in the second row.",
+        "Times are medians over the rounds, ratios of times medians of the ratios within each round. Quotient: time / "
+        "hard sharing over MACs / hard sharing. Hard sharing runs timm's blocks; what AdaMTL's own blocks gain where "
+        "all is on stands in the second row.",
         "",
     ]
     print("\n".join(lines))

@@ -5,7 +5,7 @@ Nothing here is computed from a model's description; everything is counted or me
 
 from frugalmtl.evaluation.cost.conventions import CONVENTION, CONVENTIONS, in_convention
 from frugalmtl.evaluation.cost.counting import CostDistribution, Counts, count, distribution, storage
-from frugalmtl.evaluation.cost.latency import Batches, LatencyStats, fitting_rounds, latency
+from frugalmtl.evaluation.cost.latency import Batches, LatencyStats, fitting_rounds, latency, timed_rounds
 from frugalmtl.evaluation.cost.memory import peak_memory
 from frugalmtl.evaluation.cost.noise import decides, noise_images
 from frugalmtl.evaluation.cost.per_image import CostPerImage, batches_of, cost_per_image
@@ -29,4 +29,5 @@ __all__ = [
     "noise_images",
     "peak_memory",
     "storage",
+    "timed_rounds",
 ]

@@ -60,11 +60,33 @@ def latency(
     warmup: int = 3,
     threads: int | None = None,
 ) -> dict[str, LatencyStats]:
-    """Time modules against each other: every round runs each of them once, and who begins rotates.
+    """Time modules against each other in interleaved rounds, see :func:`timed_rounds`; compare figures of one call.
+
+    Args:
+        modules: ``{name: module}``, on one device.
+        images: see :func:`timed_rounds`.
+        rounds: measured rounds.
+        warmup: rounds before them that are not measured.
+        threads: CPU threads; torch's setting if not given. Restored afterwards.
+
+    Raises:
+        UserError: see :func:`timed_rounds`.
+    """
+    with _threads(threads) as used:
+        times = timed_rounds(modules, images, rounds=rounds, warmup=warmup)
+    device = device_of(next(iter(modules.values())))
+    batches = _as_list(images[next(iter(modules))] if isinstance(images, Mapping) else images)
+    return {name: _summary(values, len(batches), len(batches[0]), used, device) for name, values in times.items()}
+
+
+def timed_rounds(
+    modules: Mapping[str, nn.Module], images: Batches | Mapping[str, Batches], *, rounds: int = 20, warmup: int = 3
+) -> dict[str, list[float]]:
+    """Milliseconds of each module's pass in every round; each round runs each module once, and who begins rotates.
 
     Slow drifts of the machine (frequency, neighbours) so fall on all modules alike; timing one after the other would
-    book them on whoever was running. Compare only figures of one call. Every round takes the next batch, and after the
-    last the first again: all modules see the same images equally often.
+    book them on whoever was running. Every round takes the next batch, and after the last the first again: all modules
+    see the same images equally often.
 
     Args:
         modules: ``{name: module}``, on one device.
@@ -72,11 +94,10 @@ def latency(
             images normalised in different ways. Moved to the modules' device.
         rounds: measured rounds.
         warmup: rounds before them that are not measured.
-        threads: CPU threads; torch's setting if not given. Restored afterwards.
 
     Raises:
         UserError: no module or image, modules on several devices or with different numbers of images, a number of
-            rounds or threads that is not positive.
+            rounds that is not positive.
     """
     if not modules:
         raise UserError("latency needs at least one module, but got none")
@@ -86,17 +107,16 @@ def latency(
     devices = {device_of(module) for module in modules.values()}
     if len(devices) > 1:
         raise UserError(f"modules timed together must be on one device, but are on {sorted(map(str, devices))}")
-    device = devices.pop()
-    batches = _batches_of(modules, images, device)
-    count, size = next((len(each), len(each[0])) for each in batches.values())
+    batches = _batches_of(modules, images, devices.pop())
+    count = len(next(iter(batches.values())))
     times: dict[str, list[float]] = {name: [] for name in modules}
-    with evaluating(*modules.values()), torch.inference_mode(), _threads(threads) as used:
+    with evaluating(*modules.values()), torch.inference_mode():
         for number in range(-warmup, rounds):
             for name in rotation(list(modules), number):
                 elapsed = _time(modules[name], batches[name][number % count])
                 if number >= 0:
                     times[name].append(elapsed)
-    return {name: _summary(values, count, size, used, device) for name, values in times.items()}
+    return times
 
 
 def fitting_rounds(
@@ -118,14 +138,17 @@ def _batches_of(
     chosen = images if isinstance(images, Mapping) else dict.fromkeys(modules, images)
     batches: dict[str, list[Tensor]] = {}
     for name in modules:
-        one = chosen[name]
-        batches[name] = [batch.to(device) for batch in ((one,) if isinstance(one, Tensor) else one)]
+        batches[name] = [batch.to(device) for batch in _as_list(chosen[name])]
     if len({tuple(len(batch) for batch in each) for each in batches.values()}) > 1:
         raise UserError("modules timed together must go through as many images, but each came with its own number")
     sizes = {len(batch) for each in batches.values() for batch in each}
     if len(sizes) != 1:
         raise UserError(f"latency needs at least one batch, all of one size, but got sizes {sorted(sizes)}")
     return batches
+
+
+def _as_list(batches: Batches) -> Sequence[Tensor]:
+    return (batches,) if isinstance(batches, Tensor) else batches
 
 
 def rotation(names: list[str], number: int) -> list[str]:
