@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import unicodedata
 import warnings
@@ -82,6 +83,24 @@ def tracked(items: Collection[Item], what: str, *, shown: bool) -> Iterator[Item
     """
     with progress_bar(shown=shown and bool(items)) as bar:
         yield from bar.track(items, description=what)
+
+
+@contextlib.contextmanager
+def waiting(what: str, *, shown: bool = True) -> Iterator[None]:
+    """Work whose end nobody knows: on a terminal, a moving bar with the time so far.
+
+    Args:
+        what: said beside the bar.
+        shown: whether a bar is wanted.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(file=sys.stderr)  # the stream itself: the work may hold back what others write to it
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal), transient=True) as bar:
+        bar.add_task(what, total=None)
+        yield
 
 
 def tolerant_output() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -23,6 +24,8 @@ from frugalmtl.export.base import Exporter, ExportInput, Forward, Outputs, check
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 SIZE_DEPENDENT = (AvgPool2dSame, Conv2dSame, MaxPool2dSame)
 """Layers that compute their padding from the image size: with an unknown size their tracing does not end."""
+_MISSING = re.compile(r"No ONNX function found for <OpOverload\(op='(?P<name>[\w.]+)'")
+_LINE = re.compile(r'File "(?P<file>[^"]+)", line (?P<number>\d+), in \w+\n\s*(?P<code>\S.*)')
 LARGEST = 2**31 - 2**24
 """Bytes of weights that fit a file: a protobuf message ends at 2 GiB, and the graph needs some of it."""
 
@@ -98,9 +101,20 @@ def _write(module: nn.Module, sample: Tensor, path: Path, names: tuple[str, ...]
             )
     except Exception as error:  # tracing fails in many ways; each means that this module has no fixed graph
         advice = "; with a fixed image size it may be (dynamic_size: false)" if {2, 3} & axes.keys() else ""
-        raise UserError(
-            f"this model cannot be written as ONNX: {one_line(error.__cause__ or error)}{advice}"
-        ) from error
+        raise UserError(f"this model cannot be written as ONNX: {_obstacle(error)}{advice}") from error
+
+
+def _obstacle(error: BaseException) -> str:
+    """What stands in the way: the operator that ONNX lacks, the line that branches on values, or the first cause."""
+    causes = [error]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
+    text = "\n".join(map(str, causes))
+    if operator := _MISSING.search(text):
+        return f"it has no form of the operator {operator['name']}"
+    if "data-dependent" in text and (line := _LINE.search(text)):
+        return f"{Path(line['file']).name}, line {line['number']}, branches on a value: {line['code']}"
+    return one_line(causes[1] if len(causes) > 1 else error)
 
 
 def _runner(path: Path, names: tuple[str, ...]) -> Forward:
@@ -125,13 +139,17 @@ def _runner(path: Path, names: tuple[str, ...]) -> Forward:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter talks on stdout, in warnings and in logs; what matters of it comes back as an error."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """The exporter talks on both streams, in warnings and in logs; what matters of it comes back as an error."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        held_back = io.StringIO()
+        with (
+            contextlib.redirect_stdout(held_back),
+            contextlib.redirect_stderr(held_back),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(before)

@@ -139,6 +139,31 @@ def test_onnx_of_any_size_is_refused_where_it_gives_other_sizes_wrong(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+class Foreign(nn.Module):
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"depth": torch.linalg.eigvalsh(image[:, 0, :, :32])}
+
+
+class Branching(nn.Module):
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"depth": image * 2 if image.sum() > 0 else image}
+
+
+@pytest.mark.parametrize(
+    ("made", "obstacle"),
+    [
+        (Foreign(), "it has no form of the operator aten._linalg_eigh$"),
+        (Branching(), r'test_export.py, line \d+, branches on a value: return {"depth": image \* 2 if image.sum'),
+    ],
+    ids=["operator", "branch"],
+)
+def test_onnx_names_what_stands_in_its_way(made, obstacle, tmp_path, capfd):
+    with pytest.raises(UserError, match=f"cannot be written as ONNX: {obstacle}"):
+        EXPORTERS.build("onnx")(made, tmp_path / "model.onnx", (32, 32))
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
 def test_onnx_without_its_packages(module, tmp_path, monkeypatch):
     monkeypatch.setattr("frugalmtl.export.onnx.find_spec", lambda name: None if name == "onnxruntime" else object())
     with pytest.raises(UserError, match=r'needs onnxruntime: run pip install "frugalmtl\[onnx\]"'):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from frugalmtl.cli._arguments import ConfigParser, add_budget, open_run
-from frugalmtl.core.terminal import visible
+from frugalmtl.core.terminal import visible, waiting
 from frugalmtl.export import EXPORTERS
 
 
@@ -43,7 +43,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     opened = open_run(arguments)
     tasks = None if arguments.tasks is None else [name.strip() for name in arguments.tasks.split(",") if name.strip()]
-    written = opened.export(section, Path(arguments.out) if arguments.out else None, tasks)
+    with waiting("deploying, writing and comparing"):
+        written = opened.export(section, Path(arguments.out) if arguments.out else None, tasks)
     size, difference = written.bytes / 1e6, written.max_abs_difference
     budget = "" if opened.point is None else f" at a budget of {opened.point}"
     if budget and tasks is not None and set(tasks) < set(deployable(opened.network().tasks, None)):
