@@ -143,6 +143,7 @@ class Policies(nn.Module):
 
     Attributes:
         source: what decides; may be set to ``"always_on"``.
+        common: whether one group decides for all tasks.
         sure: names of decisions that are on for every image, and are not asked for; they have ``+SURE``.
         nets: :class:`GroupPolicies` by group; empty unless the policies are learned.
         runs: whether each gated block of the network runs in ``"static"`` policies, bool ``[L]``.
@@ -160,7 +161,7 @@ class Policies(nn.Module):
     ) -> None:
         super().__init__()
         self.stages, self.source, self.execution = tuple(stages), options.policy, execution
-        self.targets, self.sure = targets, frozenset[str]()
+        self.targets, self.sure, self.common = targets, frozenset[str](), not options.task_aware
         groups = () if options.policy != "learned" else tuple(tasks) if options.task_aware else (COMMON,)
         self.nets = nn.ModuleDict({group: GroupPolicies(stages, options, execution.skip) for group in groups})
         self.register_buffer("runs", torch.ones(sum(len(stage.blocks) for stage in stages), dtype=torch.bool))
@@ -168,7 +169,7 @@ class Policies(nn.Module):
 
     def groups(self, tasks: Sequence[str]) -> tuple[str, ...]:
         """Groups of policies that decide for these tasks."""
-        if self.source != "learned" or COMMON in self.nets:
+        if self.source != "learned" or self.common:
             return (COMMON,) if tasks else ()
         return tuple(task for task in tasks if task in self.nets)
 
@@ -182,7 +183,7 @@ class Policies(nn.Module):
         """
         part = Policies((), (), DecisionOptions(policy="always_on"), self.execution, self.targets)
         part.stages, part.source, part._stage_of = self.stages, source or self.source, self._stage_of
-        part.runs, part.sure = self.runs, frozenset(sure)
+        part.runs, part.sure, part.common = self.runs, frozenset(sure), self.common
         if part.source == "learned":
             part.nets = nn.ModuleDict({group: self.nets[group] for group in self.groups(tasks)})
         return part

@@ -51,6 +51,15 @@ def test_a_network_per_task_stage_and_kind() -> None:
     assert list(policies(skip="blocks").nets["near"].tokens) == []  # type: ignore[call-overload]
 
 
+def test_a_task_may_be_named_as_the_common_group() -> None:
+    chosen, rules = DecisionOptions(hidden=4), ExecutionOptions()
+    made = Policies((STAGE,), ("all", "far"), chosen, rules, (0.9, 0.3))
+    assert made.groups(("all", "far")) == ("all", "far")
+    assert made.of(("far",)).groups(("all", "far")) == ("far",)
+    agnostic = Policies((STAGE,), ("near", "far"), DecisionOptions(hidden=4, task_aware=False), rules, (0.9, 0.3))
+    assert agnostic.groups(("near",)) == agnostic.of(("near",)).groups(("far",)) == ("all",)
+
+
 def test_flattened_policies_take_one_size() -> None:
     net = policies(block_policy="flatten", image_size=(64, 96)).nets["near"].blocks["2"]  # type: ignore[index]
     assert isinstance(net, BlockPolicy)
