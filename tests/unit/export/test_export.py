@@ -150,16 +150,16 @@ class Branching(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("made", "obstacle"),
+    ("foreign", "obstacle"),
     [
         (Foreign(), "it has no form of the operator aten._linalg_eigh$"),
         (Branching(), r'test_export.py, line \d+, branches on a value: return {"depth": image \* 2 if image.sum'),
     ],
     ids=["operator", "branch"],
 )
-def test_onnx_names_what_stands_in_its_way(made, obstacle, tmp_path, capfd):
+def test_onnx_names_what_stands_in_its_way(foreign, obstacle, tmp_path, capfd):
     with pytest.raises(UserError, match=f"cannot be written as ONNX: {obstacle}"):
-        EXPORTERS.build("onnx")(made, tmp_path / "model.onnx", (32, 32))
+        EXPORTERS.build("onnx")(foreign, tmp_path / "model.onnx", (32, 32))
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
 

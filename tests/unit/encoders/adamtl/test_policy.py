@@ -53,9 +53,9 @@ def test_a_network_per_task_stage_and_kind() -> None:
 
 def test_a_task_may_be_named_as_the_common_group() -> None:
     chosen, rules = DecisionOptions(hidden=4), ExecutionOptions()
-    made = Policies((STAGE,), ("all", "far"), chosen, rules, (0.9, 0.3))
-    assert made.groups(("all", "far")) == ("all", "far")
-    assert made.of(("far",)).groups(("all", "far")) == ("far",)
+    aware = Policies((STAGE,), ("all", "far"), chosen, rules, (0.9, 0.3))
+    assert aware.groups(("all", "far")) == ("all", "far")
+    assert aware.of(("far",)).groups(("all", "far")) == ("far",)
     agnostic = Policies((STAGE,), ("near", "far"), DecisionOptions(hidden=4, task_aware=False), rules, (0.9, 0.3))
     assert agnostic.groups(("near",)) == agnostic.of(("near",)).groups(("far",)) == ("all",)
 
