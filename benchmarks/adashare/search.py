@@ -263,7 +263,7 @@ def main() -> None:
     head = [
         "# Training step of AdaShare",
         "",
-        f"{hardware(facts)}, {torch.backends.cpu.get_cpu_capability()}, load {os.getloadavg()[0]:.1f} at the start; "
+        f"{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start; "
         f"{versions}; float32, channels-last; medians of {options.rounds} interleaved rounds after one that is not "
         "counted; without data loading. GMAC: 10^9 multiply-adds in the forward pass of one image, as it is run. "
         "Forward includes the losses; step is forward and backward; the update is the optimiser's. Last column: step / "

@@ -16,7 +16,7 @@ PACKAGES = ("torch", "torchvision", "timm", "torchjd", "torchmetrics", "lightnin
 
 
 def environment() -> dict[str, Any]:
-    """Versions, processor, threads and accelerator of this process, as plain values."""
+    """Versions, processor with its widest vector instructions, threads and accelerator of this process."""
     versions = {"frugalmtl": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -28,6 +28,7 @@ def environment() -> dict[str, Any]:
         "versions": versions,
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "accelerators": accelerators,
@@ -36,7 +37,7 @@ def environment() -> dict[str, Any]:
 
 def hardware(facts: dict[str, Any]) -> str:
     """One line for a table's caption."""
-    machine = f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads"
+    machine = f"{facts['processor']}, {facts['instructions']}, {facts['cores']} cores, {facts['threads']} threads"
     return f"{machine}; {', '.join(facts['accelerators'])}" if facts["accelerators"] else machine
 
 
