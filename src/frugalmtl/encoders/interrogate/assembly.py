@@ -10,7 +10,7 @@ from frugalmtl.channels import Graph, units
 from frugalmtl.channels.attention import AttentionChannels
 from frugalmtl.channels.operations import Sum
 from frugalmtl.core.checks import UserError
-from frugalmtl.encoders.interrogate.gates import Gates, Places
+from frugalmtl.encoders.interrogate.gates import Places
 from frugalmtl.encoders.interrogate.rounding import GateGroup
 
 
@@ -53,18 +53,23 @@ def gate_places(graph: Graph, whole_heads: bool, multiple: int) -> tuple[Places,
     return places, groups
 
 
-def channel_weighting(gates: Gates, weighting: str) -> Tensor:
+def channel_weighting(places: Places, cost: Tensor, weighting: str, reduction: str) -> Tensor:
     """Weight of every channel in the sparsity loss, ``[C]`` over the channels of all sites, adding up to 1.
 
     Args:
-        gates: of the encoder, with their costs.
+        places: of the gates.
+        cost: ``[U]``, of each gate.
         weighting: ``"macs"``: the cost of its gate, shared out among the gate's channels; ``"layers"``: all layers
             count alike.
+        reduction: ``"sum"``: by ``"layers"``, all channels count alike, whatever the width of their layer.
     """
     if weighting == "macs":
-        by_channel = (gates.cost / torch.bincount(gates.columns, minlength=len(gates.cost)))[gates.columns]
+        columns = torch.tensor(places.columns)
+        by_channel = (cost / torch.bincount(columns, minlength=len(cost)))[columns]
+    elif reduction == "sum":
+        by_channel = torch.ones(len(places.columns))
     else:
-        by_channel = torch.cat([torch.full((width,), 1.0 / width) for width in gates.places.widths])
+        by_channel = torch.cat([torch.full((width,), 1.0 / width) for width in places.widths])
     return by_channel / by_channel.sum()
 
 

@@ -30,7 +30,7 @@ from frugalmtl.encoders.interrogate.gates import Gates, times_gradient
 from frugalmtl.encoders.interrogate.options import GateOptions, SavingOptions, check_together
 from frugalmtl.encoders.interrogate.pictures import pictures
 from frugalmtl.encoders.interrogate.schedule import GateSchedule
-from frugalmtl.encoders.interrogate.sparsity import private_shares, sparsity
+from frugalmtl.encoders.interrogate.sparsity import penalty_scale, private_shares, sparsity
 
 _PROBE = (64, 64)
 
@@ -85,11 +85,16 @@ class InterroGate(Encoder):
         places, groups = gate_places(self.graph, options.attention == "heads", self.saving.multiple)
         self.networks = nn.ModuleDict({task: branch_of(backbone, self.graph) for task in self.task_names})
         self.shared = branch_of(backbone, self.graph)
-        self.gates = Gates(len(self.task_names), places, options.initial)
+        drawn = options.gates == "random"
+        self.gates = Gates(len(self.task_names), places, options.initial, spread=float(drawn))
         self.projections = projections_of(self.graph, backbone) if options.projection else nn.ModuleDict()
         macs = places.macs(site_macs(self.graph, node_macs(self.graph, backbone, _PROBE)))
-        self.gates.cost.copy_(macs / macs.mean())
-        self.register_buffer("weighting", channel_weighting(self.gates, self.saving.weighting), persistent=False)
+        relative = macs / macs.mean()
+        if not drawn:  # else the price is one threshold for all, whatever they cost
+            self.gates.cost.copy_(relative)
+        weighting = channel_weighting(places, relative, self.saving.weighting, self.saving.reduction)
+        self.register_buffer("weighting", weighting, persistent=False)
+        self.penalty_scale = penalty_scale(places, self.saving.reduction)
         self.register_buffer("goal", torch.zeros(()))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         steered = target is not None or self.saving.multiple > 1
@@ -135,7 +140,8 @@ class InterroGate(Encoder):
         rows = [self.task_names.index(task) for task in wanted]
         levels = level_features(self.graph, shared, choices, program, rows) if wanted else []
         soft = self.gates.soft() if learning else self.gates.soft().detach()
-        penalty = times_gradient(sparsity(soft, self.weighting, self.tau), self.schedule.options.gate_every)
+        penalty = sparsity(soft, self.weighting, self.tau, self.penalty_scale)
+        penalty = times_gradient(penalty, self.schedule.options.gate_every)
         scores = self.gates.scores().detach()[:, self.gates.columns]
         statistics = private_shares(scores, self.weighting, self.task_names)
         return Features(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.channels import Mask
+from frugalmtl.core.rng import drawn_apart
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Gates(nn.Module):
         tasks: number of tasks T.
         places: of the gates.
         initial: first value of every alpha; positive: all channels are the tasks' own.
+        spread: length of the interval above ``initial`` from which the first values are drawn.
 
     Attributes:
         alpha: ``[T, U]``, one per gate.
@@ -89,10 +91,11 @@ class Gates(nn.Module):
     cost: Tensor
     columns: Tensor
 
-    def __init__(self, tasks: int, places: Places, initial: float) -> None:
+    def __init__(self, tasks: int, places: Places, initial: float, spread: float = 0.0) -> None:
         super().__init__()
         self.places = places
-        self.alpha = nn.Parameter(torch.full((tasks, places.gates), initial))
+        with drawn_apart("gates"):
+            self.alpha = nn.Parameter(initial + spread * torch.rand(tasks, places.gates))
         self.beta = nn.Parameter(torch.zeros(tasks, len(places.columns)))
         self.register_buffer("price", torch.zeros(()))
         self.register_buffer("cost", torch.ones(places.gates))

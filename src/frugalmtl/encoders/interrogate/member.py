@@ -17,10 +17,12 @@ def interrogate(
     lambda_s: float | None = SavingOptions.lambda_s,
     penalty: Literal["hinge", "l1"] = SavingOptions.penalty,
     weighting: Literal["layers", "macs"] = SavingOptions.weighting,
+    reduction: Literal["mean", "sum"] = SavingOptions.reduction,
     tau: float | dict[str, float] = SavingOptions.tau,
     budget: str | float | None = SavingOptions.budget,
     ramp: float = SavingOptions.ramp,
     multiple: int = SavingOptions.multiple,
+    gates: Literal["learned", "random", "cost"] = GateOptions.gates,
     attention: Literal["channels", "heads"] = GateOptions.attention,
     projection: bool = GateOptions.projection,
     initial: float = GateOptions.initial,
@@ -70,6 +72,9 @@ def interrogate(
         penalty: ``"hinge"`` as in (4), or ``"l1"``, the same without targets.
         weighting: ``"layers"`` takes the mean over the channels of every layer, then over layers, as in (4);
             ``"macs"`` weighs every channel with the multiply-adds that it costs.
+        reduction: over the channels of a layer: ``"mean"``, or ``"sum"``: all channels count alike, and the loss is the
+            mean number of them that a layer keeps beyond the targets, so that the pull on a gate does not fall with the
+            width of its layer.
         tau: share that a task may keep for itself without penalty: for all tasks, or by task; of the hinge only.
         budget: of the deployed model per image: ``"0.6x"`` the multiply-adds of the single-task networks, multiply-adds
             (``"1.2G"``), or milliseconds on this machine's processor (``"35ms"``); a bare number is a share; None keeps
@@ -77,6 +82,8 @@ def interrogate(
         ramp: share of the learning epochs over which the budget is approached.
         multiple: kept channels of every layer are rounded to multiples of this, since odd widths are slow; a layer
             whose width is no multiple is kept whole or not at all.
+        gates: which gates close first at a budget: those that ``"learned"`` so; or, as baselines whose gates never
+            learn, ``"random"`` ones, or those of the dearest channels (``"cost"``), for all tasks alike.
         attention: transformers: gates per channel of queries, keys and values (the paper), or ``"heads"``: one gate per
             head for all three, so that attention itself gets cheaper.
         projection: transformers: the shared branch reads the mix at the end of a block through a linear projection,
@@ -93,6 +100,6 @@ def interrogate(
     Raises:
         UserError: a value out of its range, or a backbone with operations whose effect on channels is not known.
     """
-    saving = SavingOptions(lambda_s, penalty, weighting, tau, budget, ramp, multiple)
-    gates = GateOptions(attention, projection, initial, gate_lr, gate_every, pretrain_share, frozen_share)
-    return InterroGate(backbone, tasks, saving=saving, gates=gates)
+    saving = SavingOptions(lambda_s, penalty, weighting, reduction, tau, budget, ramp, multiple)
+    options = GateOptions(gates, attention, projection, initial, gate_lr, gate_every, pretrain_share, frozen_share)
+    return InterroGate(backbone, tasks, saving=saving, gates=options)

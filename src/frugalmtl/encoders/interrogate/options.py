@@ -9,6 +9,9 @@ from typing import Literal
 from frugalmtl.core.budget import Budget
 from frugalmtl.core.checks import UserError, fraction, known, not_negative, positive
 
+Choice = Literal["learned", "random", "cost"]
+"""Names of what decides which gates close first."""
+
 
 @dataclass(frozen=True)
 class SavingOptions:
@@ -21,6 +24,7 @@ class SavingOptions:
     lambda_s: float | None = None
     penalty: Literal["hinge", "l1"] = "hinge"
     weighting: Literal["layers", "macs"] = "layers"
+    reduction: Literal["mean", "sum"] = "mean"
     tau: float | dict[str, float] = 0.0
     budget: str | float | None = None
     ramp: float = 0.5
@@ -73,6 +77,7 @@ class GateOptions:
         UserError: a value out of its range.
     """
 
+    gates: Choice = "learned"
     attention: Literal["channels", "heads"] = "channels"
     projection: bool = False
     initial: float = 0.01
@@ -96,8 +101,13 @@ def check_together(saving: SavingOptions, gates: GateOptions) -> None:
     """Check what the two say together.
 
     Raises:
-        UserError: widths or a cost are to be met, and there are no epochs with frozen gates to meet them in.
+        UserError: gates that do not learn, and no budget; or widths or a cost are to be met, and there are no epochs
+            with frozen gates to meet them in.
     """
+    if gates.gates != "learned" and saving.budget is None:
+        raise UserError(
+            f"gates: {gates.gates} do not learn, so that a budget says how many close: give one, e.g. budget: 0.6x"
+        )
     if (saving.budget is not None or saving.multiple > 1) and gates.frozen_share == 0.0:
         raise UserError(
             "a budget, or widths that are multiples, needs epochs with frozen gates: give frozen_share, e.g. 0.25"

@@ -37,6 +37,7 @@ class GateSchedule:
             1.0 - self.options.pretrain_share,
             groups=(ParameterGroup("encoder.gates.*", optimizer=sgd, weight_decay=0.0, scheduled=False),),
             penalties={"sparsity": penalty} if penalty > 0 else {},
+            frozen=() if self.options.gates == "learned" else ("encoder.gates.alpha",),
         )
         if self.options.pretrain_share == 0.0:
             return (joint,)
