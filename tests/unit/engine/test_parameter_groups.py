@@ -230,6 +230,8 @@ def test_a_recipe_that_asks_for_no_such_optimiser_is_refused_at_once(
             {"name": "cosine", "floor": 0.5, "per": "epoch"},
             [1.0, 0.75 + math.sqrt(0.5) / 4, 0.75 - math.sqrt(0.5) / 4],
         ),
+        ({"name": "cosine", "cycles": 2}, [1.0, 0.5 - math.sqrt(0.5) / 2, 0.5 - math.sqrt(0.5) / 2]),
+        ({"name": "cosine", "cycles": 2, "per": "epoch"}, [1.0, 0.5, 0.5]),
         ({"name": "step", "every": 2, "factor": 0.1}, [1.0, 1.0, 0.1]),
         ({"name": "constant"}, [1.0, 1.0, 1.0]),
     ],
@@ -266,6 +268,7 @@ def test_schedules_by_hand(section: dict[str, Any], expected: list[float]) -> No
         ({"schedule": {"name": "step"}}, "needs every"),
         ({"schedule": {"name": "poly", "power": 0.0}}, "power"),
         ({"schedule": {"name": "cosine", "floor": 2.0}}, "floor"),
+        ({"schedule": {"name": "cosine", "cycles": 0}}, "cycles must be above 0"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_at_once(arguments: dict[str, Any], message: str) -> None:

@@ -39,16 +39,20 @@ def constant(progress: Progress) -> float:  # noqa: ARG001  # every schedule tak
     return 1.0
 
 
-def cosine(progress: Progress, *, floor: float = 0.0, per: Literal["step", "epoch"] = "step") -> float:
-    """``floor + (1 - floor) (1 + cos(pi done)) / 2`` (Loshchilov and Hutter, 2017, without restarts).
+def cosine(
+    progress: Progress, *, floor: float = 0.0, cycles: int = 1, per: Literal["step", "epoch"] = "step"
+) -> float:
+    """``floor + (1 - floor) (1 + cos(pi done)) / 2`` (Loshchilov and Hutter, 2017).
 
     Args:
         progress: the position.
-        floor: factor that is approached at the end of the stage, in [0, 1].
+        floor: factor that is approached at the end of a cycle, in [0, 1].
+        cycles: of equal length, each of which begins at 1 again, as the stages of a method do.
         per: moves with every ``"step"`` or every ``"epoch"``.
     """
     fraction("floor", floor)
-    return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * progress.share(per)))
+    done = progress.share(per) * positive("cycles", cycles) % 1.0
+    return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
 def poly(progress: Progress, *, power: float = 0.9, per: Literal["step", "epoch"] = "step") -> float:
