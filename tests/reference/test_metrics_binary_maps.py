@@ -9,9 +9,10 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from skimage.morphology import skeletonize, thin
-from sklearn.metrics import fbeta_score, jaccard_score, precision_score, recall_score
+from sklearn.metrics import fbeta_score, jaccard_score, log_loss, precision_score, recall_score
 from torch import Tensor
 
+from frugalmtl.evaluation.metrics.binary_cross_entropy import BinaryCrossEntropy
 from frugalmtl.evaluation.metrics.boundary_f import BoundaryF
 from frugalmtl.evaluation.metrics.foreground_iou import ForegroundIoU
 from frugalmtl.evaluation.metrics.max_f import MaxF
@@ -57,6 +58,27 @@ def test_max_f_of_atrc(maps: tuple[Tensor, Tensor, Tensor]) -> None:
     p, t = (np.concatenate(side) for side in zip(*images(maps), strict=True))
     best = max(fbeta_score(t, p >= threshold, beta=0.3**0.5, zero_division=0) for threshold in ATRC)
     assert metric.compute()["maxf"].item() == pytest.approx(best, abs=1e-12)
+
+
+@pytest.mark.parametrize("weight", [None, 0.8])
+@pytest.mark.parametrize("reduction", ["pixel", "image"])
+def test_binary_cross_entropy(maps: tuple[Tensor, Tensor, Tensor], weight: float | None, reduction: str) -> None:
+    metric = BinaryCrossEntropy(positive_weight=weight, reduction=reduction)  # type: ignore[arg-type]
+    metric.update(*maps)
+    sums, counts = [], []
+    for p, t in images(maps):
+        weights = np.ones(len(t)) if weight is None else np.where(t, weight, 1 - weight)
+        p = p.astype(np.float64)
+        sums.append(log_loss(t, p, sample_weight=weights, normalize=False, labels=[False, True]))
+        counts.append(len(t))
+    expected = sum(sums) / sum(counts) if reduction == "pixel" else np.mean(np.divide(sums, counts))
+    assert metric.compute()["loss"].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_binary_cross_entropy_of_sure_and_wrong_is_finite() -> None:
+    metric = BinaryCrossEntropy()
+    metric.update(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool))
+    assert metric.compute()["loss"].item() == 100.0
 
 
 def test_foreground_iou_of_the_survey(maps: tuple[Tensor, Tensor, Tensor]) -> None:

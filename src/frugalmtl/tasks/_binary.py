@@ -21,10 +21,9 @@ def at_most_one(label: Tensor) -> Tensor:
 
 
 def binary_map(**facts: Any) -> Task:
-    """A task of one map of probabilities, better with a higher score; ``facts`` are the other fields of the task."""
+    """A task of one map of probabilities; ``facts`` are the other fields, and it is better with a higher score."""
     return Task(
         channels=1,
-        higher_is_better=True,
         decode=decode_probability,
         label_channels=1,
         stored=LabelValues(
@@ -35,5 +34,5 @@ def binary_map(**facts: Any) -> Task:
         ),
         valid=at_most_one,
         draw=draw_probability,
-        **facts,
+        **{"higher_is_better": True, **facts},
     )

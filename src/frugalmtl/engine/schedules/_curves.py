@@ -39,9 +39,7 @@ def constant(progress: Progress) -> float:  # noqa: ARG001  # every schedule tak
     return 1.0
 
 
-def cosine(
-    progress: Progress, *, floor: float = 0.0, cycles: int = 1, per: Literal["step", "epoch"] = "step"
-) -> float:
+def cosine(progress: Progress, *, floor: float = 0.0, cycles: int = 1, per: Literal["step", "epoch"] = "step") -> float:
     """``floor + (1 - floor) (1 + cos(pi done)) / 2`` (Loshchilov and Hutter, 2017).
 
     Args:

@@ -76,6 +76,8 @@ CASES: dict[str, tuple[Mapping[str, Any], Callable[[], Inputs], dict[str, float]
     "max_f-atrc": ({"definition": "atrc"}, binary_maps, PERFECT_BINARY),
     "foreground_iou": ({}, binary_maps, PERFECT_BINARY),
     "foreground_iou-atrc": ({"definition": "atrc"}, binary_maps, PERFECT_BINARY),
+    "binary_cross_entropy": ({}, binary_maps, {"loss": 0}),
+    "binary_cross_entropy-balanced": ({"positive_weight": 0.9, "reduction": "image"}, binary_maps, {"loss": 0}),
     "boundary_f": ({"thresholds": 9, "max_distance": 0.1}, binary_maps, PERFECT_BINARY),
     "boundary_f-dilation": ({"thresholds": 9, "matching": "dilation"}, binary_maps, PERFECT_BINARY),
     "accuracy": ({}, attributes, {"accuracy": 1}),
