@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from frugalmtl.channels import Graph
 from frugalmtl.core.types import Heatmap
@@ -13,10 +14,13 @@ from frugalmtl.encoders.interrogate.gates import Gates
 
 @torch.no_grad()
 def pictures(graph: Graph, gates: Gates, tasks: Sequence[str]) -> list[Heatmap]:
-    """Two heat maps, a column per site and a row per task: shares of own channels, and contributions to the mix."""
+    """Three heat maps, a column per site and a row per task: shares of own channels (figure 3, top), shares of channels
+    in whose mix the task weighs most (figure 3, bottom), and mean contributions to the mix.
+    """
     columns = _names(graph)
     private = [mask.mean(1) for mask in gates.private()]
     shares = [mix.mean(1) for mix in gates.mixes()]
+    largest = [_largest(mix) for mix in gates.mixes()]
     return [
         Heatmap(
             "own_channels",
@@ -25,6 +29,14 @@ def pictures(graph: Graph, gates: Gates, tasks: Sequence[str]) -> list[Heatmap]:
             columns,
             [[float(layer[row]) for layer in private] for row in range(len(tasks))],
             "1: all channels behind the layer are the task's own; 0: all come from the shared branch.",
+        ),
+        Heatmap(
+            "largest_beta",
+            "Channels of the shared branch in which each task weighs most, layer by layer",
+            list(tasks),
+            columns,
+            [[float(layer[row]) for layer in largest] for row in range(len(tasks))],
+            "Share of the channels whose largest beta is the task's; tasks that weigh alike share a channel.",
         ),
         Heatmap(
             "heard_by_shared",
@@ -36,6 +48,12 @@ def pictures(graph: Graph, gates: Gates, tasks: Sequence[str]) -> list[Heatmap]:
             limits=(0.0, max(float(layer.max()) for layer in shares)),
         ),
     ]
+
+
+def _largest(mix: Tensor) -> Tensor:
+    """Mixing weights ``[T, C]`` -> share of the channels in which each task's is the largest, ``[T]``."""
+    top = (mix == mix.amax(0)).to(mix.dtype)
+    return (top / top.sum(0)).mean(1)
 
 
 def _names(graph: Graph) -> list[str]:

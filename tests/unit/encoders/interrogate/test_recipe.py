@@ -105,9 +105,9 @@ def test_single_task_stage_is_single_task_networks() -> None:
 def test_pictures_show_the_gates() -> None:
     encoder = gated("vision_transformer", 3)
     draw_gates(encoder, 3)
-    kept, heard = encoder.pictures()
+    kept, largest, heard = encoder.pictures()
     sites = len(encoder.graph.sites)
-    for picture in (kept, heard):
+    for picture in (kept, largest, heard):
         assert list(picture.rows) == list(NAMES[:3])
         assert len(picture.columns) == len(set(picture.columns)) == sites
         assert np.array(picture.values).shape == (3, sites)
@@ -117,9 +117,19 @@ def test_pictures_show_the_gates() -> None:
             assert kept.values[row][column] == pytest.approx(masks[column][row].mean())
     start = 0
     for column, width in enumerate(encoder.gates.places.widths):
-        shares = encoder.gates.beta.detach()[:, start : start + width].softmax(0).mean(1)
+        beta = encoder.gates.beta.detach()[:, start : start + width]
+        first = [float((beta.argmax(0) == row).float().mean()) for row in range(3)]
+        assert [line[column] for line in largest.values] == pytest.approx(first)
+        shares = beta.softmax(0).mean(1)
         assert [line[column] for line in heard.values] == pytest.approx(shares.tolist(), rel=1e-5)
         start += width
+
+
+def test_tasks_that_weigh_alike_share_a_channel() -> None:
+    encoder = gated(CIFAR, 2)
+    with torch.no_grad():
+        encoder.gates.beta.zero_()
+    assert encoder.pictures()[1].values == [[0.5] * len(encoder.graph.sites)] * 2
 
 
 def test_statistics_tell_soft_and_hard_shares() -> None:
