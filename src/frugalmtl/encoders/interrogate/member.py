@@ -42,12 +42,12 @@ def interrogate(
     somebody picked; if all gates are open it is T single-task networks, if all are closed one shared network.
 
     What drives gates to close is either the paper's sparsity loss (4), ``lambda_s / T sum_t max(0, mean_l mean_c
-    sigmoid(alpha) - tau_t)``, or a **budget** for the deployed model, which the paper cannot guarantee: then a channel
-    stays a task's own if it is worth its price, ``alpha > price * cost``, and the price is set before every step so
-    that the cost falls from that of the single-task networks to the budget over the first ``ramp`` of the learning
-    epochs and stays there. At the beginning of the last epochs (``frozen_share``) the gates are frozen: widths are
-    rounded to multiples of ``multiple``, the exact cost is brought to the budget, and the network adapts with the gates
-    as they are.
+    sigmoid(alpha) - tau_t)`` (or a sum over c, ``reduction``), or a **budget** for the deployed model, which the paper
+    cannot guarantee: then a channel stays a task's own if it is worth its price, ``alpha > price * cost``, and the
+    price is set before every step so that the cost falls from that of the single-task networks to the budget over the
+    first ``ramp`` of the learning epochs and stays there. At the beginning of the last epochs (``frozen_share``) the
+    gates are frozen: widths are rounded to multiples of ``multiple``, the exact cost is brought to the budget, and the
+    network adapts with the gates as they are.
 
     Training starts with the single-task networks (``pretrain_share``, or ``init_from`` a single-task run and 0), from
     which the task branches go on; the shared branch starts from the backbone's weights. Gates and mixing weights are
@@ -56,11 +56,13 @@ def interrogate(
     Source: Ehteshami Bejnordi et al., "InterroGate: Learning to Share, Specialize, and Prune Representations for
     Multi-task Learning" (2024), section 3, algorithm 1, appendices A and C. Choices of ours, where the paper is silent:
     the first alpha, a small positive constant (the first network equals the single-task ones); beta zero; the mean over
-    channels in (4); the gradient of beta by the gates' optimiser; sites after residual additions and not before, also
-    in transformers; depthwise convolutions follow the gate behind them; squeeze-and-excitation and normalisation over
-    channels run whole in every branch that goes on; in Swin Transformers every branch has position biases of its own,
-    so that attention is never shared between branches, and the copies of a channel that the merging of patches makes
-    have its gate. Budgets, widths and whole heads are not in the paper.
+    channels in (4), under which the published rates move no gate, while under ``reduction: sum`` with ``initial: 0.1``
+    lambda_s from 0.01 to 0.1 spans all from own to shared channels, and tau is a switch; the gradient of beta by the
+    gates' optimiser; sites after residual additions and not before, also in transformers; depthwise convolutions follow
+    the gate behind them; squeeze-and-excitation and normalisation over channels run whole in every branch that goes on;
+    in Swin Transformers every branch has position biases of its own, so that attention is never shared between
+    branches, and the copies of a channel that the merging of patches makes have its gate. Budgets, widths and whole
+    heads are not in the paper.
 
     The cut holds the features of all levels; at levels that nothing but the heads read, before their gates, so that
     ``branch`` picks.
