@@ -31,6 +31,8 @@ GRID = [
     *product(ENCODERS.names(), ["independent"], LEVELS),
     *product([TOY_ROUTER], ["independent"], [{"name": name} for name in BALANCERS.names()]),
 ]
+PLAIN = "hard_sharing", "independent", "uniform"
+"""The plainest member of each axis: with it, every pair of others is among the fast tests; triples are slow ones."""
 
 
 def batch_of_two() -> Batch:
@@ -54,7 +56,13 @@ def title(value: str | dict[str, str]) -> str:
     return value if isinstance(value, str) else "-".join(value.values())
 
 
-@pytest.mark.parametrize(("encoder", "decoder", "balancer"), GRID, ids=title)
+def combination(encoder: str, decoder: str, balancer: dict[str, Any]) -> Any:
+    triple = all(name != plain for name, plain in zip((encoder, decoder, balancer["name"]), PLAIN, strict=True))
+    identity = "-".join(map(title, (encoder, decoder, balancer)))
+    return pytest.param(encoder, decoder, balancer, id=identity, marks=[pytest.mark.slow] if triple else [])
+
+
+@pytest.mark.parametrize(("encoder", "decoder", "balancer"), [combination(*members) for members in GRID])
 def test_combination_takes_a_step(encoder: str, decoder: str, balancer: dict[str, Any], toy_members: None) -> None:
     built = build(
         Experiment(

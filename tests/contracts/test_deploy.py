@@ -80,6 +80,7 @@ def test_equal_predictions_at_other_sizes(pair: tuple[MultiTaskModel, DeployedMo
         assert worst(model, plain, torch.randn(batch, 3, height, width)) <= 1e-4
 
 
+@pytest.mark.slow
 def test_some_tasks_alone(pair: tuple[MultiTaskModel, DeployedModel]) -> None:
     model, whole = pair
     for chosen in (("second",), ("classification",), ("segmentation", "classification")):

@@ -100,7 +100,7 @@ def diary(monkeypatch: pytest.MonkeyPatch) -> Diary:
         with diary.entry("count", SHORT):
             return 0.0, 1.0
 
-    def report(_: Any, __: Any, ___: Any, folder: Path) -> Any:
+    def report(_: Any, __: Any, ___: Any, folder: Path, **____: Any) -> Any:
         with diary.entry("measurement", LONG):
             (folder / "report.html").write_text("")
         row = SimpleNamespace(name="single", label="single", delta_mtl_mean=math.nan)

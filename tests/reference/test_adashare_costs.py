@@ -147,6 +147,7 @@ def alike_and_apart(tasks: int, published: float) -> tuple[NDArray[np.bool_], ND
     return alike, np.concatenate(list(starts.values())[:tasks])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 class TestFile:
     def test_rows_and_published_lines_are_there(self, name: str) -> None:

@@ -116,6 +116,7 @@ def test_all_operating_points_are_there():
     assert len(FILES) == 21
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_training_sections_are_valid(name):
     config, model = EXPERIMENTS[name], built_of(name).model
@@ -126,6 +127,7 @@ def test_training_sections_are_valid(name):
     assert augmentation(config.augmentation) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STATIC)
 def test_costs_are_the_published_ones(name):
     published = EXPERIMENTS[name].published
@@ -148,6 +150,7 @@ def test_costs_are_the_published_ones(name):
         assert counts.params / 1e6 == pytest.approx(params, abs=0.006)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DECIDING)
 def test_networks_that_choose_for_each_image_cost_what_is_printed_at_some_choice(name):
     """Between all gated blocks off and all on. Printed parameters have one set of token policies and no block policies.
@@ -215,6 +218,7 @@ def test_a_deployed_network_with_equal_gates_costs_what_the_plan_says(alpha, met
     assert counts.macs == counts_of(f"interrogate_celeba_resnet20_quarter_{method}").macs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.startswith("interrogate_nyud_vit_")])
 def test_transformers_train_their_heads_ten_times_faster(name):
     """Appendix A: 1e-5 for the encoder, 1e-4 for the heads."""
@@ -252,6 +256,7 @@ def test_small_networks_cost_what_their_source_describes(name, method):
     assert counts.macs == (3 * (trunk + 4 * w) if method == "single_task" else trunk + 3 * 4 * w)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["small", "base"])
 def test_transformer_rows_part_into_trunk_and_heads_as_printed(size):
     """Printed rows are 3 (E + H) and E + 3 H: E is 232.5 and 65.0 G, H 20.5 and 17.7 G, each within the rounding."""

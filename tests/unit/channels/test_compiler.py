@@ -94,6 +94,7 @@ def test_random_masks_of_a_small_network(number: int, seed: int) -> None:
     check(parts, draw_masks(parts.graph, number, seed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TRANSFORMERS)
 @pytest.mark.parametrize("whole_heads", [False, True], ids=["channels", "heads"])
 @pytest.mark.parametrize("projected", [False, True], ids=["plain", "projected"])

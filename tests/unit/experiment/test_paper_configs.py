@@ -110,6 +110,7 @@ def test_no_row_repeats_what_base_can_hold(name: str) -> None:
     assert [path for path, value in first.items() if all(row.get(path) == value for row in others)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CONTENTS if name not in PAPERS])
 def test_every_network_can_be_built(name: str) -> None:
     """On the meta device; those of papers are built (and counted) where their published costs are tested."""

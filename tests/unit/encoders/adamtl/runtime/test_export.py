@@ -46,15 +46,9 @@ def levels(kind: str, case: str) -> Levels:
     return Levels(runtime.requires_grad_(False)).eval()
 
 
-FAST = ("vision_transformer", "nothing")
-PAIRS = [
-    pytest.param(kind, case, marks=() if (kind, case) == FAST else pytest.mark.slow)
-    for kind in ("swin_transformer", "vision_transformer")
-    for case in CASES
-]
-
-
-@pytest.mark.parametrize(("kind", "case"), PAIRS)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["swin_transformer", "vision_transformer"])
+@pytest.mark.parametrize("case", CASES)
 def test_programs_give_what_the_module_gives(kind: str, case: str, tmp_path: Path) -> None:
     exported = TorchExport()(levels(kind, case), tmp_path / "model.pt2", (64, 96), examples=IMAGES)
     assert exported.shape == ("N", "3", "64", "96")
