@@ -73,6 +73,7 @@ def worst(model: MultiTaskModel, plain: DeployedModel, image: Tensor, tasks: tup
     return max(differences)
 
 
+@pytest.mark.slow
 def test_equal_predictions_at_other_sizes(pair: tuple[MultiTaskModel, DeployedModel]) -> None:
     model, plain = pair
     side = plain.size_divisor

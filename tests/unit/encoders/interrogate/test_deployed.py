@@ -65,6 +65,7 @@ def check(encoder: InterroGate) -> None:
 RANDOM = [pytest.param(kind, settings, id=case_id((kind, settings))) for kind, settings in CASES if kind not in HEAVY]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "settings"), RANDOM)
 def test_random_gates(kind: str, settings: dict[str, Any]) -> None:
     encoder = make(kind, 2, settings)

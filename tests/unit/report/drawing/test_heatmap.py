@@ -32,7 +32,7 @@ def _lines(figure: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("narrow", [False, True])
-@pytest.mark.parametrize("columns", [5, 20, 60, 300])
+@pytest.mark.parametrize("columns", [5, 20, 60, pytest.param(300, marks=pytest.mark.slow)])
 def test_heat_maps_hold_every_value_and_names_that_can_be_read(drawn: list[Any], columns: int, narrow: bool) -> None:
     picture = _map(columns)
     content = heat_map("A model", picture, Look(narrow=narrow))

@@ -24,7 +24,7 @@ from tests.support.report import add_interference, interference_drawings, with_t
 Make = Callable[..., Results]
 
 
-@pytest.mark.parametrize("count", [2, 3, 7])
+@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow)])
 def test_every_figure_is_drawn_for_any_number_of_tasks(
     make_results: Make, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
