@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from frugalmtl.backbones import Backbone
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.types import Features, Pyramid
-from frugalmtl.encoders.base import Encoder, wanted_of
+from frugalmtl.encoders.base import Encoder, consecutive_pyramids, wanted_of
 
 
 class TaskGroups(Encoder):
@@ -47,10 +47,9 @@ class TaskGroups(Encoder):
 
     def branch(self, shared: list[Tensor], tasks: Collection[str] | None = None) -> Features:
         """The pyramid of its group for every wanted task."""
-        count, pyramids = len(self.channels), dict[str, Pyramid]()
-        for number, group in enumerate(self._wanted(tasks)):
-            levels = shared[number * count : (number + 1) * count]
-            pyramids |= {task: list(levels) for task in wanted_of(self.groups[group], tasks)}
+        groups = [self.groups[number] for number in self._wanted(tasks)]
+        of_first = consecutive_pyramids(shared, [group[0] for group in groups], len(self.channels))
+        pyramids = {task: list(of_first[group[0]]) for group in groups for task in group}
         return Features({task: pyramids[task] for task in wanted_of(self.task_names, tasks)})
 
     def deploy(self) -> nn.Module:

@@ -51,7 +51,7 @@ class MacTally:
         return self.sum.flops // 2, self.attention.macs
 
 
-class _Sum(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Sum(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torch has it
     """Sums formulas over the operations that run.
 
     Args:
@@ -59,7 +59,7 @@ class _Sum(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, formulas: Mapping[Any, Callable[..., int]]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # as torch has it
         self.formulas = formulas
         self.flops = 0
 

@@ -19,8 +19,8 @@ def pictures(graph: Graph, gates: Gates, tasks: Sequence[str]) -> list[Heatmap]:
     """
     columns = _names(graph)
     private = [mask.mean(1) for mask in gates.private()]
-    shares = [mix.mean(1) for mix in gates.mixes()]
-    largest = [_largest(mix) for mix in gates.mixes()]
+    mixes = gates.mixes()
+    shares, largest = [mix.mean(1) for mix in mixes], [_largest(mix) for mix in mixes]
     return [
         Heatmap(
             "own_channels",
