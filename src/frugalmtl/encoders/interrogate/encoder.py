@@ -27,7 +27,13 @@ from frugalmtl.encoders.interrogate.assembly import channel_weighting, gate_plac
 from frugalmtl.encoders.interrogate.budget_control import BudgetControl
 from frugalmtl.encoders.interrogate.forward import ProgramOfGates, cut_tensors, level_features, run_branches
 from frugalmtl.encoders.interrogate.gates import Gates, times_gradient
-from frugalmtl.encoders.interrogate.options import GateOptions, SavingOptions, check_together
+from frugalmtl.encoders.interrogate.options import (
+    GateOptions,
+    GateTraining,
+    SavingOptions,
+    SparsityOptions,
+    check_together,
+)
 from frugalmtl.encoders.interrogate.pictures import pictures
 from frugalmtl.encoders.interrogate.schedule import GateSchedule
 from frugalmtl.encoders.interrogate.sparsity import penalty_scale, private_shares, sparsity
@@ -41,8 +47,10 @@ class InterroGate(Encoder):
     Args:
         backbone: copied T + 1 times.
         tasks: names of the tasks.
-        saving: what is to be saved.
-        gates: how gates are built and trained.
+        penalty: the sparsity loss.
+        budget: what the deployed model may cost.
+        gates: how gates are built.
+        training: how gates are trained.
 
     Attributes:
         graph: of the backbone.
@@ -70,16 +78,20 @@ class InterroGate(Encoder):
         backbone: Backbone,
         tasks: Sequence[str],
         *,
-        saving: SavingOptions | None = None,
+        penalty: SparsityOptions | None = None,
+        budget: SavingOptions | None = None,
         gates: GateOptions | None = None,
+        training: GateTraining | None = None,
     ) -> None:
         super().__init__()
-        self.saving, options = saving or SavingOptions(), gates or GateOptions()
-        check_together(self.saving, options)
+        self.penalty, self.saving = penalty or SparsityOptions(), budget or SavingOptions()
+        self.gate_options, schedule = gates or GateOptions(), training or GateTraining()
+        options = self.gate_options
+        check_together(self.saving, options, schedule)
         target = self.saving.target()
-        self.task_names, self.budget = tuple(tasks), self.saving.budget_text()
+        self.task_names, self.budget = tuple(tasks), self.saving.text()
         self.target_latency_ms = target.value if target is not None and target.kind == "ms" else None
-        self.tau = self.saving.private_targets(self.task_names) if self.saving.penalty == "hinge" else None
+        self.tau = self.penalty.private_targets(self.task_names) if self.penalty.penalty == "hinge" else None
         self.channels, self.strides = list(backbone.channels), list(backbone.strides)
         self.graph = graph_of(backbone)
         places, groups = gate_places(self.graph, options.attention == "heads", self.saving.multiple)
@@ -92,16 +104,16 @@ class InterroGate(Encoder):
         relative = macs / macs.mean()
         if not drawn:  # else the price is one threshold for all, whatever they cost
             self.gates.cost.copy_(relative)
-        weighting = channel_weighting(places, relative, self.saving.weighting, self.saving.reduction)
+        weighting = channel_weighting(places, relative, self.penalty.weighting, self.penalty.reduction)
         self.register_buffer("weighting", weighting, persistent=False)
-        self.penalty_scale = penalty_scale(places, self.saving.reduction)
+        self.penalty_scale = penalty_scale(places, self.penalty.reduction)
         self.register_buffer("goal", torch.zeros(()))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         steered = target is not None or self.saving.multiple > 1
         self.budget_control = BudgetControl(self.gates, target, groups) if steered else None
         self.node_macs: list[float] = []
         self.decoder_macs = 0.0
-        self.schedule, self.program = GateSchedule(options), ProgramOfGates()
+        self.schedule, self.program = GateSchedule(schedule, learned=options.gates == "learned"), ProgramOfGates()
         self.register_load_state_dict_post_hook(_forget_program)  # type: ignore[no-untyped-call]  # as torch has it
 
     @property
@@ -154,7 +166,7 @@ class InterroGate(Encoder):
 
     def recipe(self) -> tuple[Stage, ...]:
         """Single-task networks, then all together; gates with SGD of their own."""
-        return self.schedule.recipe(self.saving.penalty_weight())
+        return self.schedule.recipe(self.penalty.weight(budget=self.budget is not None))
 
     def check_stage(self, stage: str, epochs: int) -> None:
         """Check that gates have an epoch to learn in before they are frozen.

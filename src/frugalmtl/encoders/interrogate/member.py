@@ -7,18 +7,18 @@ from typing import Literal
 
 from frugalmtl.backbones import Backbone
 from frugalmtl.encoders.interrogate.encoder import InterroGate
-from frugalmtl.encoders.interrogate.options import GateOptions, SavingOptions
+from frugalmtl.encoders.interrogate.options import GateOptions, GateTraining, SavingOptions, SparsityOptions
 
 
 def interrogate(
     backbone: Backbone,
     tasks: Sequence[str],
     *,
-    lambda_s: float | None = SavingOptions.lambda_s,
-    penalty: Literal["hinge", "l1"] = SavingOptions.penalty,
-    weighting: Literal["layers", "macs"] = SavingOptions.weighting,
-    reduction: Literal["mean", "sum"] = SavingOptions.reduction,
-    tau: float | dict[str, float] = SavingOptions.tau,
+    lambda_s: float | None = SparsityOptions.lambda_s,
+    penalty: Literal["hinge", "l1"] = SparsityOptions.penalty,
+    weighting: Literal["layers", "macs"] = SparsityOptions.weighting,
+    reduction: Literal["mean", "sum"] = SparsityOptions.reduction,
+    tau: float | dict[str, float] = SparsityOptions.tau,
     budget: str | float | None = SavingOptions.budget,
     ramp: float = SavingOptions.ramp,
     multiple: int = SavingOptions.multiple,
@@ -26,10 +26,10 @@ def interrogate(
     attention: Literal["channels", "heads"] = GateOptions.attention,
     projection: bool = GateOptions.projection,
     initial: float = GateOptions.initial,
-    gate_lr: float = GateOptions.gate_lr,
-    gate_every: int = GateOptions.gate_every,
-    pretrain_share: float = GateOptions.pretrain_share,
-    frozen_share: float = GateOptions.frozen_share,
+    gate_lr: float = GateTraining.gate_lr,
+    gate_every: int = GateTraining.gate_every,
+    pretrain_share: float = GateTraining.pretrain_share,
+    frozen_share: float = GateTraining.frozen_share,
 ) -> InterroGate:
     r"""InterroGate: each task picks, channel by channel, its own features or shared ones; the rest is deleted.
 
@@ -102,6 +102,11 @@ def interrogate(
     Raises:
         UserError: a value out of its range, or a backbone with operations whose effect on channels is not known.
     """
-    saving = SavingOptions(lambda_s, penalty, weighting, reduction, tau, budget, ramp, multiple)
-    options = GateOptions(gates, attention, projection, initial, gate_lr, gate_every, pretrain_share, frozen_share)
-    return InterroGate(backbone, tasks, saving=saving, gates=options)
+    return InterroGate(
+        backbone,
+        tasks,
+        penalty=SparsityOptions(lambda_s, penalty, weighting, reduction, tau),
+        budget=SavingOptions(budget, ramp, multiple),
+        gates=GateOptions(gates, attention, projection, initial),
+        training=GateTraining(gate_lr, gate_every, pretrain_share, frozen_share),
+    )

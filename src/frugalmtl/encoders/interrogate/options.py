@@ -1,4 +1,4 @@
-"""Options of InterroGate: what is to be saved, and how gates are built and trained."""
+"""Options of InterroGate: its loss, its budget, and how gates are built and trained."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Choice = Literal["learned", "random", "cost"]
 
 
 @dataclass(frozen=True)
-class SavingOptions:
-    """What is to be saved; the attributes are those of :func:`~frugalmtl.encoders.interrogate.interrogate`.
+class SparsityOptions:
+    """The sparsity loss; the attributes are those of :func:`~frugalmtl.encoders.interrogate.interrogate`.
 
     Raises:
         UserError: a value out of its range.
@@ -26,32 +26,20 @@ class SavingOptions:
     weighting: Literal["layers", "macs"] = "layers"
     reduction: Literal["mean", "sum"] = "mean"
     tau: float | dict[str, float] = 0.0
-    budget: str | float | None = None
-    ramp: float = 0.5
-    multiple: int = 1
 
     def __post_init__(self) -> None:
         """Check the values."""
         if self.lambda_s is not None:
             not_negative("lambda_s", self.lambda_s)
-        fraction("ramp", self.ramp)
-        positive("multiple", self.multiple)
-        if self.budget is not None:
-            self.target()
 
-    def budget_text(self) -> str | None:
-        """The budget as text; a bare number is a share."""
-        return f"{self.budget:g}x" if isinstance(self.budget, int | float) else self.budget
+    def weight(self, *, budget: bool) -> float:
+        """Weight of the sparsity loss.
 
-    def target(self) -> Budget | None:
-        """The budget, read."""
-        text = self.budget_text()
-        return None if text is None else Budget.parse(text)
-
-    def penalty_weight(self) -> float:
-        """Weight of the sparsity loss."""
+        Args:
+            budget: there is a budget, which closes gates without the loss.
+        """
         if self.lambda_s is None:
-            return 0.05 if self.budget is None else 0.0
+            return 0.0 if budget else 0.05
         return self.lambda_s
 
     def private_targets(self, tasks: Sequence[str]) -> list[float]:
@@ -70,8 +58,37 @@ class SavingOptions:
 
 
 @dataclass(frozen=True)
+class SavingOptions:
+    """The model's allowed cost; the attributes are those of :func:`~frugalmtl.encoders.interrogate.interrogate`.
+
+    Raises:
+        UserError: a value out of its range.
+    """
+
+    budget: str | float | None = None
+    ramp: float = 0.5
+    multiple: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        fraction("ramp", self.ramp)
+        positive("multiple", self.multiple)
+        if self.budget is not None:
+            self.target()
+
+    def text(self) -> str | None:
+        """The budget as text; a bare number is a share."""
+        return f"{self.budget:g}x" if isinstance(self.budget, int | float) else self.budget
+
+    def target(self) -> Budget | None:
+        """The budget, read."""
+        text = self.text()
+        return None if text is None else Budget.parse(text)
+
+
+@dataclass(frozen=True)
 class GateOptions:
-    """How gates are built and trained; the attributes are those of :func:`~frugalmtl.encoders.interrogate.interrogate`.
+    """How gates are built; the attributes are those of :func:`~frugalmtl.encoders.interrogate.interrogate`.
 
     Raises:
         UserError: a value out of its range.
@@ -81,6 +98,20 @@ class GateOptions:
     attention: Literal["channels", "heads"] = "channels"
     projection: bool = False
     initial: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        positive("initial", self.initial)
+
+
+@dataclass(frozen=True)
+class GateTraining:
+    """How gates are trained; the attributes are those of :func:`~frugalmtl.encoders.interrogate.interrogate`.
+
+    Raises:
+        UserError: a value out of its range.
+    """
+
     gate_lr: float = 0.1
     gate_every: int = 1
     pretrain_share: float = 0.5
@@ -88,7 +119,6 @@ class GateOptions:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        positive("initial", self.initial)
         positive("gate_lr", self.gate_lr)
         positive("gate_every", self.gate_every)
         if fraction("pretrain_share", self.pretrain_share) == 1.0:
@@ -97,18 +127,18 @@ class GateOptions:
             raise UserError("frozen_share must be below 1: some epochs must train the gates")
 
 
-def check_together(saving: SavingOptions, gates: GateOptions) -> None:
-    """Check what the two say together.
+def check_together(budget: SavingOptions, gates: GateOptions, training: GateTraining) -> None:
+    """Check what they say together.
 
     Raises:
         UserError: gates that do not learn, and no budget; or widths or a cost are to be met, and there are no epochs
             with frozen gates to meet them in.
     """
-    if gates.gates != "learned" and saving.budget is None:
+    if gates.gates != "learned" and budget.budget is None:
         raise UserError(
             f"gates: {gates.gates} do not learn, so that a budget says how many close: give one, e.g. budget: 0.6x"
         )
-    if (saving.budget is not None or saving.multiple > 1) and gates.frozen_share == 0.0:
+    if (budget.budget is not None or budget.multiple > 1) and training.frozen_share == 0.0:
         raise UserError(
             "a budget, or widths that are multiples, needs epochs with frozen gates: give frozen_share, e.g. 0.25"
         )

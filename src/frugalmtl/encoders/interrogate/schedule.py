@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import ParameterGroup, Stage
-from frugalmtl.encoders.interrogate.options import GateOptions
+from frugalmtl.encoders.interrogate.options import GateTraining
 
 
 class GateSchedule:
     """Whether the branches run in step and gates learn, by stage, epoch and step.
 
     Args:
-        options: of the gates.
+        options: how gates are trained.
+        learned: gates learn at all.
 
     Attributes:
         joint: the branches run in step, beside a shared one; else the single-task networks train alone.
@@ -20,8 +21,8 @@ class GateSchedule:
         learning_share: share of the joint stage in which gates learn.
     """
 
-    def __init__(self, options: GateOptions) -> None:
-        self.options = options
+    def __init__(self, options: GateTraining, *, learned: bool) -> None:
+        self.options, self.learned = options, learned
         self.joint, self.frozen, self.learning = True, False, True
         self.learning_share = 1.0
 
@@ -37,7 +38,7 @@ class GateSchedule:
             1.0 - self.options.pretrain_share,
             groups=(ParameterGroup("encoder.gates.*", optimizer=sgd, weight_decay=0.0, scheduled=False),),
             penalties={"sparsity": penalty} if penalty > 0 else {},
-            frozen=() if self.options.gates == "learned" else ("encoder.gates.alpha",),
+            frozen=() if self.learned else ("encoder.gates.alpha",),
         )
         if self.options.pretrain_share == 0.0:
             return (joint,)

@@ -1,4 +1,4 @@
-"""InterroGate's options: a flat config section, and the same as two dataclasses for code."""
+"""InterroGate's options: a flat config section, and the same as dataclasses for code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from frugalmtl.core.checks import UserError
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.encoders.interrogate import interrogate
 from frugalmtl.encoders.interrogate.encoder import InterroGate
-from frugalmtl.encoders.interrogate.options import GateOptions, SavingOptions
+from frugalmtl.encoders.interrogate.options import (
+    GateOptions,
+    GateTraining,
+    SavingOptions,
+    SparsityOptions,
+)
 from tests.support.channels import CIFAR, backbone
 
 SECTION: dict[str, Any] = {
@@ -32,12 +37,13 @@ SECTION: dict[str, Any] = {
     "pretrain_share": 0.25,
     "frozen_share": 0.125,
 }
+GROUPS: tuple[type[Any], ...] = (SparsityOptions, SavingOptions, GateOptions, GateTraining)
 
 
-def test_the_section_holds_the_fields_of_both_dataclasses() -> None:
+def test_the_section_holds_the_fields_of_all_dataclasses() -> None:
     schema, hints = ENCODERS.schema("interrogate"), get_type_hints(interrogate)
-    options = [*fields(SavingOptions), *fields(GateOptions)]
-    types = {**get_type_hints(SavingOptions), **get_type_hints(GateOptions)}
+    options = [item for group in GROUPS for item in fields(group)]
+    types = {name: hint for group in GROUPS for name, hint in get_type_hints(group).items()}
     assert list(schema) == [item.name for item in options] == list(SECTION)
     for item in options:
         assert schema[item.name].default == item.default, item.name
@@ -46,14 +52,19 @@ def test_the_section_holds_the_fields_of_both_dataclasses() -> None:
 
 def test_a_section_reaches_the_dataclasses() -> None:
     encoder: InterroGate = ENCODERS.build({"name": "interrogate", **SECTION}, backbone(CIFAR), ("near", "far"))
-    for options in (encoder.saving, encoder.schedule.options):
+    for options in (encoder.penalty, encoder.saving, encoder.gate_options, encoder.schedule.options):
         for item in fields(options):
             assert getattr(options, item.name) == SECTION[item.name], item.name
 
 
 def test_code_gets_what_a_section_gets() -> None:
-    saving, gates = SavingOptions(multiple=2), GateOptions(attention="heads", frozen_share=0.25)
-    in_code = InterroGate(backbone(CIFAR), ("near", "far"), saving=saving, gates=gates)
+    in_code = InterroGate(
+        backbone(CIFAR),
+        ("near", "far"),
+        budget=SavingOptions(multiple=2),
+        gates=GateOptions(attention="heads"),
+        training=GateTraining(frozen_share=0.25),
+    )
     section = {"name": "interrogate", "multiple": 2, "attention": "heads", "frozen_share": 0.25}
     encoder: InterroGate = ENCODERS.build(section, backbone(CIFAR), ("near", "far"))
     assert (encoder.saving, encoder.schedule.options) == (in_code.saving, in_code.schedule.options)
@@ -61,7 +72,7 @@ def test_code_gets_what_a_section_gets() -> None:
 
 
 def test_a_bare_number_is_a_share() -> None:
-    assert SavingOptions(budget=0.6).budget_text() == "0.6x"
+    assert SavingOptions(budget=0.6).text() == "0.6x"
     assert SavingOptions(budget=0.6).target() == SavingOptions(budget="0.6x").target()
 
 
@@ -75,8 +86,8 @@ def test_wrong_sections_are_refused_in_one_line(section: dict[str, Any], words: 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("budget", [None, "0.6x"])
-def test_the_weight_of_the_penalty_follows_the_budget(budget: str | None) -> None:
-    assert SavingOptions(budget=budget).penalty_weight() == (0.05 if budget is None else 0.0)
-    assert SavingOptions(budget=budget, lambda_s=0.0).penalty_weight() == 0.0
-    assert SavingOptions(budget=budget, lambda_s=0.3).penalty_weight() == 0.3
+@pytest.mark.parametrize("budget", [False, True])
+def test_the_weight_of_the_penalty_follows_the_budget(budget: bool) -> None:
+    assert SparsityOptions().weight(budget=budget) == (0.0 if budget else 0.05)
+    assert SparsityOptions(lambda_s=0.0).weight(budget=budget) == 0.0
+    assert SparsityOptions(lambda_s=0.3).weight(budget=budget) == 0.3
