@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from frugalmtl.core.files import write_text
 from frugalmtl.deployment import deploy, plan_encoder
+from frugalmtl.encoders.interrogate.budget.rounding import rounded
 from frugalmtl.encoders.interrogate.encoder import InterroGate
-from frugalmtl.encoders.interrogate.rounding import rounded
 from frugalmtl.evaluation.cost import count, latency
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import build

@@ -10,8 +10,8 @@ from frugalmtl.channels import Graph, units
 from frugalmtl.channels.attention import AttentionChannels
 from frugalmtl.channels.operations import Sum
 from frugalmtl.core.checks import UserError
+from frugalmtl.encoders.interrogate.budget.rounding import GateGroup
 from frugalmtl.encoders.interrogate.gates import Places
-from frugalmtl.encoders.interrogate.rounding import GateGroup
 
 
 def block_ends(graph: Graph, backbone: Backbone) -> list[int]:

@@ -24,7 +24,7 @@ from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Features, Heatmap
 from frugalmtl.encoders.base import Encoder, ModelContext, SeparateNetworks, consecutive_pyramids, wanted_of
 from frugalmtl.encoders.interrogate.assembly import channel_weighting, gate_places, projections_of
-from frugalmtl.encoders.interrogate.budget_control import BudgetControl
+from frugalmtl.encoders.interrogate.budget.control import BudgetControl
 from frugalmtl.encoders.interrogate.forward import ProgramOfGates, cut_tensors, level_features, run_branches
 from frugalmtl.encoders.interrogate.gates import Gates, times_gradient
 from frugalmtl.encoders.interrogate.options import (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from frugalmtl.encoders.interrogate.budget_control import price_for, smooth_cost
+from frugalmtl.encoders.interrogate.budget.prices import price_for, smooth_cost
 
 
 def test_smooth_cost_counts_own_channels_and_shared_ones_that_somebody_takes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frugalmtl.encoders.interrogate.rounding import GateGroup, rounded, rounded_to_cost
+from frugalmtl.encoders.interrogate.budget.rounding import GateGroup, rounded, rounded_to_cost
 
 
 def groups_of(widths: list[int], multiple: int) -> list[GateGroup]:

@@ -1,0 +1,1 @@
+"""Budgets of InterroGate: the price while gates learn, and final gates of good widths."""
