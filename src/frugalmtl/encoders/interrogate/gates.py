@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from frugalmtl.channels import Mask
 from frugalmtl.core.rng import drawn_apart
+from frugalmtl.encoders.interrogate.budget.prices import scores_at
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,11 @@ class Places:
 class Gates(nn.Module):
     r"""Gates and mixing weights of all sites.
 
-    ``G = [alpha > price * cost]`` decides per gate whether a task takes its own channels; ``price`` is 0 unless a
-    budget asks for more. Backwards, the threshold counts as the identity (straight-through), so the gradient is that of
-    ``sigmoid(alpha - price * cost)``. The shared branch reads ``sum_t softmax_t(beta)_t phi'_t``, per channel.
+    ``G = [score > 0]`` decides per gate whether a task takes its own channels. The score is alpha; where a budget sets
+    a ``price``, it is what alpha is worth beyond ``price * cost`` per copy of the channel, see
+    :func:`~frugalmtl.encoders.interrogate.budget.prices.scores_at`. Backwards, the threshold counts as the identity
+    (straight-through), so the gradient is that of ``sigmoid(score)``. The shared branch reads
+    ``sum_t softmax_t(beta)_t phi'_t``, per channel.
 
     Args:
         tasks: number of tasks T.
@@ -102,8 +105,12 @@ class Gates(nn.Module):
         self.register_buffer("columns", torch.tensor(places.columns), persistent=False)
 
     def scores(self) -> Tensor:
-        """``alpha - price * cost``, ``[T, U]``: positive for gates that are open (the task's own channels)."""
-        return self.alpha - self.price * self.cost
+        """What each gate being open is worth beyond its price, ``[T, U]``: positive for the tasks' own channels.
+
+        See :func:`~frugalmtl.encoders.interrogate.budget.prices.scores_at`; the gradient is that of alpha.
+        """
+        scores = scores_at(self.alpha.detach(), self.price * self.cost)
+        return scores + (self.alpha - self.alpha.detach())
 
     def soft(self) -> Tensor:
         """``sigmoid`` of the scores for every channel ``[T, C]``."""

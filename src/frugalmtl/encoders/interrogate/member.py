@@ -43,8 +43,9 @@ def interrogate(
 
     What drives gates to close is either the paper's sparsity loss (4), ``lambda_s / T sum_t max(0, mean_l mean_c
     sigmoid(alpha) - tau_t)`` (or a sum over c, ``reduction``), or a **budget** for the deployed model, which the paper
-    cannot guarantee: then a channel stays a task's own if it is worth its price, ``alpha > price * cost``, and the
-    price is set before every step so that the cost falls from that of the single-task networks to the budget over the
+    cannot guarantee: then those tasks keep a channel of their own that maximise ``sum_t alpha_t - price * cost``, the
+    cost being that of all copies of the channel, the shared one among them, and the price is set before every step so
+    that the whole cost falls from that of the single-task networks to the budget over the
     first ``ramp`` of the learning epochs and stays there. At the beginning of the last epochs (``frozen_share``) the
     gates are frozen: widths are rounded to multiples of ``multiple``, the exact cost is brought to the budget, and the
     network adapts with the gates as they are.

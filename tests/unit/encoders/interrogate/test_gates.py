@@ -33,16 +33,17 @@ def test_gates_start_open_and_with_equal_shares() -> None:
 
 
 def test_a_gate_is_open_where_it_is_worth_its_price() -> None:
-    gates = Gates(1, Places.of([4], [1]), 0.01)
+    gates = Gates(2, Places.of([4], [1]), 0.01)
     with torch.no_grad():
-        gates.alpha.copy_(torch.tensor([[0.3, 0.1, -0.1, 0.3]]))
+        gates.alpha.copy_(torch.tensor([[0.3, 0.1, -0.1, 0.3]] * 2))
         gates.cost.copy_(torch.tensor([1.0, 1.0, 1.0, 2.0]))
     opened = []
     for price in (0.0, 0.2, -0.2):
         gates.price.fill_(price)
         opened.append(gates.private()[0].astype(int).tolist()[0])
         assert (gates.choices(1)[0] > 0.5).int().tolist()[0] == opened[-1]
-    assert opened == [[1, 1, 0, 1], [1, 0, 0, 0], [1, 1, 1, 1]]
+    # Two copies against one: both tasks keep a channel where twice alpha exceeds the price of one copy.
+    assert opened == [[1, 1, 0, 1], [1, 0, 0, 1], [1, 1, 0, 1]]
 
 
 def test_the_gradient_passes_the_threshold_as_that_of_the_sigmoid() -> None:
@@ -52,7 +53,7 @@ def test_the_gradient_passes_the_threshold_as_that_of_the_sigmoid() -> None:
         gates.price.fill_(0.1)
     weights = [torch.randn(2, width) for width in PLACES.widths]
     sum((choice * weight).sum() for choice, weight in zip(gates.choices(1), weights, strict=True)).backward()
-    soft = (gates.alpha.detach() - 0.1).sigmoid()
+    soft = gates.scores().detach().sigmoid()
     slope, by_channel = soft * (1 - soft), torch.cat(weights, 1)
     expected = torch.zeros_like(soft)
     for channel, gate in enumerate(PLACES.columns):

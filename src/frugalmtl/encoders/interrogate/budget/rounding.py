@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from frugalmtl.channels import Mask
+from frugalmtl.encoders.interrogate.budget.prices import prices_of, scores_at
 
 Scores = NDArray[np.float64]
 
@@ -128,24 +130,28 @@ def rounded_to_cost(
         target: wanted cost.
         tolerance: relative difference that is good enough.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        worth = np.unique((alpha / cost)[:, cost > 0])
-    low, high = -1, len(worth)
+    values, costs = torch.from_numpy(alpha), torch.from_numpy(cost)
+    prices = sorted(set(prices_of(values, costs).tolist()))
+
+    def scores_of(price: float) -> Scores:
+        return np.asarray(scores_at(values, price * costs))
+
+    low, high = -1, len(prices)
     best, best_error = np.zeros(alpha.shape, dtype=bool), np.inf
     price = 0.0
     while high - low > 1:
         middle = (low + high) // 2
-        candidate = rounded(alpha - worth[middle] * cost, groups)
+        candidate = rounded(scores_of(prices[middle]), groups)
         error = exact(candidate) - target
         if abs(error) < best_error:
-            best, best_error, price = candidate, abs(error), float(worth[middle])
+            best, best_error, price = candidate, abs(error), prices[middle]
         low, high = (middle, high) if error > 0 else (low, middle)
-    if len(worth):
-        least = worth[0] - 1e-3 * max(abs(float(worth[0])), 1e-6)
-        candidate = rounded(alpha - least * cost, groups)
+    if prices:
+        least = prices[0] - 1e-3 * max(abs(prices[0]), 1e-6)
+        candidate = rounded(scores_of(least), groups)
         if abs(exact(candidate) - target) < best_error:
-            best, best_error, price = candidate, abs(exact(candidate) - target), float(least)
-    scores = alpha - price * cost
+            best, best_error, price = candidate, abs(exact(candidate) - target), least
+    scores = scores_of(price)
     for _ in range(40):
         if best_error <= tolerance * target:
             break

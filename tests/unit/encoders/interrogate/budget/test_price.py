@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 
-from frugalmtl.encoders.interrogate.budget.prices import price_for, smooth_cost
+from frugalmtl.encoders.interrogate.budget.prices import price_for, prices_of, scores_at, smooth_cost
 
 
 def test_smooth_cost_counts_own_channels_and_shared_ones_that_somebody_takes() -> None:
@@ -19,7 +21,40 @@ def test_smooth_cost_counts_own_channels_and_shared_ones_that_somebody_takes() -
 
 def spent(alpha: torch.Tensor, price: float, cost: torch.Tensor, macs: torch.Tensor) -> float:
     """As gates decide at a price."""
-    return float(smooth_cost((alpha - alpha.new_tensor(price) * cost > 0).to(macs.dtype), macs))
+    return float(smooth_cost((scores_at(alpha, alpha.new_tensor(price) * cost) > 0).to(macs.dtype), macs))
+
+
+def value(worth: np.ndarray, charge: float, keeps: tuple[bool, ...]) -> float:
+    """What a set of tasks that keep a channel is worth beyond the copies that it needs."""
+    return float(worth[list(keeps)].sum()) - charge * (sum(keeps) + (not all(keeps)))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_gates_of_a_channel_are_the_best_of_all_sets_of_tasks(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    tasks = int(random.integers(1, 6))
+    worth, charge = random.normal(size=(tasks, 8)), random.normal(size=8)
+    scores = scores_at(torch.from_numpy(worth), torch.from_numpy(charge)).numpy()
+    for channel in range(8):
+        values = {
+            keeps: value(worth[:, channel], charge[channel], keeps) for keeps in product((False, True), repeat=tasks)
+        }
+        assert tuple(scores[:, channel] > 0) == max(values, key=lambda keeps: values[keeps])
+        for task in range(tasks):
+            ends = [max(worths for keeps, worths in values.items() if keeps[task] == kept) for kept in (True, False)]
+            assert scores[task, channel] == pytest.approx(ends[0] - ends[1])
+
+
+def test_no_channel_is_kept_by_all_tasks_but_one_where_it_costs_something() -> None:
+    worth = torch.rand(4, 500, generator=torch.Generator().manual_seed(0))
+    for price in (0.05, 0.3, 0.6):
+        keepers = (scores_at(worth, torch.full((500,), price)) > 0).sum(0)
+        assert 3 not in keepers.tolist()
+
+
+def test_without_a_charge_the_score_is_the_worth_in_every_bit() -> None:
+    worth = torch.randn(4, 500, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(scores_at(worth, torch.zeros(500)), worth)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -33,8 +68,8 @@ def test_price_is_the_best_of_all_at_which_a_gate_flips(seed: int) -> None:
     target = float(random.uniform(least, full))
     price = price_for(alpha, macs, cost, target)
     cost_now = spent(alpha, price, cost, macs)
-    worth = (alpha / cost).flatten().tolist()
-    possible = [spent(alpha, flip + step, cost, macs) for flip in worth for step in (-1e-9, 1e-9)]
+    flips = prices_of(alpha, cost).tolist()
+    possible = [spent(alpha, flip + step, cost, macs) for flip in flips for step in (-1e-9, 1e-9)] + [full]
     assert cost_now <= target + 1e-6
     assert cost_now == pytest.approx(max(value for value in possible if value <= target + 1e-6))
 
@@ -53,7 +88,7 @@ def test_gates_without_a_cost_are_left_alone() -> None:
     cost = torch.tensor([0.0, 1.5, 1.5])
     macs = cost * 10
     price = price_for(alpha, macs, cost, 30.0)
-    assert ((alpha - price * cost) > 0).tolist() == [[True, False, False]] * 2
+    assert (scores_at(alpha, price * cost) > 0).tolist() == [[True, False, False]] * 2
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -78,4 +113,4 @@ def test_the_highest_price_closes_every_gate() -> None:
         alpha = 0.1 * torch.randn(3, 50, generator=generator)
         cost = torch.rand(50, generator=generator) + 0.1
         price = torch.tensor(price_for(alpha, cost, cost, float(cost.sum())))
-        assert not bool((alpha - price * cost > 0).any())
+        assert not bool((scores_at(alpha, price * cost) > 0).any())
