@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from balancing_step_cuda import on_a_gpu
 from interrogate_training import PASCAL
+from shared.machine import add_device, caption, chosen_device
 from torch import Tensor, nn
 
 from frugalmtl.balancing import BALANCERS, Balancer, BalancerReport, ForwardPass
@@ -29,7 +29,6 @@ from frugalmtl.engine.step_timing import StepTimer, noise_batch
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.measure.training_cost import StepFigures, step_figures
 from frugalmtl.experiment.runs.build import Built, build
-from frugalmtl.experiment.runs.environment import environment, hardware
 from frugalmtl.tasks import Task
 
 BASE = "uniform"
@@ -222,22 +221,21 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, default=128, help="height and width of the images")
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds, of which the median is taken")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of torch")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: the table of rates on a GPU")
+    add_device(parser, "the table of rates on a GPU")
     parser.add_argument("--out", help="file for the markdown tables")
     options = parser.parse_args()
-    if options.device == "cuda":
+    if chosen_device(options).type == "cuda":
         lines = on_a_gpu(options.balancers)
         if options.out:
             write_text(options.out, "\n".join(lines) + "\n")
         return
     torch.set_num_threads(options.threads)
-    facts = environment()
-    versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("torch", "timm", "torchjd"))
     lines = [
         "# Training step by balancer",
         "",
-        f"{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start; {versions}; float32; medians of "
-        f"{options.rounds} interleaved rounds after one that is not counted. A step is forward, losses and all that "
+        f"{caption('cpu', 'timm', 'torchjd')}; "
+        f"float32; medians of {options.rounds} interleaved rounds after one that is not counted. A step is forward, "
+        f"losses and all that "
         "the balancer does, without data loading and the optimiser's update. Memory: bytes of all tensors alive at the "
         "worst moment beyond weights, state and batch. Hard sharing, PASCAL-Context's tasks, noise. Made by "
         "`benchmarks/balancing_step.py`.",

@@ -15,15 +15,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from shared.machine import caption
 
 from frugalmtl.balancing import BALANCERS
-from frugalmtl.core.checks import UserError
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.step import take_step
 from frugalmtl.engine.step_timing import StepTimer, noise_batch
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import build
-from frugalmtl.experiment.runs.environment import environment, hardware
 
 BASE = "uniform"
 BACKBONE, SIZE, BATCH = "tf_efficientnet_lite0", 128, 32
@@ -47,8 +46,6 @@ def on_a_gpu(names: Sequence[str]) -> list[str]:
         names: the balancers that are wanted.
     """
     begin = time.perf_counter()
-    if not torch.cuda.is_available():
-        raise UserError("--device cuda needs a GPU, but torch sees none: leave it out")
     torch.backends.cudnn.benchmark = True
     rows = {name: _timer(name) for name in dict.fromkeys([BASE, *names])}
     for timer in rows.values():
@@ -113,12 +110,10 @@ def _waits(timer: StepTimer) -> int:
 
 
 def _heading(rounds: int) -> list[str]:
-    facts = environment()
-    versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("torch", "timm", "torchjd"))
     return [
         "# Training step by balancer on a GPU",
         "",
-        f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, {hardware(facts)}; {versions}; float32 as the "
+        f"{caption('cuda', 'timm', 'torchjd')}; float32 as the "
         f"settings have it by default; medians (and the range) of {rounds} interleaved rounds of {STEPS} steps in a "
         "row with the optimiser's update, the device waited for once after them. "
         f"{BACKBONE}, batch {BATCH}, {SIZE} x {SIZE}, 3 tasks with hrnet heads of 64 channels, hard sharing, noise; "

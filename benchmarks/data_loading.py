@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from shared.machine import add_device, caption, refuse_cuda
 
 import frugalmtl
 from frugalmtl.core.files import write_text
@@ -101,8 +101,8 @@ def table(results: list[list[dict[str, float]]], images: int, epochs: int, worke
         "# Data loading",
         "",
         f"Pictures of rooms, `small` (128 x 128, seven tasks), {images} images, batches of 16, warm cache, medians of "
-        f"{len(results)} turns of {epochs} epochs, images/s. {compared}{os.cpu_count()} cores ({platform.machine()}), "
-        f"one thread per process, without workers by processor time, torch {torch.__version__}. "
+        f"{len(results)} turns of {epochs} epochs, images/s. {compared}{caption('cpu')}; "
+        "one thread per process, without workers by processor time. "
         "Made by `benchmarks/data_loading.py`.",
         "",
         f"Reading samples from the cache alone, one process, per second of processor time: {cell(READING)}.",
@@ -118,6 +118,7 @@ def main() -> None:
     """Parse arguments, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=None, help="file to write (default: print)")
+    add_device(parser)
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--turns", type=int, default=3)
@@ -125,6 +126,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--measure", action="store_true", help="measure the imported version and print its rates")
     arguments = parser.parse_args()
+    refuse_cuda(arguments, "samples are loaded")
     if arguments.measure:
         print(json.dumps(measure(arguments.images, arguments.epochs, arguments.workers)))
         return

@@ -9,13 +9,12 @@ the share of the smaller graph. Random weights: time does not depend on them.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
 import torch
+from shared.machine import add_device, caption, chosen_device
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -71,20 +70,20 @@ def giga_macs(module: nn.Module, image: Tensor) -> float:
     return float(counter.get_total_flops()) / 2e9
 
 
-def rows(rounds: int, threads: int, size: int) -> list[str]:
+def rows(rounds: int, size: int, device: torch.device) -> list[str]:
     """One table row per case."""
     lines = []
-    image = torch.randn(1, 3, size, size)
+    image = torch.randn(1, 3, size, size).to(device)
     for label, name, backbone, decoder in CASES:
         seed_everything(0)
-        model = build(name, backbone, decoder)
+        model = build(name, backbone, decoder).to(device)
         modules = {
             "trained": model,
             "trained_last": ChannelsLast(model),
             "plain": deploy(model, channels_last=False),
             "plain_last": deploy(model),
         }
-        timed = latency(modules, image, rounds=rounds, threads=threads)
+        timed = latency(modules, image, rounds=rounds)
         cells = [f"{timed[key].median_ms:.1f} ({timed[key].iqr_ms:.1f})" for key in modules]
         ratio = timed["trained"].median_ms / timed["plain_last"].median_ms
         macs = f"{giga_macs(model, image):.2f} | {giga_macs(modules['plain'], image):.2f}"
@@ -99,15 +98,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds, of which the median is taken")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     parser.add_argument("--size", type=int, default=256, help="height and width of the image in pixels")
+    add_device(parser)
     parser.add_argument("--out", help="file for the markdown table")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = chosen_device(options)
     head = [
         "# Deployed against trained",
         "",
         f"One image of {options.size} x {options.size}, three dense tasks, hard sharing; milliseconds: median "
-        f"(distance of the quartiles) of {options.rounds} interleaved rounds, {options.threads} thread(s) of "
-        f"{os.cpu_count()} cores "
-        f"({platform.machine()}), torch {torch.__version__}. GMAC: 10^9 multiply-adds of convolutions and products. "
+        f"(distance of the quartiles) of {options.rounds} interleaved rounds on {device.type}; "
+        f"{caption(device, 'timm')}. GMAC: 10^9 multiply-adds of convolutions and products. "
         "Made by `benchmarks/deploy_latency.py`.",
         "",
         "| model | GMAC trained | GMAC deployed | trained | trained, channels last | deployed, plain layout | deployed "
@@ -115,7 +116,7 @@ def main() -> None:
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     print("\n".join(head))
-    lines = rows(options.rounds, options.threads, options.size)
+    lines = rows(options.rounds, options.size, device)
     if options.out:
         write_text(options.out, "\n".join([*head, *lines]) + "\n")
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from shared.machine import add_device, caption, chosen_device
 from torch import Tensor, nn
 
 from frugalmtl.core.files import write_text
@@ -30,7 +30,6 @@ from frugalmtl.encoders.interrogate.encoder import InterroGate
 from frugalmtl.evaluation.cost import count, latency
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import build
-from frugalmtl.experiment.runs.environment import environment, hardware
 from frugalmtl.export import EXPORTERS
 from frugalmtl.model import MultiTaskModel
 
@@ -232,16 +231,16 @@ def main() -> None:
     )
     parser.add_argument("--budgets", nargs="*", type=float, default=list(BUDGETS), help="over the single-task networks")
     parser.add_argument("--shares", nargs="*", type=float, default=list(SHARES), help="of own channels at random")
+    add_device(parser, "eager alone")
     parser.add_argument("--out", help="file for the markdown tables")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    facts = environment()
-    versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("torch", "timm"))
+    device = chosen_device(options)
     head = [
         "# Time that InterroGate saves",
         "",
-        f"{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start; {versions}, onnxruntime "
-        f"{onnxruntime.__version__}; float32; images {options.size} x {options.size}; medians of {options.rounds} "
+        f"{caption(device, 'timm')}, onnxruntime {onnxruntime.__version__}; "
+        f"float32; images {options.size} x {options.size}; medians of {options.rounds} "
         "interleaved rounds over all rows of a table. Made by `benchmarks/interrogate_latency.py`.",
         "",
         "Three dense tasks, one head (hrnet, 64 channels) each, deployed (eager: channels-last). The sweep freezes "

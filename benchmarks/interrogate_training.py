@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from interrogate_latency import random_gates
+from shared.machine import add_device, caption, chosen_device
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -26,7 +26,6 @@ from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.step_timing import StepTimer, noise_batch, time_steps
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import build
-from frugalmtl.experiment.runs.environment import environment, hardware
 from frugalmtl.model import MultiTaskModel
 
 PASCAL: list[dict[str, object] | str] = [
@@ -91,7 +90,7 @@ SETTINGS = {
 }
 
 
-def timer(name: str, setting: Setting, tasks: int, size: int, batch: int) -> StepTimer:
+def timer(name: str, setting: Setting, tasks: int, size: int, batch: int, device: torch.device) -> StepTimer:
     """Steps of a model in the middle of its training."""
     config = Experiment(
         image_size=(size, size),
@@ -102,7 +101,7 @@ def timer(name: str, setting: Setting, tasks: int, size: int, batch: int) -> Ste
     for key, section in ROWS[name].items():
         setattr(config, key, section)
     built, settings = build(config), TrainSettings(epochs=EPOCHS)
-    model = built.model
+    model = built.model.to(device)
     plan_encoder(model, (size, size))
     step = StepTimer.at_stage(
         model, built.balancer, settings, noise_batch(built.tasks, (size, size), batch), update=True
@@ -130,9 +129,9 @@ def giga_macs(model: MultiTaskModel, image: Tensor) -> float:
     return float(counter.get_total_flops()) / 2e9 / len(image)
 
 
-def table(setting: Setting, tasks: int, size: int, rounds: int, batch: int) -> list[str]:
+def table(setting: Setting, tasks: int, size: int, rounds: int, batch: int, device: torch.device) -> list[str]:
     """Markdown lines of one interleaved run."""
-    timers = {name: timer(name, setting, tasks, size, batch) for name in ROWS}
+    timers = {name: timer(name, setting, tasks, size, batch, device) for name in ROWS}
     macs = {name: giga_macs(one.setup.model, one.batches[0].image) for name, one in timers.items()}
     medians = {name: columns(parts) for name, parts in time_steps(timers, rounds, parts=True).items()}
     base = medians[HARD]
@@ -168,17 +167,18 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256, help="height and width of the images in pixels")
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds, of which the median is taken")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    add_device(parser)
     parser.add_argument("--out", help="file for the markdown tables")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    facts = environment()
-    versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("torch", "timm", "torchjd"))
+    device = chosen_device(options)
     head = [
         "# Training step of InterroGate",
         "",
-        f"{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start; {versions}; float32, channels-last; medians "
-        f"of {options.rounds} interleaved rounds after one that is not counted; without data loading. GMAC: 10^9 "
+        f"{caption(device, 'timm', 'torchjd')}; "
+        f"on {device.type}; float32, channels-last; medians of {options.rounds} interleaved rounds after one that is "
+        f"not counted; without data loading. GMAC: 10^9 "
         "multiply-adds of convolutions in the forward pass of one image, as it is run. Forward includes the losses; "
         "step is forward and backward; the update is that of the run's and the gates' optimisers. Made by "
         "`benchmarks/interrogate_training.py`.",
@@ -195,7 +195,7 @@ def main() -> None:
     for name in options.settings:
         for tasks in options.tasks:
             setting = SETTINGS[name]
-            part = table(setting, tasks, options.size, options.rounds, options.batch or setting.batch)
+            part = table(setting, tasks, options.size, options.rounds, options.batch or setting.batch, device)
             print("\n".join(part), flush=True)
             lines += part
             gc.collect()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
@@ -21,11 +20,11 @@ import numpy as np
 import onnxruntime
 import torch
 from interrogate_latency import HEAD, TOLERANCE, Point, sessions
+from shared.machine import add_device, caption, chosen_device
 from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
 from frugalmtl.backbones.timm import Timm
-from frugalmtl.core.checks import UserError
 from frugalmtl.core.files import write_text
 from frugalmtl.core.seeding import seed_everything
 from frugalmtl.core.types import Features, Pyramid
@@ -35,7 +34,6 @@ from frugalmtl.encoders import Encoder
 from frugalmtl.encoders._policy_tree import GatedChain, PolicyTree, TreePlan, plan_tree, run_tree
 from frugalmtl.encoders.hard_sharing import HardSharing
 from frugalmtl.evaluation.cost import count, latency
-from frugalmtl.experiment.runs.environment import environment, hardware
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks.segmentation import segmentation
 
@@ -190,23 +188,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="threads of torch and of onnxruntime")
     parser.add_argument("--size", type=int, default=256, help="height and width of the image in pixels")
     parser.add_argument("--runtimes", nargs="+", choices=["eager", "onnxruntime"], help="both; on a GPU eager")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: eager alone")
+    add_device(parser, "eager alone")
     parser.add_argument("--out", help="file for the markdown tables")
     options = parser.parse_args()
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda needs a GPU, but torch sees none: leave it out")
+    device = chosen_device(options)
     torch.set_num_threads(options.threads)
     runtimes = options.runtimes or (["eager"] if options.device == "cuda" else ["eager", "onnxruntime"])
     if options.device == "cuda" and "onnxruntime" in runtimes:
-        raise UserError("onnxruntime runs on the CPU here: leave --device cuda or the runtime out")
-    facts = environment()
-    versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("torch", "timm"))
-    gpu = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, " if options.device == "cuda" else ""
+        raise SystemExit("onnxruntime runs on the CPU here: leave --device cuda or the runtime out")
     head = [
         "# Time that prefix trees save",
         "",
-        f"{gpu}{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start; {versions}, onnxruntime "
-        f"{onnxruntime.__version__}; float32; images {options.size} x {options.size}; medians of {options.rounds} "
+        f"{caption(device, 'timm')}, onnxruntime {onnxruntime.__version__}; "
+        f"float32; images {options.size} x {options.size}; medians of {options.rounds} "
         "interleaved rounds over all rows of a table. Made by `benchmarks/policy_tree.py`.",
         "",
         "Three dense tasks, one head (hrnet, 64 channels) each, deployed (eager: channels-last). First half together: "

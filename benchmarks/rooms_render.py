@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -25,22 +24,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from shared.machine import add_device, caption, refuse_cuda
 
 import frugalmtl_rooms
 from frugalmtl.core.files import write_text
 from frugalmtl_rooms import render
 
 SIZES = (64, 128, 256)
-
-
-def processor() -> str:
-    """Name of the processor, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def measure(size: int, seeds: int) -> list[float]:
@@ -70,16 +60,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="repetitions, of which the median is taken")
     parser.add_argument("--against", help="import path of another version, to compare with")
     parser.add_argument("--measure", type=int, help="print the times of one size, as JSON")
+    add_device(parser)
     parser.add_argument("--out", help="file for the markdown table")
     options = parser.parse_args()
+    refuse_cuda(options, "rooms are rendered by NumPy")
     if options.measure:
         print(json.dumps(measure(options.measure, options.seeds)))
         return
     here = str(Path(frugalmtl_rooms.__file__).parents[1])
     ratio, rule = (" ratio to before |", "---:|") if options.against else ("", "")
     lines = [
-        f"Machine: {processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, NumPy {np.__version__}; "
-        f"one thread; {options.seeds} seeds, median of {options.repeats} repetitions.",
+        f"{caption('cpu', 'python')}, NumPy {np.__version__}; one thread renders; "
+        f"{options.seeds} seeds, median of {options.repeats} repetitions.",
         "",
         f"| size | images/s/core | median ms | slowest ms |{ratio}",
         f"|---:|---:|---:|---:|{rule}",

@@ -19,6 +19,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from shared.machine import add_device, caption, refuse_cuda
+
 POLICIES: dict[str, dict[str, str]] = {
     "actively": {},
     "passively": {"OMP_WAIT_POLICY": "passive"},
@@ -75,15 +77,17 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--neighbours", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--policies", nargs="+", choices=list(POLICIES), default=list(POLICIES), metavar="NAME")
+    add_device(parser)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--measure", action="store_true", help="measure this process and print its figures")
     arguments = parser.parse_args()
+    refuse_cuda(arguments, "threads of OpenMP compute")
     if arguments.measure:
         print(json.dumps(measure(arguments.steps, arguments.pixels)))
         return
     options = ["--steps", str(arguments.steps), "--pixels", str(arguments.pixels)]
     rows: dict[tuple[str, int], list[float]] = {}
-    load = os.getloadavg()[0]
+    head = caption("cpu", "timm")
     for number in range(arguments.turns):
         for neighbours in arguments.neighbours:
             first = number % len(arguments.policies)
@@ -97,7 +101,7 @@ def main() -> None:
         "# Waiting of threads",
         "",
         f"One training step of EfficientNet-Lite0 with three HRNet heads, batch 8, {arguments.pixels} x "
-        f"{arguments.pixels}, {os.cpu_count()} cores, load {load:.1f} at the start; ms, medians of {arguments.turns} "
+        f"{arguments.pixels}; {head}; ms, medians of {arguments.turns} "
         f"processes of {arguments.steps} steps each, taken in turns; in brackets the ratio to the first row. "
         "Made by `benchmarks/thread_waiting.py`.",
         "",

@@ -272,11 +272,15 @@ def _legend() -> list[Any]:
 
 def main() -> None:
     """Walk and draw."""
+    from shared.machine import add_device, refuse_cuda  # beside this script; tests import the problems without it
+
     parser = argparse.ArgumentParser(description="Draw the paths of balancers on problems with a known front.")
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--out", type=Path, default=Path("docs/images/balancing_trajectories.png"))
+    add_device(parser)
     arguments = parser.parse_args()
+    refuse_cuda(arguments, "problems of two parameters are solved")
     torch.set_num_threads(1)
     draw(paths(arguments.steps, arguments.lr), arguments.out)
 

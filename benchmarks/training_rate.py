@@ -14,7 +14,6 @@ python benchmarks/training_rate.py --out benchmarks/training_rate.md
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from shared.machine import add_device, caption, chosen_device
 
 from frugalmtl.balancing import BALANCERS
 from frugalmtl.core.files import write_text
@@ -39,7 +39,6 @@ from frugalmtl.engine.step import FiniteCheck, StepSetup, setup
 from frugalmtl.engine.step_timing import noise_batch
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import Built, build
-from frugalmtl.experiment.runs.environment import environment, hardware
 from frugalmtl.losses import Criterion
 
 TASKS: list[dict[str, object] | str] = [{"kind": "segmentation", "classes": 16}, {"kind": "depth"}, {"kind": "normals"}]
@@ -47,17 +46,17 @@ WARM = 10
 OnStep = Callable[[int], None]
 Row = Callable[[OnStep], None]
 """A training that calls its argument with the number of steps done, after each."""
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @dataclass
 class Setting:
-    """The size of every row."""
+    """The size of every row, and the device that trains."""
 
     backbone: str
     batch: int
     pixels: int
     steps: int
+    device: torch.device
 
     def build(self) -> Built:
         """The network, anew."""
@@ -74,10 +73,10 @@ class Setting:
 class Ready:
     """The same batch again and again, in page-locked memory where there is a GPU."""
 
-    def __init__(self, batch: Batch, batches: int) -> None:
+    def __init__(self, batch: Batch, batches: int, device: torch.device) -> None:
         self.batches_per_epoch = batches
         self.batch = batch
-        if DEVICE.type == "cuda":
+        if device.type == "cuda":
             pinned = {
                 key: {name: value.pin_memory() for name, value in getattr(batch, key).items()}
                 for key in ("targets", "valid")
@@ -118,7 +117,7 @@ class Rate:
         """Look at the clock after a step."""
         if done not in (WARM, self.setting.steps):
             return
-        if DEVICE.type == "cuda":
+        if self.setting.device.type == "cuda":
             torch.cuda.synchronize()
         now = time.perf_counter()
         if done == WARM:
@@ -169,21 +168,23 @@ class Turns:
 
 def by_library(setting: Setting, loader: EpochLoader, built: Built, on_step: OnStep, **settings: Any) -> None:
     """``train()``."""
-    chosen = TrainSettings(epochs=1, batch_size=setting.batch, progress="off", **settings)
+    chosen = TrainSettings(
+        epochs=1, batch_size=setting.batch, progress="off", accelerator=setting.device.type, **settings
+    )
     with tempfile.TemporaryDirectory() as folder:
         train(TrainJob(built.model, built.balancer, chosen, {"train": loader}, Path(folder)), on_step=on_step)
 
 
-def by_plain_loop(loader: EpochLoader, built: Built, on_step: OnStep, **options: Any) -> None:
+def by_plain_loop(device: torch.device, loader: EpochLoader, built: Built, on_step: OnStep, **options: Any) -> None:
     """A loop as PyTorch's tutorials have it, with channels-last and chosen convolutions."""
     torch.backends.cudnn.benchmark = True
-    model = built.model.to(DEVICE).to(memory_format=torch.channels_last).train()
+    model = built.model.to(device).to(memory_format=torch.channels_last).train()
     criterion = Criterion(built.tasks)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, weight_decay=1e-4, **options)
     for number, loaded in enumerate(loader.epoch(0), start=1):
-        batch = loaded.to(DEVICE, non_blocking=True)
+        batch = loaded.to(device, non_blocking=True)
         predictions = model(batch.image.contiguous(memory_format=torch.channels_last))
-        loss = sum(criterion(predictions, batch).by_task.values(), start=torch.zeros((), device=DEVICE))
+        loss = sum(criterion(predictions, batch).by_task.values(), start=torch.zeros((), device=device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -193,7 +194,8 @@ def by_plain_loop(loader: EpochLoader, built: Built, on_step: OnStep, **options:
 
 def rows(setting: Setting, sections: list[str]) -> dict[str, dict[str, Row]]:
     """``{section: {row: measurement}}``; the first row of a section is what the others are compared with."""
-    ready = Ready(noise_batch(setting.build().tasks, (setting.pixels, setting.pixels), setting.batch), setting.steps)
+    noise = noise_batch(setting.build().tasks, (setting.pixels, setting.pixels), setting.batch)
+    ready, device = Ready(noise, setting.steps, setting.device), setting.device
 
     def loading(workers: int) -> Loader:
         built = setting.build()
@@ -205,7 +207,7 @@ def rows(setting: Setting, sections: list[str]) -> dict[str, dict[str, Row]]:
         return lambda on_step: by_library(setting, loader or ready, setting.build(), on_step, **settings)
 
     def plain(loader: EpochLoader | None = None, **options: Any) -> Row:
-        return lambda on_step: by_plain_loop(loader or ready, setting.build(), on_step, **options)
+        return lambda on_step: by_plain_loop(device, loader or ready, setting.build(), on_step, **options)
 
     def balanced(name: str) -> Row:
         built = setting.build()
@@ -214,7 +216,7 @@ def rows(setting: Setting, sections: list[str]) -> dict[str, dict[str, Row]]:
 
     result: dict[str, dict[str, Row]] = {}
     if "loop" in sections:
-        unfused = {"name": "adam", "foreach": True} if DEVICE.type == "cuda" else {"name": "adam", "fused": False}
+        unfused = {"name": "adam", "foreach": True} if device.type == "cuda" else {"name": "adam", "fused": False}
         result["the loop; batches lie ready in memory"] = {
             "plain loop, Adam as torch has it": plain(),
             "plain loop, fused Adam": plain(fused=True),
@@ -224,14 +226,14 @@ def rows(setting: Setting, sections: list[str]) -> dict[str, dict[str, Row]]:
             "frugalmtl, PCGrad": balanced("pcgrad"),
         }
     if "loading" in sections:
-        automatic = worker_count("auto", on_cpu=DEVICE.type == "cpu", batches=setting.steps)
-        counts = sorted({0, automatic, *([1] if DEVICE.type == "cpu" else [2, 4])})
+        automatic = worker_count("auto", on_cpu=device.type == "cpu", batches=setting.steps)
+        counts = sorted({0, automatic, *([1] if device.type == "cpu" else [2, 4])})
         result[f"with the loader (`auto` is {automatic} here), augmentation by flips"] = {
             f"plain loop, fused Adam, {automatic} workers": plain(loading(automatic), fused=True),
             **{f"frugalmtl, {count} workers": ours(loading(count)) for count in counts},
         }
     if "precision" in sections:
-        names = ["32-true", "bf16-mixed", *(["tf32", "16-mixed"] if DEVICE.type == "cuda" else [])]
+        names = ["32-true", "bf16-mixed", *(["tf32", "16-mixed"] if device.type == "cuda" else [])]
         result["precision"] = {f"frugalmtl, {name}": ours(precision=name) for name in names}
     if "waits" in sections:
         result["what the engine's waits cost"] = {
@@ -242,7 +244,7 @@ def rows(setting: Setting, sections: list[str]) -> dict[str, dict[str, Row]]:
             ),
         }
     if "compile" in sections:
-        modes: list[bool | str] = [False, True, *(["reduce-overhead"] if DEVICE.type == "cuda" else [])]
+        modes: list[bool | str] = [False, True, *(["reduce-overhead"] if device.type == "cuda" else [])]
         result["compile (its time is not counted)"] = {
             f"frugalmtl, compile: {str(mode).lower()}": ours(compile=mode) for mode in modes
         }
@@ -278,40 +280,45 @@ def table(title: str, rates: dict[str, list[float]]) -> list[str]:
 
 def main() -> None:
     """Measure in turns, print the tables, write them if asked to."""
-    on_gpu = DEVICE.type == "cuda"
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--sections", nargs="+", default=["loop", "loading", "precision", *(["waits"] if on_gpu else [])]
+        "--sections", nargs="+", help="loop loading precision by default, on a GPU waits too; compile takes minutes"
     )
     parser.add_argument("--backbone", default="tf_efficientnet_lite0")
-    parser.add_argument("--batch", type=int, default=32 if on_gpu else 8)
+    parser.add_argument("--batch", type=int, help="8 by default, on a GPU 32")
     parser.add_argument("--pixels", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=60 if on_gpu else 22)
-    parser.add_argument("--turns", type=int, default=2 if on_gpu else 3)
+    parser.add_argument("--steps", type=int, help="22 by default, on a GPU 60")
+    parser.add_argument("--turns", type=int, help="3 by default, on a GPU 2")
     parser.add_argument("--processor-time", action="store_true", help="step by step in turns, with one thread")
+    add_device(parser, "larger batches, more steps, and what the host's waits cost")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    device = chosen_device(arguments)
+    on_gpu = device.type == "cuda"
+    sections = arguments.sections or ["loop", "loading", "precision", *(["waits"] if on_gpu else [])]
+    batch, steps = arguments.batch or (32 if on_gpu else 8), arguments.steps or (60 if on_gpu else 22)
+    repeats = arguments.turns or (2 if on_gpu else 3)
     if arguments.processor_time:
         torch.set_num_threads(1)
-    setting = Setting(arguments.backbone, arguments.batch, arguments.pixels, arguments.steps)
-    turns = "steps taken in turns, by processor time" if arguments.processor_time else f"{arguments.turns} turns"
-    facts, load = environment(), os.getloadavg()[0]
+    setting = Setting(arguments.backbone, batch, arguments.pixels, steps, device)
+    turns = "steps taken in turns, by processor time" if arguments.processor_time else f"{repeats} turns"
+    head = caption(device, "timm")
     lines = [
         "# Training rate",
         "",
         f"{setting.backbone}, three tasks, HRNet heads, batch {setting.batch}, {setting.pixels} x {setting.pixels}, "
-        f"{setting.steps - WARM} steps a measurement, medians of {turns}; on {DEVICE.type}. "
-        f"{hardware(facts)}, load {load:.1f} at the start; torch {torch.__version__}. "
+        f"{setting.steps - WARM} steps a measurement, medians of {turns}; on {device.type}. "
+        f"{head}. "
         "Made by `benchmarks/training_rate.py`.",
         "",
     ]
-    for title, measurements in rows(setting, arguments.sections).items():
+    for title, measurements in rows(setting, sections).items():
         if arguments.processor_time:
             taken = Turns(setting, len(measurements)).rates([*measurements.values()])
             rates = dict(zip(measurements, taken, strict=True))
         else:
             rates = {name: [] for name in measurements}
-            for number in range(arguments.turns):
+            for number in range(repeats):
                 for name, row in measurements.items():
                     rate = Rate(setting)
                     row(rate)

@@ -8,15 +8,16 @@ python benchmarks/training_step.py --out benchmarks/training_step.md
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
+
+import torch
+from shared.machine import add_device, caption, chosen_device
 
 from frugalmtl.core.files import write_text
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.step_timing import StepTimer, noise_batch, time_steps
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import build
-from frugalmtl.experiment.runs.environment import environment, hardware
 
 HEAD = {"name": "independent", "head": {"name": "hrnet", "width": 64}}
 ROWS: dict[str, dict[str, dict[str, object]]] = {
@@ -31,7 +32,7 @@ ROWS: dict[str, dict[str, dict[str, object]]] = {
 TASKS: list[dict[str, object] | str] = [{"kind": "segmentation", "classes": 16}, {"kind": "depth"}, {"kind": "normals"}]
 
 
-def table(backbone: str, batch: int, pixels: int, rounds: int) -> str:
+def table(backbone: str, batch: int, pixels: int, rounds: int, device: torch.device) -> str:
     """Markdown table of one backbone."""
     timers: dict[str, StepTimer] = {}
     for name, sections in ROWS.items():
@@ -41,6 +42,7 @@ def table(backbone: str, batch: int, pixels: int, rounds: int) -> str:
         for key, section in sections.items():
             setattr(config, key, section)
         built = build(config)
+        built.model.to(device)
         noise = noise_batch(built.tasks, built.image_size, batch)
         timers[name] = StepTimer.at_stage(built.model, built.balancer, TrainSettings(), noise)
     times = time_steps(timers, rounds, parts=True)
@@ -64,19 +66,20 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--pixels", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=7)
+    add_device(parser)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    facts = environment()
-    versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("torch", "timm", "torchjd"))
+    device = chosen_device(arguments)
     lines = [
         "# Training step",
         "",
-        f"{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start; {versions}; float32, channels-last; median of "
-        f"{arguments.rounds} interleaved rounds after one that is not counted; without data loading and optimiser.",
+        f"{caption(device, 'timm', 'torchjd')}; "
+        f"float32, channels-last; median of {arguments.rounds} interleaved rounds "
+        f"after one that is not counted; without data loading and optimiser; on {device.type}.",
         "",
     ]
     for backbone in arguments.backbones:
-        lines += [table(backbone, arguments.batch, arguments.pixels, arguments.rounds), ""]
+        lines += [table(backbone, arguments.batch, arguments.pixels, arguments.rounds, device), ""]
     text = "\n".join(lines)
     print(text)
     if arguments.out:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
+import sys
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,6 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from frugalmtl.backbones.timm import Timm
-from frugalmtl.core.checks import UserError
 from frugalmtl.core.counting import MacCounter
 from frugalmtl.core.files import write_text
 from frugalmtl.core.seeding import seed_everything
@@ -37,7 +37,6 @@ from frugalmtl.encoders.adamtl.runtime import AdaMTLRuntime
 from frugalmtl.encoders.adamtl.windows import spread
 from frugalmtl.encoders.hard_sharing import HardSharing
 from frugalmtl.evaluation.cost import timed_rounds
-from frugalmtl.experiment.runs.environment import environment, hardware
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks.segmentation import segmentation
 
@@ -259,6 +258,9 @@ def paired(times: ArrayLike, reference: ArrayLike) -> tuple[float, float]:
 
 def main() -> None:
     """Measure, print and optionally write the tables."""
+    sys.path.append(str(Path(__file__).parents[1]))  # what all benchmarks share lies one folder up
+    from shared.machine import add_device, caption, chosen_device
+
     parser = argparse.ArgumentParser(description="Saved operations and saved time of AdaMTL's deployed form.")
     parser.add_argument("--backbone", default="swin_tiny_patch4_window7_224", help="a Swin Transformer of timm")
     parser.add_argument("--batches", nargs="+", type=int, default=None, help="images at a time; 1 8, on a GPU 1 8 32")
@@ -267,19 +269,15 @@ def main() -> None:
     parser.add_argument("--policy_rounds", type=int, default=200, help="those of policies; fewer for larger batches")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
     parser.add_argument("--size", type=int, default=224, help="height and width of the image in pixels")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: captured graphs too")
+    add_device(parser, "captured graphs too")
     parser.add_argument("--out", help="file for the markdown tables")
     options = parser.parse_args()
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda needs a GPU, but torch sees none: leave it out")
+    device = chosen_device(options)
     torch.set_num_threads(options.threads)
-    facts = environment()
-    versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("torch", "timm"))
-    gpu = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, " if options.device == "cuda" else ""
     lines = [
         "# Time that AdaMTL's deployed form saves",
         "",
-        f"{gpu}{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start; {versions}; "
+        f"{caption(device, 'timm')}; "
         f"float32; {options.backbone}, images {options.size} x {options.size}, four tasks with AdaMTL's heads (width "
         f"64); {options.rounds} interleaved rounds over all rows of a table, if not said otherwise. Made by "
         "`benchmarks/adamtl/runtime.py`.",

@@ -10,9 +10,11 @@ the first draw of every row is deployed, and its counted operations and paramete
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -280,12 +282,17 @@ def picture(tables: Mapping[int, dict[str, dict[str, Costs]]], look: Look) -> by
 
 def main() -> None:
     """Count, print, and optionally write tables and picture."""
+    sys.path.append(str(Path(__file__).parents[1]))  # what all benchmarks share lies one folder up
+    from shared.machine import add_device, refuse_cuda
+
     parser = argparse.ArgumentParser(description="Cost of deployed networks against the number of tasks.")
     parser.add_argument("--tasks", nargs="+", type=int, choices=[2, 3, 4, 5], default=list(COUNTS), help="numbers")
     parser.add_argument("--draws", type=int, default=20, help="policies that are drawn for each row")
+    add_device(parser)
     parser.add_argument("--out", help="file for the markdown tables")
     parser.add_argument("--picture", help="file for the picture (PNG)")
     options = parser.parse_args()
+    refuse_cuda(options, "operations are counted, which is the same everywhere and done")
     torch.manual_seed(0)
     lines = [
         "# Cost of deployed networks against the number of tasks",

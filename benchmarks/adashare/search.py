@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,7 +35,6 @@ from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.step_timing import StepTimer, noise_batch, time_steps
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import build
-from frugalmtl.experiment.runs.environment import environment, hardware
 
 TASKS: list[dict[str, object] | str] = [{"kind": "segmentation", "classes": 40}, {"kind": "normals"}, {"kind": "depth"}]
 """Those of NYU v2, with a linear head each: what is timed is the backbone."""
@@ -122,10 +122,11 @@ def points_of(blocks: int) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Images:
-    """Images of a step: how many, and their height and width in pixels."""
+    """Images of a step: how many, their height and width in pixels, and the device that trains on them."""
 
     batch: int
     size: int
+    device: torch.device
 
 
 def timer(
@@ -152,6 +153,7 @@ def timer(
     model = built.model
     if passes and isinstance(model.encoder, HardSharing):
         model.encoder = PlainPasses(model.encoder.network, model.encoder.task_names, passes)
+    model.to(images.device)
     plan_encoder(model, shape)
     names = [stage.name for stage in model.recipe()]
     place = {"stage": names.index(SEARCH), "turn": list(TURNS).index(turn)} if turn is not None else {}
@@ -248,23 +250,27 @@ def verdicts(points: list[str], steps: Mapping[str, float], shares: Mapping[str,
 
 def main() -> None:
     """Measure, print and optionally write the tables."""
+    sys.path.append(str(Path(__file__).parents[1]))  # what all benchmarks share lies one folder up
+    from shared.machine import add_device, caption, chosen_device
+
     parser = argparse.ArgumentParser(description="Training steps of AdaShare against plain hard sharing.")
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(DEFAULT), help="tables")
     parser.add_argument("--batch", type=int, default=4, help="images of a step")
     parser.add_argument("--size", type=int, default=128, help="height and width of the images in pixels")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds, of which the median is taken")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    add_device(parser)
     parser.add_argument("--out", help="file for the markdown tables")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    facts = environment()
-    versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("torch", "timm"))
+    device = chosen_device(options)
     head = [
         "# Training step of AdaShare",
         "",
-        f"{hardware(facts)}, load {os.getloadavg()[0]:.1f} at the start; "
-        f"{versions}; float32, channels-last; medians of {options.rounds} interleaved rounds after one that is not "
+        f"{caption(device, 'timm')}; "
+        f"on {device.type}; float32, channels-last; medians of {options.rounds} interleaved rounds after one that is "
+        f"not "
         "counted; without data loading. GMAC: 10^9 multiply-adds in the forward pass of one image, as it is run. "
         "Forward includes the losses; step is forward and backward; the update is the optimiser's. Last column: step / "
         "hard over GMAC / hard. Made by `benchmarks/adashare/search.py`.",
@@ -281,7 +287,7 @@ def main() -> None:
     print("\n".join(head))
     lines: list[str] = []
     for name in options.settings:
-        part = table(SETTINGS[name], Images(options.batch, options.size), options.rounds)
+        part = table(SETTINGS[name], Images(options.batch, options.size, device), options.rounds)
         print("\n".join(part), flush=True)
         lines += part
         gc.collect()
