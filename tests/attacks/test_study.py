@@ -11,7 +11,7 @@ import pytest
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.disk.locks import Locks
 from frugalmtl.experiment.comparison.trials import JOURNAL, Trials
-from frugalmtl.experiment.config.sweep import Axis
+from frugalmtl.experiment.config.axis import Axis
 from tests.attacks.payloads import harmless, pickled
 
 START = {"op_code": 0, "worker_id": "w", "study_name": "encoder.own [0.5]", "directions": [2, 1]}

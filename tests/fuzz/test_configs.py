@@ -34,7 +34,7 @@ def read_config(path: Path) -> None:
     content = read_yaml(path)
     if "sweep" in content:
         sweep = parse(Sweep, content, str(path))
-        comparison = expand(sweep, sweep.sweep.values or [])
+        comparison = expand(sweep, sweep.sweep.places or [])
     elif "rows" in content:
         comparison = parse(Comparison, content, str(path))
     else:

@@ -92,6 +92,26 @@ def test_an_interrupted_sweep_goes_on_without_training_again(
 
 
 @pytest.mark.slow
+def test_a_grid_that_grows_keeps_its_runs(tmp_path: Path, config: Config) -> None:
+    del config["sweep"]["key"], config["sweep"]["values"], config["rows"]["hard_sharing"]
+    config["sweep"]["grid"] = {"encoder.own": [0.6, 0.9], "encoder.other": [0.1]}
+    sweep(parse(Sweep, config), tmp_path, progress=False)
+    before = logs(tmp_path)
+    config["sweep"]["grid"]["encoder.other"] = [0.0, 0.1]
+    config["colour_by"] = "encoder.other"
+    results = sweep(parse(Sweep, config), tmp_path, progress=False)
+    after = logs(tmp_path)
+    assert len(before) == 3
+    assert {name: after[name] for name in before} == before, "with their times: nothing was trained again"
+    pairs = [(row.config["encoder"]["own"], row.config["encoder"]["other"]) for row in results.rows[1:]]
+    assert pairs == [(0.6, 0.0), (0.6, 0.1), (0.9, 0.0), (0.9, 0.1)]
+    assert results.rows[1].label == "Stitch other 0.0, own 0.6"
+    assert {row.curve for row in results.rows[1:]} == {"Stitch other 0.0", "Stitch other 0.1"}
+    assert results.colour_by == "encoder.other"
+    assert load_results(tmp_path / "results.json").colour_by == "encoder.other"
+
+
+@pytest.mark.slow
 def test_a_range_is_searched_on_a_split_that_is_not_reported(tmp_path: Path, config: Config) -> None:
     del config["sweep"]["values"], config["rows"]["hard_sharing"]
     config["base"]["tasks"] = ["depth"]  # the other one scores 0 after so little training
@@ -124,6 +144,8 @@ def gain_on(split: str, results: Results, row: str) -> float:
     [
         ({"sweep": {"key": "encoder.onw"}}, "Did you mean 'own'"),
         ({"sweep": {"values": ["most"]}}, "own must be a number"),
+        ({"sweep": {"key": None, "values": None, "grid": {"encoder.onw": [0.5]}}}, "Did you mean 'own'"),
+        ({"colour_by": "encoder.onw"}, "no row has a value under the key 'encoder.onw'"),
         ({"sweep": {"trails": 3}}, "Did you mean 'trials'"),
         ({"base": {"train": {"devices": 2}}}, "take several workers"),
         ({"sweap": 1}, "Did you mean 'sweep'"),

@@ -233,6 +233,7 @@ class Results:
         panels: samples with labels.
         photos: images without labels.
         examples: photographs beneath what encoders show of single images, paths relative to the results file.
+        colour_by: dotted key of the rows' configuration by whose value points are coloured; empty for none.
     """
 
     name: str
@@ -246,6 +247,7 @@ class Results:
     panels: list[Panel] = field(default_factory=list)
     photos: list[Panel] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
+    colour_by: str = ""
 
     def row(self, name: str) -> Row:
         """The row called ``name``."""

@@ -109,6 +109,8 @@ def test_whole_numbers_make_a_range_of_whole_numbers() -> None:
         ({"key": "augmentation.hflip"}, "not a section"),
         ({"key": "train.optimizer.lr.more"}, "'lr' of the row is 0.5"),
         ({"row": {"encodr": {}}}, "row of 'sweep'"),
+        ({"grid": {"encoder.own": [0.4]}}, "drop key"),
+        ({"key": None, "grid": {"encoder.own": [0.4]}}, "drop values"),
     ],
     ids=str,
 )

@@ -125,6 +125,14 @@ SWEEPS: dict[str, Words] = {
     "sweep.values: []": ("'values' of 'sweep' is empty", "at least one"),
     "sweep.values: [0.5, 0.5]": ("'values' of 'sweep' holds 0.5 more than once",),
     "sweep.low: 0.5": ("'values' or a range, but got both", "drop low"),
+    "sweep.grid: {}": ("either a 'key' or a 'grid'", "drop key"),
+    "sweep: {grid: {}}": ("'grid' of 'sweep' is empty", "key: [values]"),
+    "sweep: {grid: {encoder.own: 0.5}}": ("must be a list", "write [0.5]"),
+    "sweep: {grid: {encoder.own: []}}": ("'encoder.own' in the 'grid' of 'sweep' is empty", "at least one"),
+    "sweep: {grid: {encoder.own: [1, 1]}}": ("'encoder.own' in the 'grid' of 'sweep' holds 1 more than once",),
+    "sweep: {grid: {encodr.own: [0.5]}}": ("the key of 'sweep': 'encodr'", "Did you mean 'encoder'"),
+    "sweep: {grid: {encoder.onw: [0.5]}}": ("'onw'", "Did you mean 'own'"),
+    "colour_by: encoder.onw": ("no row has a value", "'encoder.onw'"),
     "sweep.row: {encodr: 1}": ("row of 'sweep': 'encodr'", "Did you mean 'encoder'"),
 }
 FLAGS: dict[str, Words] = {

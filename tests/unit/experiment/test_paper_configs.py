@@ -31,7 +31,7 @@ def comparison_of(name: str) -> Comparison:
     if "sweep" not in content:
         return parse(Comparison, content, name)
     sweep = parse(Sweep, content, name)
-    return expand(sweep, sweep.sweep.values or [])
+    return expand(sweep, sweep.sweep.places or [])
 
 
 def experiments_of(name: str) -> dict[str, Experiment]:

@@ -67,7 +67,7 @@ def _comparison(content: dict[str, Any], source: str) -> Comparison:
     if "sweep" not in content:
         return parse(Comparison, content, source)
     sweep = parse(Sweep, content, source)
-    return expand(sweep, sweep.sweep.values or [])
+    return expand(sweep, sweep.sweep.places or [])
 
 
 def parser() -> ProfileParser:

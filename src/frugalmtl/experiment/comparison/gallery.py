@@ -20,7 +20,7 @@ from frugalmtl.experiment.runs.predictor import Predictor
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.streams.loaders import make_transform
 from frugalmtl.report import ImagePictures, Panel, Results, Shown, make_panels
-from frugalmtl.report.pictures.predictions import save_legend, save_picture, save_predictions
+from frugalmtl.report.drawing.predictions import save_legend, save_picture, save_predictions
 
 EXAMPLES = 8
 """Images that encoders are shown, fewer where the split has fewer."""

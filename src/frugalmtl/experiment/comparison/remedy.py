@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from frugalmtl.experiment.config.sweep import Axis, Value
+from frugalmtl.experiment.config.axis import Axis, Place
 
 _CLIP = "'train: {clip_norm: 1}'"
 _GENTLER = f"'train: {{optimizer: {{lr: ...}}}}' with a lower rate, or {_CLIP}"
@@ -46,11 +46,14 @@ def row_remedy(row: str) -> Remedy:
     return Remedy(f"row {row!r}")
 
 
-def point_remedy(axis: Axis, value: Value) -> Remedy:
+def point_remedy(axis: Axis, place: Place) -> Remedy:
     """What to do when the point of a sweep has diverged; all points share one row of the config."""
-    change = _CLIP if axis.key == _RATE else _GENTLER
+    change = _CLIP if _RATE in axis.keys else _GENTLER
+    if axis.grid is not None and axis.count > 1:
+        values = [f"{value!r} of {key!r}" for key, value in axis.assignments(place).items() if len(axis.grid[key]) > 1]
+        return Remedy("'row' of 'sweep'", change, f"leave {' or '.join(values)} out of the 'grid' of 'sweep'")
     if axis.values is not None and len(axis.values) > 1:
-        return Remedy("'row' of 'sweep'", change, f"leave {value!r} out of the 'values' of 'sweep'")
-    if axis.values is None and axis.key == _RATE:
-        return Remedy("'row' of 'sweep'", change, f"set 'high' of 'sweep' below {value!r}")
+        return Remedy("'row' of 'sweep'", change, f"leave {place!r} out of the 'values' of 'sweep'")
+    if axis.places is None and axis.key == _RATE:
+        return Remedy("'row' of 'sweep'", change, f"set 'high' of 'sweep' below {place!r}")
     return Remedy("'row' of 'sweep'", change)

@@ -146,6 +146,7 @@ def collect(
         reference=comparison.reference,
         rows=rows,
         published=[row.row() for row in comparison.published],
+        colour_by=comparison.colour_by or "",
         curves={name: [_epoch(record, tasks) for record in runs[name][0].epochs()] for name in one_per_training(runs)},
     )
 

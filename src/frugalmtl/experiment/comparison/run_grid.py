@@ -18,6 +18,7 @@ from frugalmtl.experiment.comparison.trials import JOURNAL
 from frugalmtl.experiment.comparison.turns import CLAIMS, measuring, working
 from frugalmtl.experiment.config.comparison import (
     Comparison,
+    check_colours,
     check_shown,
     result_name,
     row_experiments,
@@ -236,6 +237,7 @@ def _check(
         row.row()
     _check_photos(comparison.photos)
     check_shown(comparison, grid[comparison.seeds[0]])
+    check_colours(comparison, grid[comparison.seeds[0]])
     scored: dict[str, dict[str, tuple[str, bool]]] = {}
     notes: list[str] = []
     for name, experiment in grid[comparison.seeds[0]].items():

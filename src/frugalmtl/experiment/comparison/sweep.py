@@ -29,9 +29,10 @@ from frugalmtl.experiment.comparison.results import primary_scores
 from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.comparison.trials import Trials
 from frugalmtl.experiment.comparison.turns import CLAIMS, working
+from frugalmtl.experiment.config.axis import Axis, Place
 from frugalmtl.experiment.config.comparison import row_experiments
 from frugalmtl.experiment.config.experiment import Experiment
-from frugalmtl.experiment.config.sweep import Axis, Sweep, Value, expand, points
+from frugalmtl.experiment.config.sweep import Sweep, expand, points
 from frugalmtl.experiment.runs.build import build_tasks
 from frugalmtl.experiment.runs.streams.images import SplitImages
 from frugalmtl.experiment.runs.training import evaluate_run
@@ -104,7 +105,7 @@ class Worker:
         self.progress = progress
         self.locks = Locks(folder / CLAIMS)
         axis = config.sweep
-        comparison = expand(config, axis.limits() if axis.values is None else axis.values)
+        comparison = expand(config, axis.limits() if axis.places is None else axis.places)
         with working(folder):  # steps are taken here
             grid = RunGrid.of(comparison, folder, checked)
         for experiment in grid.experiments[config.seeds[0]].values():
@@ -119,7 +120,7 @@ class Worker:
         self.checked = grid.checked
         self.trials = Trials(axis, folder, self.locks)
         self._grid = grid
-        self._rows: dict[Value, str] | None = None
+        self._rows: dict[Place, str] | None = None
 
     def work(self) -> None:
         """Train whatever no other process trains, until all is done."""
@@ -158,7 +159,7 @@ class Worker:
                 console.print(f"report: {without_markup(self.folder / 'report.html')}, made by another worker")
                 return results
             results = compare(comparison, self.folder, progress=progress, console=console)
-            if self.config.sweep.values is None:
+            if self.config.sweep.places is None:
                 words = f"values were chosen by Delta_MTL and multiply-adds on split {self.split!r}"
                 if self.split == results.protocol.split:
                     words += ", which is reported as well: name another evaluate_split to choose on other images"
@@ -180,7 +181,7 @@ class Worker:
                     return True
         return False
 
-    def _score(self, value: Value) -> tuple[float, float] | None:
+    def _score(self, value: Place) -> tuple[float, float] | None:
         """Delta_MTL and deployed multiply-adds of a value's row on the split that values are judged on, means over the
         seeds and the operating points; nothing while it trains.
         """
@@ -206,13 +207,13 @@ class Worker:
 def _judging_split(axis: Axis, grid: RunGrid) -> str:
     """The split by whose scores further values are chosen: of a range ``evaluate_split``, which is not reported.
 
-    Values of a list are not chosen: their scores are those that are reported.
+    Values of a list or a grid are not chosen: their scores are those that are reported.
 
     Raises:
         UserError: a task has no label there.
     """
     config = grid.experiments[grid.comparison.seeds[0]][grid.comparison.reference]
-    if axis.values is not None:
+    if axis.places is not None:
         return config.test_split
     tasks = [task.name for task in build_tasks(config, grid.dataset) if not task.auxiliary]
     require_labels(grid.dataset, tasks, [config.evaluate_split])

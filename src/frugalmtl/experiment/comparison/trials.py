@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.disk.locks import Locks
 from frugalmtl.core.seeding import derive_seed
-from frugalmtl.experiment.config.sweep import Axis, Value
+from frugalmtl.experiment.config.axis import Axis, Place, Value
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-Objective = Callable[[Value], tuple[float, float] | None]
+Objective = Callable[[Place], tuple[float, float] | None]
 JOURNAL = "sweep.journal"
 
 
@@ -30,7 +30,7 @@ class Trials:
     so two processes never draw at the same time and no value is drawn twice by chance. A trial's values are
     (Delta_MTL, multiply-adds of the deployed model). Values to try are drawn
 
-    * from a list by Optuna's ``GridSampler``;
+    * from a list, or from the combinations of a grid, each as one value, by Optuna's ``GridSampler``;
     * from a range by its ``TPESampler`` with both objectives: a third of the trials (at most ten, at least one) at
       random first, which is our choice. Each trial's seed comes from the axis' seed and the number of trials before
       it, so a sweep that was interrupted draws what it would have drawn anyway.
@@ -46,12 +46,12 @@ class Trials:
         self.path = folder / JOURNAL
         self.locks = locks
 
-    def values(self) -> list[Value]:
-        """The values drawn so far, each once: in the order of the list, or in the order they were drawn."""
+    def values(self) -> list[Place]:
+        """The values drawn so far, each once: in the order of the list or grid, or in the order they were drawn."""
         with self._study() as study:
-            drawn = self._values(study)
-        if self.axis.values is not None:
-            return [value for value in self.axis.values if value in drawn]
+            drawn = [self.axis.place_of(code) for code in self._codes(study)]
+        if self.axis.places is not None:
+            return [place for place in self.axis.places if place in drawn]
         return drawn
 
     def draw(self) -> bool:
@@ -61,20 +61,20 @@ class Trials:
         with self._study() as study:
             drawn = self._drawn(study)
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                if self.axis.key not in trial.params:  # its process was killed while it drew
+                if self.axis.name not in trial.params:  # its process was killed while it drew
                     study.tell(trial.number, state=TrialState.FAIL)
             if len(drawn) >= self.axis.count:
                 return False
             study.sampler = self._sampler(study)
             trial_drawn = study.ask()
-            if self.axis.values is not None:
-                trial_drawn.suggest_categorical(self.axis.key, self.axis.values)
+            if self.axis.places is not None:
+                trial_drawn.suggest_categorical(self.axis.name, [self.axis.code(place) for place in self.axis.places])
                 return True
             low, high = self.axis.limits()
             if isinstance(low, int) and isinstance(high, int):
-                trial_drawn.suggest_int(self.axis.key, low, high, log=self.axis.log)
+                trial_drawn.suggest_int(self.axis.name, low, high, log=self.axis.log)
             else:
-                trial_drawn.suggest_float(self.axis.key, low, high, log=self.axis.log)
+                trial_drawn.suggest_float(self.axis.name, low, high, log=self.axis.log)
             return True
 
     def tell(self, score: Objective) -> None:
@@ -87,13 +87,13 @@ class Trials:
         from optuna.trial import TrialState
 
         with self._study() as study:
-            waiting = [trial.params[self.axis.key] for trial in self._drawn(study) if not trial.state.is_finished()]
-        scored = {value: scores for value in waiting if (scores := score(value)) is not None}
+            waiting = [trial.params[self.axis.name] for trial in self._drawn(study) if not trial.state.is_finished()]
+        scored = {code: scores for code in waiting if (scores := score(self.axis.place_of(code))) is not None}
         if not scored:
             return
         with self._study() as study:
             for trial in self._drawn(study):
-                values = None if trial.state.is_finished() else scored.get(trial.params[self.axis.key])
+                values = None if trial.state.is_finished() else scored.get(trial.params[self.axis.name])
                 if values is None:
                     continue
                 if math.isnan(values[0]):
@@ -104,11 +104,11 @@ class Trials:
     def _sampler(self, study: Study) -> BaseSampler:
         from optuna.samplers import GridSampler, TPESampler
 
-        drawn = self._values(study)
-        if self.axis.values is not None:
+        drawn = self._codes(study)
+        if self.axis.places is not None:
             # A new grid of the undrawn values for every draw: the sampler counts a point of a killed draw as seen.
-            undrawn = [value for value in self.axis.values if value not in drawn]
-            return GridSampler({self.axis.key: undrawn}, seed=self.axis.seed)
+            undrawn = [code for code in map(self.axis.code, self.axis.places) if code not in drawn]
+            return GridSampler({self.axis.name: undrawn}, seed=self.axis.seed)
         count = len(self._drawn(study))
         return TPESampler(
             seed=derive_seed(self.axis.seed, "sweep", count) % (1 << 32),
@@ -116,14 +116,13 @@ class Trials:
         )
 
     def _drawn(self, study: Study) -> list[FrozenTrial]:
-        drawn = [trial for trial in study.get_trials(deepcopy=False) if self.axis.key in trial.params]
-        for value in (trial.params[self.axis.key] for trial in drawn):
-            if not self.axis.holds(value):
-                raise ValueError(f"{value!r} is no value of {self.axis.key}")
+        drawn = [trial for trial in study.get_trials(deepcopy=False) if self.axis.name in trial.params]
+        for trial in drawn:
+            self.axis.place_of(trial.params[self.axis.name])  # raises if it is none
         return drawn
 
-    def _values(self, study: Study) -> list[Value]:
-        return list(dict.fromkeys(trial.params[self.axis.key] for trial in self._drawn(study)))
+    def _codes(self, study: Study) -> list[Value]:
+        return list(dict.fromkeys(trial.params[self.axis.name] for trial in self._drawn(study)))
 
     @contextmanager
     def _study(self) -> Iterator[Study]:
@@ -153,8 +152,10 @@ class Trials:
     def _name(self) -> str:
         """What the study is called: another axis in the same folder is another study."""
         axis = self.axis
+        if axis.grid is not None:
+            return f"grid {json.dumps(axis.grid)}"
         through = axis.values if axis.values is not None else [axis.low, axis.high, axis.log, axis.seed]
-        return f"{axis.key} {json.dumps(through)}"
+        return f"{axis.name} {json.dumps(through)}"
 
 
 def _mend(path: Path) -> None:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from frugalmtl.core.checks import UserError, known, not_negative, shown
+from frugalmtl.core.documents.dotted import leaf
 from frugalmtl.core.names import path_part
 from frugalmtl.core.schema.json_schema import Keys
 from frugalmtl.core.terminal import visible
 from frugalmtl.experiment.config.experiment import Experiment
-from frugalmtl.experiment.config.files import parse
+from frugalmtl.experiment.config.files import as_plain, parse
 from frugalmtl.experiment.config.points import KEY, check_points, point_of
 from frugalmtl.experiment.config.published import Published
 
@@ -50,6 +51,8 @@ class Comparison:
         latency_rounds: interleaved rounds of the latency measurement.
         step_rounds: interleaved rounds in which a training step of every row is timed (its memory is measured too); 0
             leaves it out.
+        colour_by: dotted key of an experiment, e.g. ``encoder.tau.depth``: the report colours the points of all rows
+            that set it by its value.
     """
 
     base: Base
@@ -62,6 +65,7 @@ class Comparison:
     published: list[Published] = field(default_factory=list)
     latency_rounds: int = 20
     step_rounds: int = 0
+    colour_by: str | None = None
 
     def __post_init__(self) -> None:
         path_part("name", self.name)
@@ -227,3 +231,14 @@ def check_shown(comparison: Comparison, experiments: Mapping[str, Experiment]) -
             raise UserError(
                 f"row {name!r} is not shown, and no row that is shown starts from it: leave out 'shown', or the row"
             )
+
+
+def check_colours(comparison: Comparison, experiments: Mapping[str, Experiment]) -> None:
+    """Check that some row that is reported sets the key that points are coloured by.
+
+    Raises:
+        UserError: none does.
+    """
+    key = comparison.colour_by
+    if key is not None and all(leaf(as_plain(experiments[row]), key) is None for row in shown_rows(comparison)):
+        raise UserError(f"no row has a value under the key {key!r} of 'colour_by': name one that differs between rows")

@@ -9,7 +9,7 @@ from frugalmtl.core.checks import UserError, positive
 from frugalmtl.data.photographs import check_source, distinct, photo_name, read_photo, shrink
 from frugalmtl.experiment.runs.predictor import Predictor
 from frugalmtl.experiment.runs.run import Run
-from frugalmtl.report.pictures.predictions import save_legend, save_predictions
+from frugalmtl.report.drawing.predictions import save_legend, save_predictions
 
 
 def predict_photos(

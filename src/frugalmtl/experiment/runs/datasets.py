@@ -11,7 +11,7 @@ import torch
 from frugalmtl.core.checks import UserError, known, positive, shown
 from frugalmtl.data import DATASETS, Dataset, Transform
 from frugalmtl.experiment.config.files import read_yaml
-from frugalmtl.report.pictures.predictions import save_picture
+from frugalmtl.report.drawing.predictions import save_picture
 from frugalmtl.tasks.base import Image
 
 _FOLDER = ("images", "root", "splits")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 
+from frugalmtl.core.documents.dotted import leaf
 from frugalmtl.report.columns import cost_spread, cost_value, counted_images, pareto_front, score
 from frugalmtl.report.drawing.axes import logarithmic
 from frugalmtl.report.drawing.canvas import Look
@@ -21,6 +22,8 @@ COSTS: tuple[tuple[CostKey, str], ...] = (("macs", "multiply-adds"), ("latency_m
 """The costs that accuracy is drawn against, and their names in titles."""
 
 Point = tuple[float, float]
+Value = str | int | float | bool
+"""A setting of a row."""
 
 _SIZES = {"*": 120, "P": 84, "X": 78}
 """Markers with thin arms, made as conspicuous as the others."""
@@ -65,6 +68,15 @@ def spots(results: Results, cost: CostKey, task: TaskInfo | None) -> dict[str, S
     return points
 
 
+def swept_values(results: Results, cost: CostKey) -> dict[str, Value]:
+    """``{row: value of the key that points are coloured by}`` of the rows that have one, and a place in the figure."""
+    if not results.colour_by:
+        return {}
+    places = spots(results, cost, None)
+    values = {row.name: leaf(row.config, results.colour_by) for row in results.rows if row.name in places}
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def operating_curves(results: Results, points: dict[str, Spot]) -> dict[str, list[str]]:
     """``{curve: its rows by cost}`` of the curves with more than one point."""
     curves: dict[str, list[str]] = {}
@@ -79,9 +91,7 @@ def operating_curves(results: Results, points: dict[str, Spot]) -> dict[str, lis
 def scatter(results: Results, axes: Any, points: dict[str, Spot], look: Look, *, up: bool) -> list[str]:
     """Points with error bars, curves by cost, and the front through the best; returns the names on the front."""
     styles, theme = row_styles(results), look.theme
-    front = pareto_front({name: (spot.x, spot.y if up else -spot.y) for name, spot in points.items()})
-    if len(front) > 1:
-        axes.plot(*zip(*(points[name].point for name in front), strict=True), **_band(theme), zorder=1.2)
+    front = draw_front(axes, points, theme, up=up)
     curves = operating_curves(results, points)
     for rows in curves.values():
         along = zip(*(points[name].point for name in rows), strict=True)
@@ -89,17 +99,39 @@ def scatter(results: Results, axes: Any, points: dict[str, Spot], look: Look, *,
     joined = {name for rows in curves.values() for name in rows}
     for name, spot in points.items():
         style = styles[name]
-        colour = style.colour(theme)
-        for key, deviation in (("xerr", spot.across), ("yerr", spot.up)):
-            if math.isfinite(deviation):
-                bar = {key: deviation}
-                axes.errorbar(*spot.point, **bar, color=colour, elinewidth=1.1, capsize=2.5, zorder=2)
-        size = _SIZES.get(style.marker, 58) * (0.8 if name in joined else 1.0)
-        edge, width = (theme.ink, 1.3) if name in front else (theme.panel, 0.7)
-        axes.scatter(
-            *spot.point, s=size, marker=style.marker, color=colour, edgecolors=edge, linewidths=width, zorder=3
-        )
+        draw_spot(axes, spot, style.marker, style.colour(theme), theme, outlined=name in front, small=name in joined)
     return front
+
+
+def draw_front(axes: Any, points: dict[str, Spot], theme: Theme, *, up: bool) -> list[str]:
+    """The band through the points that no other beats in both; returns their names."""
+    front = pareto_front({name: (spot.x, spot.y if up else -spot.y) for name, spot in points.items()})
+    if len(front) > 1:
+        axes.plot(*zip(*(points[name].point for name in front), strict=True), **_band(theme), zorder=1.2)
+    return front
+
+
+def draw_spot(
+    axes: Any, spot: Spot, marker: str, colour: Any, theme: Theme, *, outlined: bool, small: bool = False
+) -> None:
+    """A point with its error bars.
+
+    Args:
+        axes: that it is drawn into.
+        spot: where it is.
+        marker: as matplotlib names it.
+        colour: of marker and bars.
+        theme: of the figure.
+        outlined: on the Pareto front.
+        small: a point of many.
+    """
+    for key, deviation in (("xerr", spot.across), ("yerr", spot.up)):
+        if math.isfinite(deviation):
+            bar = {key: deviation}
+            axes.errorbar(*spot.point, **bar, color=colour, elinewidth=1.1, capsize=2.5, zorder=2)
+    size = _SIZES.get(marker, 58) * (0.8 if small else 1.0)
+    edge, width = (theme.ink, 1.3) if outlined else (theme.panel, 0.7)
+    axes.scatter(*spot.point, s=size, marker=marker, color=colour, edgecolors=edge, linewidths=width, zorder=3)
 
 
 def front_handle(theme: Theme) -> Line2D:

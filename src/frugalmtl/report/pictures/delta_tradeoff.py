@@ -26,11 +26,14 @@ from frugalmtl.report.drawing.scatter import (
     operating_curves,
     scatter,
     spots,
+    swept_values,
 )
 from frugalmtl.report.palette import DASHED, row_styles
 from frugalmtl.report.pictures.base import Drawing, Picture
 from frugalmtl.report.results import Results, Row
 
+_MOST_COLOURED = 12
+"""Of more points that are coloured by a value there is the figure with their colours alone."""
 _SEPARATORS = " ,;:·/-–—()[]"
 
 
@@ -41,9 +44,9 @@ class DeltaTradeoff(Picture):
     order = 10
 
     def drawings(self, results: Results) -> Iterator[Drawing]:
-        """Where at least two models have both numbers."""
+        """Where at least two models have both numbers; not where so many are coloured that names find no room."""
         for key, words in COSTS:
-            if len(spots(results, key, None)) > 1:
+            if len(spots(results, key, None)) > 1 and len(swept_values(results, key)) <= _MOST_COLOURED:
                 text = (
                     f"Delta_MTL of each model against the {words} of its deployed form; the results table has the "
                     f"numbers."

@@ -150,7 +150,9 @@ def test_a_wrong_comparison_does_not_fit(change: dict[str, Any], validator: Draf
     assert validator.is_valid(content)
     assert validator.is_valid({**content, "sweep": {"key": "encoder.own", "values": [0.1], "row": {"title": "S"}}})
     assert not validator.is_valid({**content, **change})
-    assert not validator.is_valid({**content, "sweep": {"values": [0.1]}})
+    assert validator.is_valid({**content, "sweep": {"grid": {"encoder.own": [0.1], "encoder.other": [0.2]}}})
+    assert not validator.is_valid({**content, "sweep": {"key": 1}})
+    assert not validator.is_valid({**content, "sweep": {"grid": {"encoder.own": 0.1}}})
 
 
 def test_every_section_offers_every_member_with_documented_options(validator: Draft202012Validator) -> None:

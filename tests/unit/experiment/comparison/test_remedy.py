@@ -8,8 +8,8 @@ import pytest
 
 from frugalmtl.experiment.comparison.remedy import point_remedy, row_remedy
 from frugalmtl.experiment.comparison.run_grid import RunGrid
+from frugalmtl.experiment.config.axis import Axis
 from frugalmtl.experiment.config.comparison import Comparison, row_experiments
-from frugalmtl.experiment.config.sweep import Axis
 from frugalmtl.experiment.runs.run import Run
 
 BASE = {
@@ -75,3 +75,11 @@ def test_a_point_is_given_only_what_its_axis_leaves_free(axis: Axis, rate: bool,
     assert "'train: {clip_norm: 1}', and run the same command again" in text
     assert text.partition("that are finished")[2].startswith(otherwise)
     assert bool(text.partition("that are finished")[2]) == bool(otherwise)
+
+
+def test_a_point_of_a_grid_is_named_by_the_values_that_may_be_left_out() -> None:
+    axis = Axis(grid={"encoder.own": [0.5, 0.6], "encoder.other": [0.1], "train.optimizer.lr": [0.1, 0.2]})
+    text = point_remedy(axis, (0.6, 0.1, 0.2)).text([])
+    assert "optimizer: {lr" not in text
+    assert "leave 0.6 of 'encoder.own' or 0.2 of 'train.optimizer.lr' out of the 'grid' of 'sweep'" in text
+    assert "leave" not in point_remedy(Axis(grid={"encoder.own": [0.5]}), (0.5,)).text([])

@@ -11,11 +11,12 @@ import pytest
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.disk.locks import Locks
 from frugalmtl.experiment.comparison.trials import JOURNAL, Trials
-from frugalmtl.experiment.config.sweep import Axis, Value
+from frugalmtl.experiment.config.axis import Axis, Place
 
 optuna = pytest.importorskip("optuna")
 
 GRID = Axis(key="encoder.budget", values=["0.4x", "0.6x", "0.8x"])
+PAIRS = Axis(grid={"encoder.own": [0.5, 0.9], "encoder.text": ["a", None]})
 RANGE = Axis(key="encoder.own", low=0.1, high=0.9, trials=6, seed=3)
 
 
@@ -23,12 +24,12 @@ def trials(axis: Axis, folder: Path) -> Trials:
     return Trials(axis, folder, Locks(folder / "claims"))
 
 
-def score(value: Value) -> tuple[float, float]:
+def score(value: Place) -> tuple[float, float]:
     number = float(str(value).rstrip("x"))
     return -((number - 0.5) ** 2), number
 
 
-def run(axis: Axis, folder: Path, count: int) -> list[Value]:
+def run(axis: Axis, folder: Path, count: int) -> list[Place]:
     for _ in range(count):
         search = trials(axis, folder)
         search.tell(score)
@@ -42,6 +43,23 @@ def test_a_list_is_drawn_whole_each_value_once(tmp_path: Path) -> None:
         assert len(trials(GRID, tmp_path).values()) == number
     assert not trials(GRID, tmp_path).draw()
     assert trials(GRID, tmp_path).values() == GRID.values
+
+
+def test_a_grid_is_drawn_whole_each_combination_once(tmp_path: Path) -> None:
+    scored: list[Place] = []
+
+    def note(place: Place) -> tuple[float, float]:
+        scored.append(place)
+        return 1.0, 2.0
+
+    for number in range(1, 5):
+        search = trials(PAIRS, tmp_path)
+        search.tell(note)
+        assert search.draw()
+        assert len(search.values()) == number
+    assert not trials(PAIRS, tmp_path).draw()
+    assert trials(PAIRS, tmp_path).values() == PAIRS.places == [(0.5, "a"), (0.5, None), (0.9, "a"), (0.9, None)]
+    assert len(set(scored)) == len(scored) == 3
 
 
 def test_a_range_is_searched_with_a_fixed_seed(tmp_path: Path) -> None:
@@ -79,7 +97,7 @@ def test_whole_numbers_are_drawn_from_a_range_of_them(tmp_path: Path) -> None:
     assert len(set(values)) == len(values), "a value that is drawn twice is one point"
 
 
-@pytest.mark.parametrize("axis", [GRID, RANGE], ids=["list", "range"])
+@pytest.mark.parametrize("axis", [GRID, RANGE, PAIRS], ids=["list", "range", "grid"])
 @pytest.mark.parametrize("moment", ["before the sampler", "before the value"])
 def test_a_process_killed_while_drawing_costs_no_value(
     axis: Axis, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -98,10 +116,12 @@ def test_a_process_killed_while_drawing_costs_no_value(
             patch.setattr(optuna.trial.Trial, "suggest_float", killed)
         with pytest.raises(KeyboardInterrupt):
             trials(axis, tmp_path).draw()
-    values = run(axis, tmp_path, axis.count - 1)
+    for _ in range(axis.count - 1):
+        trials(axis, tmp_path).draw()
+    values = trials(axis, tmp_path).values()
     assert len(values) == axis.count
     assert not trials(axis, tmp_path).draw()
-    assert axis.values is None or values == axis.values
+    assert axis.places is None or values == axis.places
 
 
 def test_half_a_line_and_a_left_lock_are_mended(tmp_path: Path) -> None:
@@ -170,7 +190,7 @@ def test_scores_are_taken_while_others_may_draw(tmp_path: Path) -> None:
     search = trials(GRID, tmp_path)
     search.draw()
 
-    def look(value: Value) -> tuple[float, float]:
+    def look(value: Place) -> tuple[float, float]:
         assert trials(GRID, tmp_path).draw()
         return score(value)
 
