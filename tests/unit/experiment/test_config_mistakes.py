@@ -131,7 +131,6 @@ SWEEPS: dict[str, Words] = {
     "sweep: {grid: {encoder.own: []}}": ("'encoder.own' in the 'grid' of 'sweep' is empty", "at least one"),
     "sweep: {grid: {encoder.own: [1, 1]}}": ("'encoder.own' in the 'grid' of 'sweep' holds 1 more than once",),
     "sweep: {grid: {encodr.own: [0.5]}}": ("the key of 'sweep': 'encodr'", "Did you mean 'encoder'"),
-    "sweep: {grid: {encoder.onw: [0.5]}}": ("'onw'", "Did you mean 'own'"),
     "colour_by: encoder.onw": ("no row has a value", "'encoder.onw'"),
     "sweep.row: {encodr: 1}": ("row of 'sweep': 'encodr'", "Did you mean 'encoder'"),
 }

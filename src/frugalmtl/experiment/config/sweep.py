@@ -53,8 +53,8 @@ def points(config: Sweep, places: Sequence[Place]) -> dict[str, tuple[Place, dic
     """``{row name: (place, changes to base)}``, in the order of the places.
 
     A row is called after its title and value; of two equal names the later one gets a number. In a grid, points that
-    agree in the key of :func:`colour_key` are one curve; a name too long is told apart by a digest, so that it does not
-    depend on which other points there are.
+    agree in the key of :func:`colour_key` are one curve, and titles begin with it; names hold the keys in the grid's
+    order, and one that is too long ends in a digest, so that a run is found again whatever other points there are.
 
     Raises:
         UserError: a key does not fit the points' row.
@@ -70,7 +70,7 @@ def points(config: Sweep, places: Sequence[Place]) -> dict[str, tuple[Place, dic
         if isinstance(place, tuple):
             line = f"{axis.curve or axis.title} {axis.words[first]} {axis.assignments(place)[first]}"
             texts["curve"] = title if KEY in axis.row else line
-            name = _apart(title, [*config.rows, *rows])
+            name = _apart(f"{axis.title} {axis.text(place)}", [*config.rows, *rows])
         rows[name] = (place, {**axis.row, **texts, **_changed(axis.assignments(place), common)})
     return rows
 

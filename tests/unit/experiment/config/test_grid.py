@@ -63,6 +63,7 @@ def test_points_that_agree_in_the_key_of_their_colour_are_a_curve() -> None:
     assert by_first.colour_by == "encoder.tau.segmentation"
     config = sweep_of(TAU, colour_by="encoder.tau.depth")
     rows = list(rows_of(config).values())
+    assert list(rows_of(config)) == list(rows_of(sweep_of(TAU))), "another colour trains nothing again"
     assert {row["curve"] for row in rows} == {"Gates, tau of depth 0.25", "Gates, tau of depth 0.75"}
     assert all(row["title"].startswith(row["curve"]) for row in rows), "so that figures name a curve once"
 
