@@ -28,7 +28,7 @@ from frugalmtl.core.files import write_text
 from frugalmtl.core.seeding import seed_everything
 from frugalmtl.core.types import Decisions
 from frugalmtl.decoders import DECODERS
-from frugalmtl.deployment import DeployedModel, deploy
+from frugalmtl.deployment import CapturedPass, DeployedModel, deploy
 from frugalmtl.encoders.adamtl.layout import GatedStage, gated_stages, token_decision, token_halves
 from frugalmtl.encoders.adamtl.options import DecisionOptions, ExecutionOptions
 from frugalmtl.encoders.adamtl.parts import RuntimeParts
@@ -129,28 +129,6 @@ class Decided(nn.Module):
         return [self.model(image[part], {name: value[part] for name, value in decisions.items()}) for part in parts]
 
 
-class Captured(nn.Module):
-    """A CUDA graph of a model whose work does not depend on values."""
-
-    def __init__(self, model: nn.Module, image: Tensor) -> None:
-        super().__init__()
-        self.model, self.image, self.graph = model, image.clone(), torch.cuda.CUDAGraph()
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.inference_mode(), torch.cuda.stream(stream):
-            for _ in range(3):
-                model(self.image)
-        torch.cuda.current_stream().wait_stream(stream)
-        with torch.inference_mode(), torch.cuda.graph(self.graph):
-            self.outputs = model(self.image)
-
-    def forward(self, image: Tensor) -> Any:
-        """Image ``[B, 3, H, W]`` of the captured size -> predictions."""
-        self.image.copy_(image)
-        self.graph.replay()
-        return self.outputs
-
-
 def decisions_of(static: Static, stages: tuple[GatedStage, ...], unit: str, batch: int, size: int) -> Decisions:
     """Random decisions: shares BLOCKS of the blocks and TOKENS of the tokens, or of the windows."""
     generator, decisions = torch.Generator().manual_seed(1), {}
@@ -183,7 +161,7 @@ def rows_of(static: Static, image: Tensor, options: argparse.Namespace) -> dict[
     for module in rows.values():
         module.to(options.device)
     if options.device == "cuda":
-        rows |= {f"{name}, graph": Captured(model.to(options.device), image) for name, model in graphs.items()}
+        rows |= {f"{name}, graph": CapturedPass(model.to(options.device), image) for name, model in graphs.items()}
     return rows
 
 
@@ -204,7 +182,7 @@ def table(rows: Mapping[str, nn.Module], image: Tensor, rounds: int, hidden: Seq
     """Markdown lines of one interleaved run, and what the policies of some widths in it take."""
     macs = {}
     for name, module in rows.items():
-        if not isinstance(module, Captured):  # a replayed graph runs what was captured
+        if not isinstance(module, CapturedPass):  # a replayed graph runs what was captured
             with MacCounter(module) as counter:
                 module(image)
             macs[name] = counter.macs() / image.shape[0]

@@ -1,7 +1,9 @@
 """Trained model -> plain module that stores and computes only what inference needs."""
 
-from frugalmtl.deployment.deployed import DeployedModel, deploy, deployable
+from frugalmtl.deployment.captured import CapturedModel, CapturedPass
+from frugalmtl.deployment.deployed import deploy, deployable
+from frugalmtl.deployment.model import DeployedModel
 from frugalmtl.deployment.planning import plan_encoder
 from frugalmtl.deployment.timing import stopwatch
 
-__all__ = ["DeployedModel", "deploy", "deployable", "plan_encoder", "stopwatch"]
+__all__ = ["CapturedModel", "CapturedPass", "DeployedModel", "deploy", "deployable", "plan_encoder", "stopwatch"]

@@ -11,100 +11,19 @@ from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
 from frugalmtl.core.checks import UserError, known, shown
+from frugalmtl.core.counting import device_of
 from frugalmtl.core.types import Decisions
+from frugalmtl.deployment.captured import CapturedModel, require_capturable
 from frugalmtl.deployment.fold import fold_batch_norms
+from frugalmtl.deployment.model import DeployedModel
 from frugalmtl.deployment.observe import observe
 from frugalmtl.deployment.prune import prune_dead
 from frugalmtl.deployment.strip import strip_passive, strip_unused
 from frugalmtl.encoders import DecidingEncoder, DecidingModule
-from frugalmtl.encoders._deciding import require_point, with_same_tensors
 from frugalmtl.encoders.base import wanted_of
+from frugalmtl.evaluation.cost import decides
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks import Task
-
-Colour = tuple[float, float, float]
-
-
-class DeployedModel(nn.Module):
-    """Image -> raw prediction of every deployed task; made by :func:`deploy`.
-
-    Attributes:
-        task_names: the tasks it predicts, in order.
-        size_divisor: image height and width must be multiples of it.
-        mean: mean of the colour channels that the image was normalised with, RGB in [0, 1]; None if the encoder has no
-            backbone.
-        std: their standard deviation.
-    """
-
-    def __init__(
-        self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        task_names: tuple[str, ...],
-        *,
-        size_divisor: int,
-        mean: Colour | None = None,
-        std: Colour | None = None,
-        channels_last: bool = True,
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.task_names = task_names
-        self.size_divisor = size_divisor
-        self.mean = mean
-        self.std = std
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-
-    def forward(self, image: Tensor, decisions: Decisions | None = None) -> dict[str, Tensor]:
-        """Normalised image ``[B, 3, H, W]`` -> ``[B, C, H, W]`` per dense task, ``[B, C]`` per other task.
-
-        Args:
-            image: normalised image.
-            decisions: what runs, for a model that chooses for each image; None for its own choice.
-
-        Raises:
-            UserError: decisions for a model that takes none.
-        """
-        image_size = (image.shape[-2], image.shape[-1])
-        image = image.contiguous(memory_format=self.memory_format)
-        features = self.encoder(image) if decisions is None else self._deciding()(image, decisions)
-        predictions: dict[str, Tensor] = self.decoder(features, image_size)
-        return predictions
-
-    @property
-    def decides(self) -> bool:
-        """Whether what runs depends on the values of the image."""
-        return isinstance(self.encoder, DecidingModule)
-
-    @property
-    def points(self) -> tuple[str, ...]:
-        """Names of its operating points, see :meth:`at`; none if its cost cannot be chosen."""
-        return self.encoder.points if isinstance(self.encoder, DecidingModule) else ()
-
-    def decide(self, image: Tensor) -> Decisions:
-        """Normalised image ``[B, 3, H, W]`` -> what is run of each, bool ``[B, ...]`` by name.
-
-        Raises:
-            UserError: the model runs the same for every image.
-        """
-        return self._deciding().decide(image.contiguous(memory_format=self.memory_format))
-
-    def at(self, point: str) -> DeployedModel:
-        """The model at an operating point (``"0.7x"``): one of its own, with the same tensors.
-
-        Raises:
-            UserError: no such point.
-        """
-        require_point(point, self.points)
-        model = with_same_tensors(self)
-        model._deciding().settle(point)
-        return model
-
-    def _deciding(self) -> DecidingModule:
-        if not isinstance(self.encoder, DecidingModule):
-            raise UserError("this model runs the same for every image: it takes and gives no decisions")
-        return self.encoder
 
 
 def deploy(
@@ -114,6 +33,8 @@ def deploy(
     channels_last: bool = True,
     example: Tensor | None = None,
     tolerance: float = 1e-4,
+    device: torch.device | str | None = None,
+    graph: bool = False,
 ) -> DeployedModel:
     """A plain module with the predictions of ``model`` in eval mode, and nothing that they do not need.
 
@@ -136,12 +57,22 @@ def deploy(
         example: normalised images ``[B, 3, H, W]`` for the observation and the check, best of those that the model was
             trained for; random noise if None.
         tolerance: largest difference to ``model``, absolute for outputs up to 1, relative to the largest output above.
+        device: of the result; that of ``model`` if None.
+        graph: capture a CUDA graph for images of ``example``'s shape, see
+            :class:`~frugalmtl.deployment.captured.CapturedModel`; on small images a GPU waits for the host otherwise.
 
     Raises:
-        UserError: ``example`` is no batch of RGB images; ``tasks`` names no task, or one without a final prediction.
+        UserError: ``example`` is no batch of RGB images; ``tasks`` names no task, or one without a final prediction;
+            there is no such device; a graph is wanted without an example, on a CPU, or of a model that chooses for each
+            image what it runs.
         RuntimeError: the deployed predictions differ from those of ``model``: a defect of an encoder or decoder.
     """
     names = deployable(model.tasks, tasks)
+    place = _device(model, device)
+    if graph:
+        require_capturable(place, decides=model.encoder.decides or decides(model))
+        if example is None:
+            raise UserError("graph captures one shape of images: give example, images [B, 3, H, W] of that shape")
     trained = copy.deepcopy(model).eval()
     backbone = next((module for module in trained.modules() if isinstance(module, Backbone)), None)
     divisor = backbone.size_divisor if backbone else max(trained.encoder.strides)
@@ -171,7 +102,23 @@ def deploy(
             if check.decisions is not None:
                 margins = plain._deciding().margins(image, check.decisions)
                 _compare(check.margins, margins, tolerance, what="margins of the decisions")
-    return plain
+    plain = plain.to(place)
+    return CapturedModel(plain, image.to(place)) if graph else plain
+
+
+def _device(model: nn.Module, device: torch.device | str | None) -> torch.device:
+    """The device that a deployed model shall be on.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    try:
+        place = device_of(model) if device is None else torch.device(device)
+    except RuntimeError:
+        raise UserError(f"device must be one of torch's, such as cpu or cuda, but got {shown(device)}") from None
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device {place} needs a GPU, but torch sees none: leave it out")
+    return place
 
 
 @dataclass(frozen=True)

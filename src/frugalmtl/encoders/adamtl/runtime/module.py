@@ -58,6 +58,7 @@ class AdaMTLRuntime(DecidingModule):
             image: a batch of the size, on the device and in the number format of those that will come.
         """
         module = with_same_tensors(self)
+        module.data_dependent = False  # the plan has decided
         return FixedRuntime(module, module.executor.planned(decisions, image))
 
     def _pyramids(self, image: Tensor, enter: Enter) -> dict[str, Pyramid]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from frugalmtl.deployment import CapturedPass
 from frugalmtl.encoders.adamtl.runtime.selection import Wanted
+from frugalmtl.evaluation.cost import decides
 from tests.support.adamtl.runtime import pair_of
 
 KINDS = ("swin_transformer", "vision_transformer")
@@ -27,6 +29,14 @@ def test_a_plan_is_made_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None
         torch.testing.assert_close(left, right, rtol=0, atol=0)
 
 
+def test_constant_decisions_do_not_depend_on_values() -> None:
+    pair = pair_of(KINDS[0])
+    image, decisions = pair.draw(1, (64, 96), 5)
+    assert decides(pair.runtime)
+    assert not decides(pair.runtime.fixed(decisions, image))
+    assert decides(pair.runtime), "the module itself goes on to decide"
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="captures a CUDA graph")
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
@@ -35,14 +45,8 @@ def test_a_graph_holds_constant_decisions(kind: str) -> None:
     image, decisions = pair.draw(3, (64, 96), 5)
     pair.runtime.cuda()
     still, moved = image.cuda(), {name: value.cuda() for name, value in decisions.items()}
-    fixed, stream, graph = pair.runtime.fixed(moved, still), torch.cuda.Stream(), torch.cuda.CUDAGraph()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        fixed(still)  # what is made once per size
-    torch.cuda.current_stream().wait_stream(stream)
-    with torch.cuda.graph(graph):
-        outputs = fixed(still)["first"]
-    still.copy_(torch.randn_like(still))
-    graph.replay()
+    captured = CapturedPass(pair.runtime.fixed(moved, still), still)
+    still = torch.randn_like(still)
+    outputs = captured(still)["first"]
     for left, right in zip(outputs, pair.runtime(still, moved)["first"], strict=True):
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-4)
