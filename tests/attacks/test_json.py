@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from frugalmtl.channels.times import LayerTimes
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.disk.locks import HOLDER, _in_use
 from frugalmtl.engine.checkpoints.folder import verified
@@ -45,6 +46,14 @@ def test_files_that_are_needed(name: str, text: str, run: Path, canary: Path) ->
     with harmless(canary), pytest.raises(UserError, match=Path(name).name) as caught:
         READERS[name](run)
     assert "Error" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_tables_of_layer_times(text: str, tmp_path: Path, canary: Path) -> None:
+    file = tmp_path / "times.json"
+    file.write_text(TEXTS[text], encoding="utf-8")
+    with harmless(canary), pytest.raises(UserError, match=r"times\.json is damaged"):
+        LayerTimes.read(file)
 
 
 @pytest.mark.parametrize("text", TEXTS)

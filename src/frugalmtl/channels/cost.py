@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -16,7 +16,6 @@ from frugalmtl.channels.operations import AllChannels, Dense, Grouped, Image
 from frugalmtl.channels.windows import SumOfWindows
 
 
-@torch.no_grad()
 def node_macs(graph: Graph, network: nn.Module, image_size: tuple[int, int]) -> list[float]:
     """Multiply-adds per image of every node with all its channels.
 
@@ -25,24 +24,37 @@ def node_macs(graph: Graph, network: nn.Module, image_size: tuple[int, int]) -> 
         network: any copy of the traced backbone.
         image_size: height and width.
     """
-    tensors = [*network.named_parameters(), *network.named_buffers()]
-    on_meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
     counts: list[float] = [0.0]
-    runner = _Runner(graph, network)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        _on_meta(graph, network, image_size, lambda _index, _output: counts.append(counter.get_total_flops() / 2.0))
+    return [0.0, *(after - before for before, after in pairwise(counts))]
+
+
+def node_inputs(graph: Graph, network: nn.Module, image_size: tuple[int, int]) -> list[torch.Size]:
+    """Shape of the first input of every node for one image; of the image's node its own.
+
+    Args:
+        graph: of the network.
+        network: any copy of the traced backbone.
+        image_size: height and width.
+    """
+    outputs = [torch.Size((1, 3, *image_size))]
+    _on_meta(graph, network, image_size, lambda _index, output: outputs.append(output.shape))
+    return [outputs[node.inputs[0]] if node.inputs else outputs[0] for node in graph.nodes]
+
+
+@torch.no_grad()
+def _on_meta(
+    graph: Graph, network: nn.Module, image_size: tuple[int, int], visit: Callable[[int, Tensor], None]
+) -> None:
+    """Run a graph on one image without values, in eval mode; ``visit(node, output)`` is called after every node."""
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    on_meta = {f"network.{name}": torch.empty_like(tensor, device="meta") for name, tensor in tensors}
     training = network.training
     network.eval()
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-
-        def visit(_index: int, _output: Tensor) -> None:
-            counts.append(counter.get_total_flops() / 2.0)
-
-        torch.func.functional_call(
-            runner,
-            {f"network.{name}": tensor for name, tensor in on_meta.items()},
-            (torch.empty(1, 3, *image_size, device="meta"), visit),
-        )
+    image = torch.empty(1, 3, *image_size, device="meta")
+    torch.func.functional_call(_Runner(graph, network), on_meta, (image, visit))
     network.train(training)
-    return [0.0, *(after - before for before, after in pairwise(counts))]
 
 
 class _Runner(nn.Module):
@@ -63,7 +75,7 @@ def site_macs(graph: Graph, per_node: Sequence[float]) -> list[float]:
 
     Args:
         graph: of one network.
-        per_node: see :func:`node_macs`.
+        per_node: see :func:`node_macs`; or another cost of every node with all its channels, such as time.
     """
     per_channel: list[float] = []
     for index in graph.sites:

@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "score a trained run on a split",
     "deploy": "turn a trained run into a plain module and write it to a file",
     "profile": "measure what a config or a trained run costs",
+    "times": "time the layers of a backbone on this machine, for prices of channels in time",
     "predict": "run a trained network on photographs and write overlays",
     "data": "prepare, check or look at a dataset",
     "list": "show the members of every registry, their options and documentation",

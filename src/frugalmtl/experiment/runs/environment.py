@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from frugalmtl import __version__
+from frugalmtl.channels.times import processor_name
 
 PACKAGES = ("torch", "torchvision", "timm", "torchjd", "torchmetrics", "lightning-fabric", "numpy")
 
@@ -27,7 +27,7 @@ def environment() -> dict[str, Any]:
     return {
         "versions": versions,
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor_name(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -39,12 +39,3 @@ def hardware(facts: dict[str, Any]) -> str:
     """One line for a table's caption."""
     machine = f"{facts['processor']}, {facts['instructions']}, {facts['cores']} cores, {facts['threads']} threads"
     return f"{machine}; {', '.join(facts['accelerators'])}" if facts["accelerators"] else machine
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or "unknown processor"
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown processor"
