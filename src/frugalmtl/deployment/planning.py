@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import lru_cache, partial
 
 from torch import Tensor, nn
 
+from frugalmtl.channels.times import LayerTimes, Machine, SizedLayer
 from frugalmtl.core.types import Pyramid
 from frugalmtl.encoders.base import ModelContext
 from frugalmtl.evaluation.cost import count
+from frugalmtl.evaluation.cost.layer_times import measure_layers
 from frugalmtl.model import MultiTaskModel
 
 
 def plan_encoder(
-    model: MultiTaskModel, image_size: tuple[int, int], latency: Callable[[], float] | None = None
+    model: MultiTaskModel,
+    image_size: tuple[int, int],
+    latency: Callable[[], float] | None = None,
+    *,
+    machine: Machine | None = None,
+    processes: int = 1,
 ) -> None:
     """Set which levels of an encoder are read, and plan it with the cost of the deployed decoder.
 
@@ -22,13 +30,24 @@ def plan_encoder(
         model: its encoder is planned.
         image_size: height and width that the network sees.
         latency: see :class:`~frugalmtl.encoders.base.ModelContext`.
+        machine: that the model trains on; this machine's CPU if not given.
+        processes: that train together; of several none measures layers, since each would measure other times.
 
     Raises:
         UserError: the encoder has a budget that cannot be kept.
     """
     model.encoder.read_levels = model.read_levels()
     decoder = _FromImage(model, copy.deepcopy(model.decoder).eval().deploy())
-    model.encoder.plan(ModelContext(image_size, float(count(decoder, image_size).macs), latency))
+    place = machine or Machine.here()
+    timed = partial(_measured, place) if processes == 1 else None
+    macs = float(count(decoder, image_size).macs)
+    model.encoder.plan(ModelContext(image_size, macs, latency, place, timed))
+
+
+@lru_cache(maxsize=8)
+def _measured(machine: Machine, layers: tuple[SizedLayer, ...]) -> LayerTimes:
+    """Times of layers, measured once in a process: a training is planned before its dry run and again after it."""
+    return measure_layers(layers, machine)
 
 
 class _FromImage(nn.Module):

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from frugalmtl.channels.times import LayerTimes, Machine, SizedLayer
 from frugalmtl.core.types import Features, Heatmap, Picture, Pyramid
 from frugalmtl.encoders._training import TrainingHooks
 
@@ -20,11 +21,15 @@ class ModelContext:
         image_size: height and width that the network sees.
         decoder_macs: multiply-adds of the deployed decoder per image.
         latency: measures the model as it would be deployed now: milliseconds per image. Slow; None if not available.
+        machine: that the model trains on, for methods that choose widths by it; None if not known.
+        layer_times: measures layers on that machine. Slow; None if not available.
     """
 
     image_size: tuple[int, int]
     decoder_macs: float
     latency: Callable[[], float] | None = None
+    machine: Machine | None = None
+    layer_times: Callable[[Sequence[SizedLayer]], LayerTimes] | None = None
 
 
 class Encoder(TrainingHooks, nn.Module):

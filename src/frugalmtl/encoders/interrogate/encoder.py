@@ -25,6 +25,14 @@ from frugalmtl.core.types import Features, Heatmap
 from frugalmtl.encoders.base import Encoder, ModelContext, SeparateNetworks, consecutive_pyramids, wanted_of
 from frugalmtl.encoders.interrogate.assembly import channel_weighting, gate_places, projections_of
 from frugalmtl.encoders.interrogate.budget.control import BudgetControl
+from frugalmtl.encoders.interrogate.budget.time import (
+    cost_in_time,
+    multiples_on,
+    resolved_multiple,
+    table_for,
+    whole_gates,
+    with_multiples,
+)
 from frugalmtl.encoders.interrogate.forward import ProgramOfGates, cut_tensors, level_features, run_branches
 from frugalmtl.encoders.interrogate.gates import Gates, times_gradient
 from frugalmtl.encoders.interrogate.options import (
@@ -71,6 +79,7 @@ class InterroGate(Encoder):
     learns_cost = True
     weighting: Tensor
     goal: Tensor
+    multiples: Tensor
     steps: Tensor
 
     def __init__(
@@ -94,7 +103,8 @@ class InterroGate(Encoder):
         self.tau = self.penalty.private_targets(self.task_names) if self.penalty.penalty == "hinge" else None
         self.channels, self.strides = list(backbone.channels), list(backbone.strides)
         self.graph = graph_of(backbone)
-        places, groups = gate_places(self.graph, options.attention == "heads", self.saving.multiple)
+        multiple = 1 if self.saving.multiple == "auto" else self.saving.multiple
+        places, groups = gate_places(self.graph, options.attention == "heads", multiple)
         self.networks = nn.ModuleDict({task: branch_of(backbone, self.graph) for task in self.task_names})
         self.shared = branch_of(backbone, self.graph)
         drawn = options.gates == "random"
@@ -109,7 +119,9 @@ class InterroGate(Encoder):
         self.penalty_scale = penalty_scale(places, self.penalty.reduction)
         self.register_buffer("goal", torch.zeros(()))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        steered = target is not None or self.saving.multiple > 1
+        if self.saving.on_a_machine:  # kept with the weights: other machines go on with the widths of this one
+            self.register_buffer("multiples", torch.ones(2, len(groups), dtype=torch.int64))
+        steered = target is not None or self.saving.multiple != 1
         self.budget_control = BudgetControl(self.gates, target, groups) if steered else None
         self.node_macs: list[float] = []
         self.decoder_macs = 0.0
@@ -211,15 +223,18 @@ class InterroGate(Encoder):
     # --- cost
 
     def plan(self, context: ModelContext) -> None:
-        """Set the multiply-adds to aim at, from the cost of the rest of the model.
+        """Set the multiply-adds to aim at, from the cost of the rest of the model; prices and widths of the machine.
 
         Raises:
-            UserError: the budget is below one shared network, or above T single-task networks.
+            UserError: the budget is below one shared network, or above T single-task networks; or times of layers are
+                needed and lacking.
         """
         self.node_macs = node_macs(self.graph, self.shared, context.image_size)
         self.decoder_macs = context.decoder_macs
         if self.budget_control is not None:
             macs = self.gates.places.macs(site_macs(self.graph, self.node_macs))
+            if self.saving.on_a_machine:
+                _settle(self, macs, context)
             self.goal.fill_(self.budget_control.plan(self.macs_of, macs, context.latency))
 
     def macs_of(self, private: Sequence[Mask] | None = None) -> float:
@@ -277,8 +292,30 @@ def _projections(encoder: InterroGate) -> dict[int, nn.Module]:
     return {int(site): module for site, module in encoder.projections.items()}
 
 
+def _settle(encoder: InterroGate, macs: Tensor, context: ModelContext) -> None:
+    """Prices and widths of the machine that the network is for."""
+    saving, graph, places = encoder.saving, encoder.graph, encoder.gates.places
+    heads, multiple = encoder.gate_options.attention == "heads", resolved_multiple(saving, context)
+    _, groups = gate_places(graph, heads, multiple)
+    whole = torch.zeros(places.gates, dtype=torch.bool)
+    if saving.price == "time":
+        times, layers = table_for(saving, graph, encoder.shared, context)
+        encoder.gates.cost.copy_(cost_in_time(graph, places, times, layers, macs))
+        whole = whole_gates(graph, places, times, layers)
+    encoder.multiples.copy_(multiples_on(groups, whole))
+    _take_widths(encoder)
+
+
+def _take_widths(encoder: InterroGate) -> None:
+    """Let gates be rounded to the widths that were settled, here or where the weights come from."""
+    control = encoder.budget_control
+    if control is not None and encoder.saving.on_a_machine:
+        control.groups = with_multiples(control.groups, encoder.multiples)
+
+
 def _forget_program(encoder: nn.Module, _keys: object) -> None:
-    """A program of other gates is void after loading."""
+    """A program of other gates is void after loading; widths are those that come with the weights."""
     if isinstance(encoder, InterroGate):
+        _take_widths(encoder)
         encoder.schedule.learning = not encoder.schedule.frozen
         encoder.program.clear()

@@ -21,7 +21,9 @@ def interrogate(
     tau: float | dict[str, float] = SparsityOptions.tau,
     budget: str | float | None = SavingOptions.budget,
     ramp: float = SavingOptions.ramp,
-    multiple: int = SavingOptions.multiple,
+    multiple: int | Literal["auto"] = SavingOptions.multiple,
+    price: Literal["macs", "time"] = SavingOptions.price,
+    layer_times: str | None = SavingOptions.layer_times,
     gates: Literal["learned", "random", "cost"] = GateOptions.gates,
     attention: Literal["channels", "heads"] = GateOptions.attention,
     projection: bool = GateOptions.projection,
@@ -84,7 +86,15 @@ def interrogate(
             none.
         ramp: share of the learning epochs over which the budget is approached.
         multiple: kept channels of every layer are rounded to multiples of this, since odd widths are slow; a layer
-            whose width is no multiple is kept whole or not at all.
+            whose width is no multiple is kept whole or not at all. ``"auto"``: what the machine likes that
+            ``layer_times`` names, else the one that trains: 16 with AVX-512, 8 with another CPU, 64 on a GPU in half
+            formats, 8 there in float32. It is kept with the weights.
+        price: by what a budget closes gates first: the multiply-adds of a channel (``"macs"``), or the measured time
+            that a channel more takes in the layers before its site (``"time"``), at least a twentieth of its price in
+            multiply-adds; layers that take hardly less time with half of their channels are then kept whole, or not at
+            all. The budget counts what it counts in either case. Prices are kept with the weights.
+        layer_times: file of a table of layer times, as ``frugalmtl times`` writes it, maybe of another machine; None
+            measures layers on the machine that trains, when a training begins.
         gates: which gates close first at a budget: those that ``"learned"`` so; or, as baselines whose gates never
             learn, ``"random"`` ones, or those of the dearest channels (``"cost"``), for all tasks alike.
         attention: transformers: gates per channel of queries, keys and values (the paper), or ``"heads"``: one gate per
@@ -107,7 +117,7 @@ def interrogate(
         backbone,
         tasks,
         penalty=SparsityOptions(lambda_s, penalty, weighting, reduction, tau),
-        budget=SavingOptions(budget, ramp, multiple),
+        budget=SavingOptions(budget, ramp, multiple, price, layer_times),
         gates=GateOptions(gates, attention, projection, initial),
         training=GateTraining(gate_lr, gate_every, pretrain_share, frozen_share),
     )

@@ -67,14 +67,26 @@ class SavingOptions:
 
     budget: str | float | None = None
     ramp: float = 0.5
-    multiple: int = 1
+    multiple: int | Literal["auto"] = 1
+    price: Literal["macs", "time"] = "macs"
+    layer_times: str | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
         fraction("ramp", self.ramp)
-        positive("multiple", self.multiple)
+        if self.multiple != "auto":
+            positive("multiple", self.multiple)
+        if self.price == "time" and self.budget is None:
+            raise UserError("price: time says which gates a budget closes first: give one, e.g. budget: 0.6x")
+        if self.layer_times is not None and not self.on_a_machine:
+            raise UserError("layer_times is read for price: time and multiple: auto alone: leave it out, or choose one")
         if self.budget is not None:
             self.target()
+
+    @property
+    def on_a_machine(self) -> bool:
+        """Whether widths or prices depend on the machine, so that what came of them is kept with the weights."""
+        return self.price == "time" or self.multiple == "auto"
 
     def text(self) -> str | None:
         """The budget as text; a bare number is a share."""
@@ -138,7 +150,9 @@ def check_together(budget: SavingOptions, gates: GateOptions, training: GateTrai
         raise UserError(
             f"gates: {gates.gates} do not learn, so that a budget says how many close: give one, e.g. budget: 0.6x"
         )
-    if (budget.budget is not None or budget.multiple > 1) and training.frozen_share == 0.0:
+    if gates.gates == "random" and budget.price == "time":
+        raise UserError("gates: random close whatever they cost: take price: macs, or other gates")
+    if (budget.budget is not None or budget.multiple != 1) and training.frozen_share == 0.0:
         raise UserError(
             "a budget, or widths that are multiples, needs epochs with frozen gates: give frozen_share, e.g. 0.25"
         )

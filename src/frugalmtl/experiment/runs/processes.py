@@ -7,7 +7,11 @@ import os
 import torch
 from torch import distributed
 
+from frugalmtl.channels.times import Machine
+from frugalmtl.channels.times.machine import NumberFormat
 from frugalmtl.engine import TrainSettings
+
+_FORMATS: dict[str, NumberFormat] = {"bf16-mixed": "bfloat16", "16-mixed": "float16"}
 
 
 def place() -> tuple[int, int]:
@@ -42,3 +46,10 @@ def device(settings: TrainSettings) -> torch.device:
         index = int(os.environ.get("LOCAL_RANK", torch.cuda.current_device()))  # set before the processes are connected
         return torch.device("cuda", index)
     return torch.device("cpu")
+
+
+def machine(settings: TrainSettings) -> Machine:
+    """The machine that a training runs on: :func:`device`, in the number format of its precision."""
+    return Machine.here(
+        "cuda" if device(settings).type == "cuda" else "cpu", _FORMATS.get(settings.precision, "float32")
+    )

@@ -130,7 +130,11 @@ def _train(
         if fabric.is_global_zero:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     plan_encoder(
-        built.model, built.image_size, stopwatch(built.model, built.image_size) if fabric.world_size == 1 else None
+        built.model,
+        built.image_size,
+        stopwatch(built.model, built.image_size) if fabric.world_size == 1 else None,
+        machine=processes.machine(config.train),
+        processes=fabric.world_size,
     )
     TrainLoop(job, fabric).run()
 
@@ -175,7 +179,13 @@ def check_training(config: Experiment, built: Built, dataset: Dataset, *, steps:
         raise UserError(f"a budget in milliseconds needs one training process, but devices is {config.train.devices}")
     if not steps:
         return notes
-    plan_encoder(built.model, built.image_size, stopwatch(built.model, built.image_size) if timed else None)
+    plan_encoder(
+        built.model,
+        built.image_size,
+        stopwatch(built.model, built.image_size) if timed else None,
+        machine=processes.machine(config.train),
+        processes=config.train.devices,
+    )
     dry_run(built.model, built.balancer, config.train, built.image_size, device=processes.device(config.train))
     return notes
 

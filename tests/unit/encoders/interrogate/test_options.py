@@ -28,6 +28,8 @@ SECTION: dict[str, Any] = {
     "budget": "0.6x",
     "ramp": 0.25,
     "multiple": 2,
+    "price": "time",
+    "layer_times": "times.json",
     "gates": "cost",
     "attention": "channels",
     "projection": False,
@@ -84,6 +86,22 @@ def test_wrong_sections_are_refused_in_one_line(section: dict[str, Any], words: 
     with pytest.raises(UserError, match=words) as caught:
         ENCODERS.check({"name": "interrogate", **section})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"price": "time"}, "price: time says which gates a budget closes first"),
+        ({"layer_times": "times.json"}, "layer_times is read for price: time and multiple: auto alone"),
+        ({"price": "time", "budget": "0.6x", "gates": "random"}, "gates: random close whatever they cost"),
+        ({"multiple": "auto"}, "needs epochs with frozen gates"),
+        ({"multiple": "some"}, "multiple"),
+        ({"multiple": 0}, "multiple must be above 0"),
+    ],
+)
+def test_prices_and_widths_that_do_not_fit(section: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        ENCODERS.build({"name": "interrogate", **section}, backbone(CIFAR), ("near", "far"))
 
 
 @pytest.mark.parametrize("budget", [False, True])

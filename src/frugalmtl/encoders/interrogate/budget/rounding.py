@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,11 +23,13 @@ class GateGroup:
         start: first gate.
         width: number of gates.
         multiple: kept gates come in multiples of this (or all, or none).
+        least: the multiple where no cost near enough to the budget has kept gates in such multiples; None for the same.
     """
 
     start: int
     width: int
     multiple: int
+    least: int | None = None
 
     def allowed(self, count: int) -> bool:
         """Whether that many kept channels are a good width."""
@@ -152,13 +154,15 @@ def rounded_to_cost(
         if abs(exact(candidate) - target) < best_error:
             best, best_error, price = candidate, abs(exact(candidate) - target), least
     scores = scores_of(price)
-    for _ in range(40):
-        if best_error <= tolerance * target:
-            break
-        better = _one_step(best, scores, groups, exact, target, best_error, tolerance * target)
-        if better is None:
-            break
-        best, best_error = better
+    fine = [group if group.least is None else replace(group, multiple=group.least) for group in groups]
+    for steps in (groups, fine) if fine != list(groups) else (groups,):
+        for _ in range(40):
+            if best_error <= tolerance * target:
+                break
+            better = _one_step(best, scores, steps, exact, target, best_error, tolerance * target)
+            if better is None:
+                break
+            best, best_error = better
     return best
 
 
