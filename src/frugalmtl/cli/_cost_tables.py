@@ -80,7 +80,8 @@ def print_comparison(result: Figures) -> None:
 
 def _table(result: Figures) -> Table:
     height, width = result["image_size"]
-    title = f"{without_markup(result['name'])} at {height} x {width}, batch 1"
+    place = "" if result["device"] == "cpu" else f", {result['device']}"
+    title = f"{without_markup(result['name'])} at {height} x {width}, batch 1{place}"
     return Table(
         title=title,
         title_justify="left",

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.core.checks import UserError
+from frugalmtl.core.checks import UserError, shown
 from frugalmtl.core.counting import device_of
 from frugalmtl.core.types import Decisions
 from frugalmtl.deployment.model import DeployedModel
@@ -101,6 +101,21 @@ class CapturedModel(DeployedModel):
             raise UserError("a captured model takes no decisions")
         predictions: dict[str, Tensor] = self.replay(image)
         return predictions
+
+
+def device_named(name: torch.device | str) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"device must be one of torch's, such as cpu or cuda, but got {shown(name)}") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device {device} needs a GPU, but torch sees none: leave it out")
+    return device
 
 
 def require_capturable(device: torch.device, *, decides: bool) -> None:

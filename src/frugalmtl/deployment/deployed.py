@@ -13,7 +13,7 @@ from frugalmtl.backbones import Backbone
 from frugalmtl.core.checks import UserError, known, shown
 from frugalmtl.core.counting import device_of
 from frugalmtl.core.types import Decisions
-from frugalmtl.deployment.captured import CapturedModel, require_capturable
+from frugalmtl.deployment.captured import CapturedModel, device_named, require_capturable
 from frugalmtl.deployment.fold import fold_batch_norms
 from frugalmtl.deployment.model import DeployedModel
 from frugalmtl.deployment.observe import observe
@@ -68,7 +68,7 @@ def deploy(
         RuntimeError: the deployed predictions differ from those of ``model``: a defect of an encoder or decoder.
     """
     names = deployable(model.tasks, tasks)
-    place = _device(model, device)
+    place = device_of(model) if device is None else device_named(device)
     if graph:
         require_capturable(place, decides=model.encoder.decides or decides(model))
         if example is None:
@@ -104,21 +104,6 @@ def deploy(
                 _compare(check.margins, margins, tolerance, what="margins of the decisions")
     plain = plain.to(place)
     return CapturedModel(plain, image.to(place)) if graph else plain
-
-
-def _device(model: nn.Module, device: torch.device | str | None) -> torch.device:
-    """The device that a deployed model shall be on.
-
-    Raises:
-        UserError: there is no such device.
-    """
-    try:
-        place = device_of(model) if device is None else torch.device(device)
-    except RuntimeError:
-        raise UserError(f"device must be one of torch's, such as cpu or cuda, but got {shown(device)}") from None
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device {place} needs a GPU, but torch sees none: leave it out")
-    return place
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ class ProfileParser(ConfigParser):
         self.add_argument("run", nargs="?", default=None, help="folder of a trained run, instead of --config")
         add_budget(self)
         self.add_argument("--row", default=None, help="measure this row of a comparison (default: count all rows)")
+        self.add_argument("--device", default="cpu", help="where networks are timed: cpu or cuda")
+        self.add_argument("--graph", action="store_true", help="time deployed networks as captured CUDA graphs")
         self.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         self.add_argument(
             "--rounds",
@@ -58,7 +60,7 @@ class ProfileParser(ConfigParser):
             experiments = row_experiments(comparison, seed=comparison.seeds[0])
             row = as_plain(experiments[known("row", parsed.row, experiments)])
             return super().read(row, parsed)  # type: ignore[no-any-return]  # as above
-        if parsed.flags or parsed.rounds is not None:
+        if parsed.flags or parsed.rounds is not None or parsed.graph or parsed.device != "cpu":
             raise UserError("the rows of a comparison are counted as they stand, and not timed: name one with --row")
         return comparison
 
@@ -77,17 +79,17 @@ def parser() -> ProfileParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print what an experiment or a run costs; of a comparison, what its rows cost beside the published figures."""
-    from frugalmtl.experiment.measure.profiling import profile_config, profile_run
+    from frugalmtl.experiment.measure.profiling import TimedOn, profile_config, profile_run
     from frugalmtl.experiment.measure.published import count_rows
 
-    show = print_experiment
+    show, place = print_experiment, TimedOn(arguments.device, arguments.graph)
     if arguments.run is not None:
-        result = profile_run(open_run(arguments), arguments.rounds)
+        result = profile_run(open_run(arguments), arguments.rounds, place)
     elif isinstance(arguments.settings, Comparison):
         result = count_rows(arguments.settings, lambda line: print(visible(line), file=sys.stderr))
         show = print_comparison
     else:
-        result = profile_config(arguments.settings, arguments.rounds)
+        result = profile_config(arguments.settings, arguments.rounds, place)
     if arguments.json:
         print(json_text(result))
     else:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.core.counting import device_of
 from frugalmtl.core.terminal import tracked
 from frugalmtl.decoders import DECODERS
-from frugalmtl.deployment import DeployedModel, deploy
+from frugalmtl.deployment import CapturedPass, DeployedModel, deploy, device_named, require_capturable
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.evaluation.cost import (
     CONVENTION,
@@ -37,6 +38,7 @@ BATCH = 8
 """Images in a batch of the second latency measurement."""
 BATCH_SECONDS = 8.0
 """Time that its rounds may take; there are never fewer than three, or than of single images."""
+DEPLOYED = ("deployed", "single_task_deployed")
 RATIOS = ("macs", "params", "bytes", "peak_memory")
 
 
@@ -60,6 +62,7 @@ def measure(
     images: Mapping[str, Sequence[Tensor]] | None = None,
     *,
     progress: bool = False,
+    captured: Collection[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """Operations, bytes, memory and interleaved latency of several modules.
 
@@ -69,6 +72,7 @@ def measure(
         rounds: rounds of latency; ``None`` takes as many as a minute allows, within limits. Fewer are taken of batches.
         images: ``{name: normalised images [3, H, W]}``, the same images for all modules; noise if not given.
         progress: show a bar while operations are counted; none while time is measured, which it would take part in.
+        captured: names of modules whose time is that of a CUDA graph of them.
 
     Returns:
         ``{name: {macs, macs_p5, macs_p95, flops, products, params, bytes, images, peak_memory, latency_ms,
@@ -78,7 +82,7 @@ def measure(
         memory is that of a single image, of the worst one where they differ.
 
     Raises:
-        UserError: noise, and a module that chooses for each image what it runs.
+        UserError: noise, and a module that chooses for each image what it runs; or such a module is to be captured.
     """
     seen: Mapping[str, Sequence[Tensor]]
     if images is None:
@@ -88,8 +92,9 @@ def measure(
         seen = images
     rounds = rounds or fitting_rounds(modules, _batches(seen, 1, 1), SECONDS)
     batch_rounds = min(rounds, fitting_rounds(modules, _batches(seen, BATCH, 1), BATCH_SECONDS))
-    single = latency(modules, _batches(seen, 1, rounds), rounds=rounds, warmup=1)
-    batched = latency(modules, _batches(seen, BATCH, batch_rounds), rounds=batch_rounds, warmup=1)
+    singles, batches = _batches(seen, 1, rounds), _batches(seen, BATCH, batch_rounds)
+    single = latency(_with_graphs(modules, singles, captured), singles, rounds=rounds, warmup=1)
+    batched = latency(_with_graphs(modules, batches, captured), batches, rounds=batch_rounds, warmup=1)
     result: dict[str, dict[str, Any]] = {}
     for name, module in tracked(modules.items(), "counting operations", shown=progress):
         cost = cost_per_image(module, image_size, None if images is None else images[name])
@@ -104,6 +109,16 @@ def measure(
 
 def _batches(images: Mapping[str, Sequence[Tensor]], size: int, count: int) -> dict[str, list[Tensor]]:
     return {name: batches_of(each, size, count) for name, each in images.items()}
+
+
+def _with_graphs(
+    modules: Mapping[str, nn.Module], batches: Mapping[str, Sequence[Tensor]], captured: Collection[str]
+) -> dict[str, nn.Module]:
+    """The modules, some of them as CUDA graphs for batches of that shape."""
+    return {
+        name: CapturedPass(module, batches[name][0].to(device_of(module))) if name in captured else module
+        for name, module in modules.items()
+    }
 
 
 def _peak(module: nn.Module, batches: Sequence[Tensor]) -> int:
@@ -131,22 +146,45 @@ def ratios(cost: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, f
     return result
 
 
-def profile_run(run: Run, rounds: int | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TimedOn:
+    """Where networks are timed.
+
+    Attributes:
+        device: that they run on.
+        graph: deployed ones run as CUDA graphs.
+
+    Raises:
+        UserError: there is no such device, or one without graphs.
+    """
+
+    device: str = "cpu"
+    graph: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        place = device_named(self.device)
+        if self.graph:
+            require_capturable(place, decides=False)
+
+
+def profile_run(run: Run, rounds: int | None = None, place: TimedOn | None = None) -> dict[str, Any]:
     """:func:`profile` of a trained run.
 
     Args:
         run: finished, at an operating point if wanted.
         rounds: see :func:`measure`.
+        place: where it is measured; the CPU if None.
 
     Raises:
         UserError: the run is not finished, or lacks the data that its model is measured on.
     """
     built, deployed = run.deployed()
-    figures = profile(run.config, built, rounds, trained=True, deployed=deployed)
+    figures = profile(run.config, built, rounds, trained=True, deployed=deployed, place=place)
     return {**figures, "name": f"{run.config.name}{run.at_point}"}
 
 
-def profile_config(config: Experiment, rounds: int | None = None) -> dict[str, Any]:
+def profile_config(config: Experiment, rounds: int | None = None, place: TimedOn | None = None) -> dict[str, Any]:
     """:func:`profile` of an experiment that has not been trained.
 
     Raises:
@@ -159,7 +197,7 @@ def profile_config(config: Experiment, rounds: int | None = None) -> dict[str, A
             "images: add a section 'data' to the config, or profile the folder of a trained run"
         )
     dataset = build_dataset(config) if config.data is not None else None
-    return profile(config, build(config, dataset), rounds)
+    return profile(config, build(config, dataset), rounds, place=place)
 
 
 def profile(
@@ -169,6 +207,7 @@ def profile(
     *,
     trained: bool = False,
     deployed: DeployedModel | None = None,
+    place: TimedOn | None = None,
 ) -> dict[str, Any]:
     """The cost of an experiment as one JSON-ready mapping.
 
@@ -182,6 +221,7 @@ def profile(
         trained: the model has been trained. The published figures of a method that decides its cost while it trains are
             held against the deployed model then, against nothing before; those of others against the training model.
         deployed: the model deployed, if it is already.
+        place: where it is measured; the CPU if None.
 
     Raises:
         UserError: the experiment has no images, and its encoder needs them.
@@ -195,14 +235,21 @@ def profile(
         "single_task": sibling.model.to(memory_format=layout),
         "single_task_deployed": deploy(sibling.model),
     }
+    place = place or TimedOn()
+    for module in modules.values():
+        module.to(place.device)
+    captured = DEPLOYED if place.graph else ()
     images = SplitImages.of(config).seen_by(built, config) if decides(modules["deployed"]) else None
-    measured = measure(modules, built.image_size, rounds, None if images is None else dict.fromkeys(modules, images))
+    measured = measure(
+        modules, built.image_size, rounds, None if images is None else dict.fromkeys(modules, images), captured=captured
+    )
     learns_cost = built.model.encoder.learns_cost
     comparable = None if learns_cost and not trained else measured["deployed" if learns_cost else "training"]
     return {
         "name": config.name,
         "image_size": list(built.image_size),
         "batch": 1,
+        "device": f"{place.device}, captured" if place.graph else place.device,
         "split": None if images is None else config.test_split,
         "cost_decided": trained or not learns_cost,
         "convention": CONVENTION,

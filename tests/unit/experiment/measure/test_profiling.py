@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from frugalmtl.core.checks import UserError
 from frugalmtl.decoders import DECODERS
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.experiment.config.experiment import Experiment
-from frugalmtl.experiment.measure.profiling import profile, single_task_sibling
+from frugalmtl.experiment.measure.profiling import TimedOn, profile, single_task_sibling
 from frugalmtl.experiment.runs.build import build
 
 TASKS: list[dict[str, Any] | str] = [{"kind": "depth"}, {"kind": "segmentation", "classes": 3}]
@@ -43,3 +44,16 @@ def test_single_task_networks_cost_as_much_as_their_sibling() -> None:
     for form in ("training", "deployed"):
         ratios = result["ratio_to_single_task"][form]
         assert [ratios[key] for key in ("macs", "params", "bytes")] == [1.0, 1.0, 1.0]
+    assert result["device"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("device", "graph", "message"),
+    [
+        ("fast", False, "device must be one of torch's"),
+        ("cpu", True, "captured on a GPU, but the device is cpu"),
+    ],
+)
+def test_places_that_are_not_there(device: str, graph: bool, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TimedOn(device, graph)
