@@ -79,10 +79,11 @@ def test_every_drawing_stands_on_the_page(make_results: Make, tmp_path: Path) ->
     results = add_interference(make_results(pictures=False))
     results.rows[1].pictures = [Heatmap("own", "Own channels", ["a"], ["x", "y"], [[0.25, 0.75]])]
     results.curves["hard"][0].statistics = {"run.depth": 0.5}
+    results.colour_by = "encoder.name"
     every = [replace(each, draw=lambda look: b"<svg/>") for each in drawings(results)]
     assert {type(kind).__name__ for kind in members(pictures.__name__, Picture)} == {
         "Affinity", "Cosines", "DecisionMaps", "DeltaTradeoff", "GradientLengths", "MetricTradeoff", "PairSummaries",
-        "TaskWeights", "TrainingCurves", "TrainingStatistics",
+        "SweptValues", "TaskWeights", "TrainingCurves", "TrainingStatistics",
     }  # fmt: skip
     page = render_page(results, tmp_path, every)
-    assert page.count("<figure") == len(every) == 14
+    assert page.count("<figure") == len(every) == 16
