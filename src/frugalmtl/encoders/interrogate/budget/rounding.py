@@ -210,7 +210,7 @@ def _steps(private: Mask, scores: Scores, group: GateGroup, *, opening: bool) ->
             yield changed
     alike = np.flatnonzero(~private[:, part].any(0) if opening else private[:, part].all(0))
     chosen = alike[np.argsort(sign * scores[:, part].sum(0)[alike], kind="stable")[: group.multiple]]
-    if len(chosen) and len(private) > 1:
+    if len(chosen) == group.multiple and len(private) > 1:
         changed = private.copy()
         changed[:, group.start + chosen] = opening
         yield changed
