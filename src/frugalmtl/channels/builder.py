@@ -38,7 +38,7 @@ StoredTensor = tuple[fx.Node, Channels]
 class ProgramBuilder:
     """Builds the operations of a plan, each once.
 
-    At every site channels have one order for all branches, by who keeps them (those that all share first). The features
+    At every site channels have one order for all branches, by who keeps them, see :func:`site_order`. The features
     of a private branch are then concatenated from a few segments of its own tensor and of the shared one, and the mix
     is computed only where it differs from the shared tensor.
 
@@ -252,18 +252,30 @@ class ProgramBuilder:
 
 
 def site_order(private: Mask) -> list[int]:
-    """All channels of a site, sorted by which branches keep them (in Gray code, so that segments are long).
+    """All channels of a site, sorted by which branches keep them, so that what a layer reads lies side by side.
+
+    Channels that all branches share come first, channels that all keep come last: whatever the shared branch computes
+    lies side by side. In between, every next set of branches is the nearest to the one before: segments are long.
 
     Args:
         private: ``[T, C]``.
     """
-    pattern = np.zeros(private.shape[1], dtype=np.int64)
-    for row in private:
-        pattern = pattern * 2 + row
-    rank = pattern.copy()
-    for shift in (1, 2, 4, 8, 16):
-        rank ^= rank >> shift
-    return [int(channel) for channel in np.argsort(rank, kind="stable")]
+    patterns, of_channel = np.unique(private.T, axis=0, return_inverse=True)
+    counts = patterns.sum(1)
+    waiting = [place for place in range(len(patterns)) if counts[place] < len(private)]
+    order, last = list[int](), np.zeros(len(private), dtype=bool)
+    while waiting:
+        order.append(min(waiting, key=lambda place: _distance(patterns[place], last)))
+        waiting.remove(order[-1])
+        last = patterns[order[-1]]
+    order += [place for place in range(len(patterns)) if counts[place] == len(private)]
+    rank = np.empty(len(patterns), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return [int(channel) for channel in np.argsort(rank[of_channel.reshape(-1)], kind="stable")]
+
+
+def _distance(first: Mask, second: Mask) -> int:
+    return int((first ^ second).sum())
 
 
 def in_site_order(order: Sequence[int], mask: Any) -> Channels:
