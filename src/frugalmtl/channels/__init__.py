@@ -2,7 +2,7 @@
 
 from frugalmtl.channels.cost import node_macs, projection_macs, site_macs
 from frugalmtl.channels.frozen import FrozenProgram
-from frugalmtl.channels.graph import Graph, Node, units
+from frugalmtl.channels.graph import Graph, Node, added_sites, units
 from frugalmtl.channels.operations import Channels, Mask, Operation
 from frugalmtl.channels.plan import ChannelPlan, plan_channels
 from frugalmtl.channels.static import static_network
@@ -16,6 +16,7 @@ __all__ = [
     "Mask",
     "Node",
     "Operation",
+    "added_sites",
     "branch_of",
     "graph_of",
     "node_macs",

@@ -100,3 +100,35 @@ def units(nodes: Sequence[Node]) -> list[int]:
             unit = max([unit, *(result[source] for source in node.inputs if nodes[source].site is None)])
         result.append(1 if isinstance(node.operation, AttentionChannels) else unit)
     return result
+
+
+def added_sites(graph: Graph) -> list[list[int]]:
+    """Groups of two or more sites whose channels are added to each other, directly or by way of further sites.
+
+    The ends of all blocks of a ResNet's stage are one group with what the first of them adds to, if that is a site;
+    likewise all that is added at one resolution of an HRNet. Channels of one index meet in every addition: where all
+    sites of a group leave out the same ones, an addition finds them at the same places in both of its inputs.
+    """
+    group_of: dict[int, set[int]] = {}
+    for index in graph.sites:
+        group: set[int] = set()
+        for site in _added_to(graph, index):
+            group |= group_of.get(site, {site})
+        for site in group:
+            group_of[site] = group
+    return sorted(sorted(group) for group in {id(group): group for group in group_of.values()}.values())
+
+
+def _added_to(graph: Graph, index: int) -> set[int]:
+    """The site at a node and those that an addition before it, and behind all other sites, reads."""
+    sites: set[int] = set()
+    waiting, seen = [(index, False)], set[tuple[int, bool]]()
+    while waiting:
+        at, added = waiting.pop()
+        node = graph.nodes[at]
+        if at != index and node.site is not None:
+            sites |= {node.site} if added else set()
+        elif (at, added) not in seen and isinstance(node.operation, ChannelWise | Sum | Rearrange):
+            seen.add((at, added))
+            waiting += [(source, added or isinstance(node.operation, Sum)) for source in node.inputs]
+    return {graph.site_of(index), *sites} if sites else set()

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
-from frugalmtl.channels import Graph, units
+from frugalmtl.channels import Graph, added_sites, units
 from frugalmtl.channels.attention import AttentionChannels
 from frugalmtl.channels.operations import Sum
 from frugalmtl.core.checks import UserError
 from frugalmtl.encoders.interrogate.budget.rounding import GateGroup
 from frugalmtl.encoders.interrogate.gates import Places
+from frugalmtl.encoders.interrogate.options import GateOptions
 
 
 def block_ends(graph: Graph, backbone: Backbone) -> list[int]:
@@ -25,16 +26,17 @@ def block_ends(graph: Graph, backbone: Backbone) -> list[int]:
     return ends
 
 
-def gate_places(graph: Graph, whole_heads: bool, multiple: int) -> tuple[Places, list[GateGroup]]:
+def gate_places(graph: Graph, options: GateOptions, multiple: int) -> tuple[Places, list[GateGroup]]:
     """The gates of all sites, and the groups in which they are rounded.
 
     Args:
         graph: of one branch.
-        whole_heads: one gate per attention head for its queries, keys and values.
+        options: which sites share their gates.
         multiple: of channels that are kept.
     """
-    unit, tied = units(graph.nodes), []
-    if whole_heads:
+    unit = units(graph.nodes)
+    tied = added_sites(graph) if options.tie == "residual" else []
+    if options.attention == "heads":
         for node in graph.nodes:
             if isinstance(node.operation, AttentionChannels):
                 for source in node.inputs:
@@ -42,6 +44,9 @@ def gate_places(graph: Graph, whole_heads: bool, multiple: int) -> tuple[Places,
                 tied.append([site for site in (graph.nodes[source].site for source in node.inputs) if site is not None])
     widths = [graph.nodes[index].channels for index in graph.sites]
     sizes = [unit[index] for index in graph.sites]
+    for group in tied:  # channels that exist together at one site do so at all
+        for site in group:
+            sizes[site] = max(sizes[other] for other in group)
     places = Places.of(widths, sizes, tied)
     followers = {site for group in tied for site in group if site != min(group)}
     groups, start = [], 0

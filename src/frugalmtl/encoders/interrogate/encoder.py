@@ -104,7 +104,7 @@ class InterroGate(Encoder):
         self.channels, self.strides = list(backbone.channels), list(backbone.strides)
         self.graph = graph_of(backbone)
         multiple = 1 if self.saving.multiple == "auto" else self.saving.multiple
-        places, groups = gate_places(self.graph, options.attention == "heads", multiple)
+        places, groups = gate_places(self.graph, options, multiple)
         self.networks = nn.ModuleDict({task: branch_of(backbone, self.graph) for task in self.task_names})
         self.shared = branch_of(backbone, self.graph)
         drawn = options.gates == "random"
@@ -295,8 +295,7 @@ def _projections(encoder: InterroGate) -> dict[int, nn.Module]:
 def _settle(encoder: InterroGate, macs: Tensor, context: ModelContext) -> None:
     """Prices and widths of the machine that the network is for."""
     saving, graph, places = encoder.saving, encoder.graph, encoder.gates.places
-    heads, multiple = encoder.gate_options.attention == "heads", resolved_multiple(saving, context)
-    _, groups = gate_places(graph, heads, multiple)
+    _, groups = gate_places(graph, encoder.gate_options, resolved_multiple(saving, context))
     whole = torch.zeros(places.gates, dtype=torch.bool)
     if saving.price == "time":
         times, layers = table_for(saving, graph, encoder.shared, context)

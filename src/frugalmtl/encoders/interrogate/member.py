@@ -27,6 +27,7 @@ def interrogate(
     gates: Literal["learned", "random", "cost"] = GateOptions.gates,
     attention: Literal["channels", "heads"] = GateOptions.attention,
     projection: bool = GateOptions.projection,
+    tie: Literal["none", "residual"] = GateOptions.tie,
     initial: float = GateOptions.initial,
     gate_lr: float = GateTraining.gate_lr,
     gate_every: int = GateTraining.gate_every,
@@ -101,6 +102,9 @@ def interrogate(
             head for all three, so that attention itself gets cheaper.
         projection: transformers: the shared branch reads the mix at the end of a block through a linear projection,
             which starts as the identity (the paper's appendix C; costs C^2 operations per position and block).
+        tie: which sites share their gates beyond that: ``"residual"``: those whose channels are added to each other
+            (the ends of all blocks of a ResNet's stage), so that a deployed skip path moves no channels; ``"none"``:
+            each has its own (the paper).
         initial: first alpha.
         gate_lr: learning rate of the gates.
         gate_every: gates learn at every so many steps, with as many times the gradient; in between, only what they
@@ -118,6 +122,6 @@ def interrogate(
         tasks,
         penalty=SparsityOptions(lambda_s, penalty, weighting, reduction, tau),
         budget=SavingOptions(budget, ramp, multiple, price, layer_times),
-        gates=GateOptions(gates, attention, projection, initial),
+        gates=GateOptions(gates, attention, projection, tie, initial),
         training=GateTraining(gate_lr, gate_every, pretrain_share, frozen_share),
     )

@@ -109,6 +109,7 @@ class GateOptions:
     gates: Choice = "learned"
     attention: Literal["channels", "heads"] = "channels"
     projection: bool = False
+    tie: Literal["none", "residual"] = "none"
     initial: float = 0.01
 
     def __post_init__(self) -> None:

@@ -33,6 +33,7 @@ SECTION: dict[str, Any] = {
     "gates": "cost",
     "attention": "channels",
     "projection": False,
+    "tie": "residual",
     "initial": 0.02,
     "gate_lr": 0.3,
     "gate_every": 2,
