@@ -213,7 +213,7 @@ class ProgramBuilder:
             if total is None:
                 total = self.draft.graph.call_function(torch.mul, (tensor, factor))
             else:
-                total = self.draft.graph.call_function(torch.addcmul, (total, tensor, factor))
+                total = self.draft.graph.call_method("addcmul_", (total, tensor, factor))
         if total is None:
             raise ValueError("a mix needs at least one private branch")
         return total
