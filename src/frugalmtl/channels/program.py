@@ -149,3 +149,23 @@ def gather_channels(tensor: Tensor, axis: int, index: Tensor) -> Tensor:
     if not last.is_contiguous():
         return tensor.index_select(axis, index)
     return last.flatten(0, -2).index_select(1, index).view(*last.shape[:-1], -1).movedim(-1, axis)
+
+
+class ReorderChannels(nn.Module):
+    """:func:`gather_channels` as a module, at the end of a network: who reads it may take the channels as they come.
+
+    Args:
+        index: places of the channels, ``[K]``.
+        axis: of the channels: 1 or -1.
+    """
+
+    index: Tensor
+
+    def __init__(self, index: Tensor, axis: int) -> None:
+        super().__init__()
+        self.register_buffer("index", index)
+        self.axis = axis
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        """Channels as they are stored -> in the order of ``index``."""
+        return gather_channels(tensor, self.axis, self.index)

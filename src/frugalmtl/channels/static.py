@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from frugalmtl.channels.builder import ProgramBuilder
 from frugalmtl.channels.plan import ChannelPlan
+from frugalmtl.channels.program import Program, ReorderChannels, gather_channels
 
 LANES = 16
 """Filters that a convolution computes at once in float32 on AVX-512; odd widths cost as much as the next multiple."""
@@ -48,9 +49,22 @@ def static_network(
             outputs[name].append(builder.in_order(index, branch, every) if level in levels else builder.draft.image)
     program = builder.draft.finish(outputs)
     stack_layers(program.root, program.graph)
+    _reorder_by_modules(program)
     for name, mix in program.mixes.items():
         program.root.register_buffer(name, mix.value(mixes).detach().clone())
     return program.module("StaticBranches").to(mixes[0].device)
+
+
+def _reorder_by_modules(program: Program) -> None:
+    """Reorder returned tensors by modules, which deployment folds into the convolutions that read them."""
+    for number, node in enumerate(list(program.graph.nodes)):
+        if node.target is gather_channels and all(user.op == "output" for user in node.users):
+            tensor, axis, index = node.args
+            name = f"reorder_{number}"
+            program.root.add_module(name, ReorderChannels(program.root.get_buffer(index.target), axis))
+            with program.graph.inserting_before(node):
+                node.replace_all_uses_with(program.graph.call_module(name, (tensor,)))
+    program.graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
 
 
 def stack_layers(root: nn.Module, graph: fx.Graph) -> None:

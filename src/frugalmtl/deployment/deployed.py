@@ -18,6 +18,7 @@ from frugalmtl.deployment.fold import fold_batch_norms
 from frugalmtl.deployment.model import DeployedModel
 from frugalmtl.deployment.observe import observe
 from frugalmtl.deployment.prune import prune_dead
+from frugalmtl.deployment.reorder import fold_reorders
 from frugalmtl.deployment.strip import strip_passive, strip_unused
 from frugalmtl.encoders import DecidingEncoder, DecidingModule
 from frugalmtl.encoders.base import wanted_of
@@ -38,10 +39,10 @@ def deploy(
 ) -> DeployedModel:
     """A plain module with the predictions of ``model`` in eval mode, and nothing that they do not need.
 
-    The encoder and the decoder deploy themselves; then batch normalisation is folded into the layers before it, dropout
-    is removed, modules whose output nobody reads are not run, and parameters that nothing reads are deleted. The result
-    runs at any batch and image size that ``model`` takes, has no gradients, and shares no memory with ``model``, which
-    is left as it was.
+    The encoder and the decoder deploy themselves; then batch normalisation is folded into the layers before it and the
+    order of channels into those behind it, dropout is removed, modules whose output nobody reads are not run, and
+    parameters that nothing reads are deleted. The result runs at any batch and image size that ``model`` takes, has no
+    gradients, and shares no memory with ``model``, which is left as it was.
 
     What is read and what is not is observed on ``example``. A module that chooses its path by the *values* of its input
     (a router, a gate on tokens) must say so by an attribute ``data_dependent = True``; nothing is taken from it, nor
@@ -91,6 +92,7 @@ def deploy(
         ).eval()
         inputs = (image, plain.encoder.everything(image)) if isinstance(plain.encoder, DecidingModule) else (image,)
         fold_batch_norms(plain, observe(plain, *inputs), paired=plain.decides)
+        fold_reorders(plain, observe(plain, *inputs))
         strip_passive(plain)
         prune_dead(plain, observe(plain, *inputs))
         strip_unused(plain, observe(plain, *inputs))
