@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -49,10 +50,33 @@ def static_network(
             outputs[name].append(builder.in_order(index, branch, every) if level in levels else builder.draft.image)
     program = builder.draft.finish(outputs)
     stack_layers(program.root, program.graph)
+    add_in_place(program.root, program.graph)
     _reorder_by_modules(program)
     for name, mix in program.mixes.items():
         program.root.register_buffer(name, mix.value(mixes).detach().clone())
     return program.module("StaticBranches").to(mixes[0].device)
+
+
+def add_in_place(root: nn.Module, graph: fx.Graph) -> None:
+    """Add into an input of an addition that nothing else reads: fresh memory costs more time than the sum; in place.
+
+    Args:
+        root: holds the modules.
+        graph: calls them; changed in place.
+    """
+    for node in graph.nodes:
+        if node.target is operator.add:
+            first, second = node.args
+            if not _writable(root, first):
+                first, second = second, first
+            if _writable(root, first):
+                node.target, node.args = operator.iadd, (first, second)
+
+
+def _writable(root: nn.Module, node: fx.Node) -> bool:
+    """Whether a tensor has memory of its own, and one reader."""
+    fresh = isinstance(_module(root, node), nn.Conv2d | nn.Linear | _BatchNorm)
+    return len(node.users) == 1 and (fresh or node.target in (operator.add, operator.iadd))
 
 
 def _reorder_by_modules(program: Program) -> None:

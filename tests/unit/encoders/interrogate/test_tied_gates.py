@@ -75,7 +75,7 @@ def test_additions_move_no_channels(tie: str, moves: bool) -> None:
     draw_gates(encoder, seed=3)
     plain = deployed(encoder)
     assert isinstance(plain, torch.fx.GraphModule)
-    additions = [node for node in plain.graph.nodes if node.target is operator.add]
+    additions = [node for node in plain.graph.nodes if node.target in (operator.add, operator.iadd)]
     sources = [source for node in additions for source in node.all_input_nodes]
     assert additions
     assert any(source.target is gather_channels for source in sources) == moves

@@ -1,12 +1,14 @@
-"""Convolutions that read one tensor, stacked: the same outputs from fewer layers."""
+"""Cheaper forms of a static network: convolutions that read one tensor, stacked, and sums in place."""
 
 from __future__ import annotations
+
+import operator
 
 import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from frugalmtl.channels.static import LANES, rounded_up, stack_layers
+from frugalmtl.channels.static import LANES, add_in_place, rounded_up, stack_layers
 
 
 class Branches(nn.Module):
@@ -95,3 +97,32 @@ def test_a_tensor_that_others_read_too_is_cut_out_of_the_stack() -> None:
     with torch.no_grad():
         for wanted, computed in zip(expected.eval()(image), joined.eval()(image), strict=True):
             torch.testing.assert_close(wanted, computed)
+
+
+class Sums(nn.Module):
+    """Sums of what others read too, and of what nobody else reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList(nn.Conv2d(3, 3, 1) for _ in range(4))
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        first, second = self.layers[0](image), self.layers[1](image)
+        block = self.layers[2](first) + first
+        both = first + second.relu()
+        return [block, image + self.layers[3](both), image + first]
+
+
+def test_sums_are_taken_in_place_where_nobody_reads_the_addend() -> None:
+    module = Sums()
+    graph = fx.Tracer().trace(module)
+    add_in_place(module, graph)
+    targets = [node.target for node in graph.nodes if node.target in (operator.add, operator.iadd)]
+    assert targets == [operator.iadd, operator.add, operator.iadd, operator.add]
+    image = torch.randn(2, 3, 5, 4)
+    before = image.clone()
+    with torch.no_grad():
+        for expected, computed in zip(module(image), fx.GraphModule(module, graph)(image), strict=True):
+            torch.testing.assert_close(expected, computed)
+    assert torch.equal(image, before)
