@@ -29,9 +29,9 @@ def test_every_layer_stands_in_the_table_once() -> None:
     ("layer", "multiple", "widths"),
     [
         (CONVOLUTION, 8, [8, 16, 24, 32]),
-        (CONVOLUTION, 64, [32]),
+        (CONVOLUTION, 64, [8, 16, 24, 32]),
         (GROUPED, 8, [16, 32, 48, 64]),
-        (LINEAR, 8, [8, 16, 20]),
+        (LINEAR, 8, [4, 8, 16, 20]),
     ],
 )
 def test_widths_are_multiples_and_whole_groups(layer: SizedLayer, multiple: int, widths: list[int]) -> None:
@@ -56,7 +56,7 @@ def test_layers_run_as_they_are_prepared() -> None:
 
     runtime = Machine("cpu", "a processor", "AVX512", 1, runtime="onnxruntime")
     measure_layers([CONVOLUTION], runtime, prepare=prepare, seconds=0.01)
-    assert calls == 2 * [("Conv2d", torch.Size((1, 3, 4, 4)))], "16 and 32 of 32 outputs"
+    assert calls == 4 * [("Conv2d", torch.Size((1, 3, 4, 4)))], "8, 16, 24 and 32 of 32 outputs"
     with pytest.raises(ValueError, match="nothing puts layers into the runtime onnxruntime"):
         measure_layers([CONVOLUTION], runtime)
 
