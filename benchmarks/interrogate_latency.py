@@ -305,8 +305,8 @@ def main() -> None:
         "rounding; shared channels are those that any task picks, so half of them own cost far more than half. GMAC: "
         "10^9 multiply-adds of the whole model, heads included. "
         "Quotient: time / single over MACs / single; 1 means that all saved operations are saved on the clock. Tied: "
-        "sites whose channels are added to each other share their gates. Price by time: gates close by what layers take "
-        "on this machine, in this runtime and number format at batch 1, and not by their multiply-adds.",
+        "sites whose channels are added to each other share their gates. Price by time: gates close by what layers "
+        "take on this machine, in this runtime and number format at batch 1, and not by their multiply-adds.",
         "",
     ]
     print("\n".join(head))

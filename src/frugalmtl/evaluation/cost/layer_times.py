@@ -79,7 +79,7 @@ def widths_of(layer: SizedLayer, multiple: int) -> list[int]:
     >>> widths_of(SizedLayer("convolution", 3, 100, (8, 8)), 16)
     [32, 48, 80, 96, 100]
     >>> widths_of(SizedLayer("convolution", 3, 18, (8, 8)), 16)
-    [4, 8, 12, 18]
+    [4, 8, 12, 16, 18]
     """
     while multiple > 1 and multiple * len(SHARES) > layer.outputs:
         multiple //= 2
