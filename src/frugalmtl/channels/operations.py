@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from frugalmtl.layers.gathering import gather
+
 Mask = NDArray[np.bool_]
 """``[branches, C]`` of booleans: channels of every branch."""
 
@@ -322,10 +324,11 @@ def select(tensor: Tensor, index: Channels, dim: int = 0) -> Tensor:
     """``tensor`` at some places along an axis; the tensor itself if these are all, in order."""
     if index == tuple(range(tensor.shape[dim])):
         return tensor
-    return tensor.index_select(dim, _index(index, tensor.device))
+    return gather(tensor, dim, index_of(index, tensor.device))
 
 
 @lru_cache(maxsize=65536)
-def _index(places: Channels, device: torch.device) -> Tensor:
+def index_of(places: Channels, device: torch.device) -> Tensor:
+    """Places as a tensor on a device, which they travel to once; not to be changed."""
     with torch.inference_mode(False):  # an index made while evaluating must serve training, too
         return torch.tensor(places, device=device)

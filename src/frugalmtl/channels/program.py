@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from frugalmtl.channels.operations import Channels
+from frugalmtl.channels.operations import Channels, select
+from frugalmtl.layers.gathering import gather
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class MixSource:
 
     def value(self, mixes: Sequence[Tensor]) -> Tensor:
         """The factor, with the shape that multiplies features."""
-        share = mixes[self.site][:, list(self.channels)][list(self.branches)].sum(0)
+        share = select(select(mixes[self.site], self.branches), self.channels, dim=1).sum(0)
         return share.reshape(-1, 1, 1) if self.axis == 1 else share
 
 
@@ -123,7 +124,7 @@ class ProgramDraft:
             else:
                 name = f"index_{len(self.tensors)}"
                 self.root.register_buffer(name, torch.tensor(positions))
-                selected = self.graph.call_function(gather_channels, (tensor, axis, self.graph.get_attr(name)))
+                selected = self.graph.call_function(gather, (tensor, axis, self.graph.get_attr(name)))
             self.tensors[key] = selected
         return self.tensors[key]
 
@@ -132,27 +133,8 @@ class ProgramDraft:
         return parts[0] if len(parts) == 1 else self.graph.call_function(torch.cat, (list(parts), axis))
 
 
-def gather_channels(tensor: Tensor, axis: int, index: Tensor) -> Tensor:
-    """Channels of a tensor in a new order, in the layout of the tensor.
-
-    Where channels lie side by side in memory, torch gathers five times faster from a matrix than from an image, and
-    would return another layout for an image. Exported programs have no layouts and use the plain operation.
-
-    Args:
-        tensor: ``[B, C, h, w]`` or ``[B, h, w, C]``.
-        axis: of the channels: 1 or -1.
-        index: places of the channels, ``[K]``.
-    """
-    if torch.compiler.is_exporting():
-        return tensor.index_select(axis, index)
-    last = tensor.movedim(axis, -1)
-    if not last.is_contiguous():
-        return tensor.index_select(axis, index)
-    return last.flatten(0, -2).index_select(1, index).view(*last.shape[:-1], -1).movedim(-1, axis)
-
-
 class ReorderChannels(nn.Module):
-    """:func:`gather_channels` as a module, at the end of a network: who reads it may take the channels as they come.
+    """:func:`~frugalmtl.layers.gathering.gather` as a module, at the end of a network: who reads it may take the channels as they come.
 
     Args:
         index: places of the channels, ``[K]``.
@@ -168,4 +150,4 @@ class ReorderChannels(nn.Module):
 
     def forward(self, tensor: Tensor) -> Tensor:
         """Channels as they are stored -> in the order of ``index``."""
-        return gather_channels(tensor, self.axis, self.index)
+        return gather(tensor, self.axis, self.index)
