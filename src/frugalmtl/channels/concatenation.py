@@ -1,4 +1,4 @@
-"""Concatenation of private and shared channels at a site, with gradients written segment by segment."""
+"""Concatenation of private and shared channels at a site, with gradients that are concatenations, too."""
 
 from __future__ import annotations
 
@@ -13,22 +13,35 @@ from frugalmtl.channels.operations import Channels, Mask
 
 
 @dataclass(frozen=True)
-class Segment:
-    """Neighbouring channels of a site that the same branches keep for themselves.
+class Piece:
+    """Neighbouring channels of a site that a branch reads from one tensor.
 
     Attributes:
         start: first channel, in the site's order.
         width: number of channels.
-        keepers: private branches that keep them; for all others they are shared.
-        offsets: for every keeper where the segment begins in its own tensor.
-        shared: where it begins in the shared tensor; -1 if nobody shares it.
+        kept: whether they are the branch's own; else they are in the shared tensor.
+        offset: where they begin in that tensor.
     """
 
     start: int
     width: int
-    keepers: tuple[int, ...]
-    offsets: tuple[int, ...]
-    shared: int
+    kept: bool
+    offset: int
+
+
+@dataclass(frozen=True)
+class SharedPiece:
+    """Neighbouring channels of a site that the same branches take from the shared tensor; one after the other in it.
+
+    Attributes:
+        start: first channel, in the site's order.
+        width: number of channels.
+        takers: the private branches.
+    """
+
+    start: int
+    width: int
+    takers: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -36,17 +49,17 @@ class SiteLayout:
     """How the features of a site are concatenated.
 
     Attributes:
-        segments: in order; they cover all channels.
+        pieces: of every private branch, in order; they cover all channels.
+        shared: the channels of the shared tensor, in order.
         joined: branches that read some private and some shared channels: their features are concatenated. Any other
             branch reads its own tensor, or the shared one, as it is.
         axis: of the channels.
-        channels: number of channels.
     """
 
-    segments: tuple[Segment, ...]
+    pieces: tuple[tuple[Piece, ...], ...]
+    shared: tuple[SharedPiece, ...]
     joined: tuple[int, ...]
     axis: int
-    channels: int
 
     @classmethod
     def of(cls, order: Channels, private: Mask, readers: Sequence[int], axis: int) -> SiteLayout:
@@ -58,24 +71,33 @@ class SiteLayout:
             readers: private branches that read the site.
             axis: of the channels.
         """
-        segments: list[Segment] = []
-        filled, shared = [0] * len(private), 0
-        start = 0
-        while start < len(order):
-            pattern = private[:, order[start]]
-            stop = start
-            while stop < len(order) and bool((private[:, order[stop]] == pattern).all()):
-                stop += 1
-            keepers = tuple(branch for branch in range(len(private)) if pattern[branch])
-            offsets = tuple(filled[branch] for branch in keepers)
-            unshared = len(keepers) == len(private)
-            segments.append(Segment(start, stop - start, keepers, offsets, -1 if unshared else shared))
-            for branch in keepers:
-                filled[branch] += stop - start
-            shared += 0 if unshared else stop - start
-            start = stop
+        kept = private[:, list(order)]
+        taken = ~kept
+        taken[[branch for branch in range(len(kept)) if branch not in readers]] = False
+        in_shared = taken.any(0).cumsum() - 1
+        pieces: list[tuple[Piece, ...]] = []
+        for row in kept:
+            places = [int(place) for place in row.cumsum() - 1]
+            offsets = [places[at] if row[at] else int(in_shared[at]) for at in range(len(order))]
+            starts = [
+                at
+                for at in range(len(order))
+                if at == 0 or row[at] != row[at - 1] or offsets[at] != offsets[at - 1] + 1
+            ]
+            ends = [*starts[1:], len(order)]
+            pieces.append(
+                tuple(
+                    Piece(start, end - start, bool(row[start]), offsets[start])
+                    for start, end in zip(starts, ends, strict=True)
+                )
+            )
+        shared: list[SharedPiece] = []
+        changes = [at for at in range(len(order)) if at == 0 or (taken[:, at] != taken[:, at - 1]).any()]
+        for start, end in zip(changes, [*changes[1:], len(order)], strict=True):
+            takers = tuple(branch for branch in range(len(taken)) if taken[branch, start])
+            shared += [SharedPiece(start, end - start, takers)] if takers else []
         joined = tuple(branch for branch in readers if 0 < int(private[branch].sum()) < len(order))
-        return cls(tuple(segments), joined, axis, len(order))
+        return cls(tuple(pieces), tuple(shared), joined, axis)
 
 
 class ConcatenateSite(nn.Module):
@@ -104,99 +126,104 @@ class ConcatenateSite(nn.Module):
 class _Concatenate(torch.autograd.Function):
     """:class:`ConcatenateSite`.
 
-    Backwards every gradient is written once, segment by segment, where autograd would fill whole tensors with zeros for
-    each of them.
+    Backwards every gradient is concatenated from pieces of the gradients of what was read, where autograd would fill
+    whole tensors with zeros for each piece. Nothing is written in place over what came from outside, so that gradients
+    of several losses may come side by side (vmap).
     """
 
     @staticmethod
     def forward(
         ctx: Any, layout: SiteLayout, mix: Tensor | None, shared: Tensor | None, *private: Tensor | None
     ) -> Any:
-        ctx.layout = layout
+        ctx.layout, ctx.branches = layout, len(private)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(mix, shared, *private)
-        axis, segments = layout.axis, layout.segments
-        parts = [[_part(segment, branch, shared, private, axis) for segment in segments] for branch in layout.joined]
-        if mix is not None:
-            parts.append([_mixed(segment, mix, shared, private, axis) for segment in segments])
-        return tuple(torch.cat(features, axis) for features in parts)
+        features = {branch: _joined(layout, branch, shared, private) for branch in layout.joined}
+        if mix is None:
+            return tuple(features.values())
+        read = [features.get(branch, tensor) for branch, tensor in enumerate(private)]
+        whole = [shared if tensor is None else tensor for tensor in read]
+        mixed = _mixed(mix, [tensor for tensor in whole if tensor is not None], layout.axis)
+        ctx.save_for_backward(mix, *whole)
+        return (*features.values(), mixed)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         layout: SiteLayout = ctx.layout
-        mix, shared, *private = ctx.saved_tensors
-        to_shared = None if shared is None else torch.zeros_like(shared)
-        to_private = [None if tensor is None else torch.zeros_like(tensor) for tensor in private]
-        to_mix = None if mix is None else torch.zeros_like(mix)
-        of_branches = dict(zip(layout.joined, gradients, strict=False))
-        of_mix = None if mix is None else gradients[len(layout.joined)]
-        for segment in layout.segments:
-            for branch, gradient in of_branches.items():
-                if gradient is not None:
-                    part = gradient.narrow(layout.axis, segment.start, segment.width)
-                    _part(segment, branch, to_shared, to_private, layout.axis).add_(part)
-            if of_mix is not None and mix is not None and to_mix is not None:
-                part = of_mix.narrow(layout.axis, segment.start, segment.width)
-                _backward_mix(segment, part, mix, to_mix, (shared, private), (to_shared, to_private), layout.axis)
-        return None, to_mix, to_shared, *to_private
+        totals: list[Tensor | None] = [None] * ctx.branches
+        for branch, gradient in zip(layout.joined, gradients, strict=False):
+            totals[branch] = gradient
+        to_mix: Tensor | None = None
+        if ctx.saved_tensors and gradients[-1] is not None:
+            mix, *read = ctx.saved_tensors
+            totals, to_mix = _backward_mix(gradients[-1], mix, read, totals, layout.axis, ctx.needs_input_grad[1])
+        to_private = [_to_private(layout, branch, total) for branch, total in enumerate(totals)]
+        return None, to_mix, _to_shared(layout, totals), *to_private
 
 
-def _backward_mix(
-    segment: Segment, gradient: Tensor, mix: Tensor, to_mix: Tensor, values: Any, targets: Any, axis: int
-) -> None:
-    """Gradients of one segment of the mix."""
-    shared, private = values
-    to_shared, to_private = targets
-    if not segment.keepers:
-        to_shared.narrow(axis, segment.shared, segment.width).add_(gradient)
-        return
-    rest = [dim for dim in range(gradient.ndim) if dim != axis % gradient.ndim]
-    span = slice(segment.start, segment.start + segment.width)
-    for branch in segment.keepers:
-        value = _part(segment, branch, shared, private, axis)
-        to_mix[branch, span] = (gradient * value).sum(rest, dtype=mix.dtype)
-        _part(segment, branch, to_shared, to_private, axis).addcmul_(
-            gradient, _factor(mix[branch, span], gradient, axis)
-        )
-    others = [branch for branch in range(len(mix)) if branch not in segment.keepers]
-    if others:
-        value = shared.narrow(axis, segment.shared, segment.width)
-        product = (gradient * value).sum(rest, dtype=mix.dtype)
-        for branch in others:
-            to_mix[branch, span] = product
-        weight = _factor(_share(mix, others, span), gradient, axis)
-        to_shared.narrow(axis, segment.shared, segment.width).addcmul_(gradient, weight)
+def _joined(layout: SiteLayout, branch: int, shared: Tensor | None, private: Sequence[Tensor | None]) -> Tensor:
+    """What a branch reads."""
+    parts = []
+    for piece in layout.pieces[branch]:
+        source = private[branch] if piece.kept else shared
+        if source is None:
+            raise ValueError("a branch reads channels that nobody has computed")
+        parts.append(source.narrow(layout.axis, piece.offset, piece.width))
+    return torch.cat(parts, layout.axis)
 
 
-def _part(segment: Segment, branch: int, shared: Any, private: Sequence[Any], axis: int) -> Tensor:
-    """The channels of a segment as a private branch reads them."""
-    tensor, offset = shared, segment.shared
-    if branch in segment.keepers:
-        tensor, offset = private[branch], segment.offsets[segment.keepers.index(branch)]
-    part: Tensor = tensor.narrow(axis, offset, segment.width)
-    return part
-
-
-def _mixed(segment: Segment, mix: Tensor, shared: Any, private: Sequence[Any], axis: int) -> Tensor:
-    """The channels of a segment as the shared branch reads them."""
-    if not segment.keepers:
-        unchanged: Tensor = shared.narrow(axis, segment.shared, segment.width)
-        return unchanged
-    span = slice(segment.start, segment.start + segment.width)
-    others = [branch for branch in range(len(mix)) if branch not in segment.keepers]
-    terms = [(_part(segment, branch, shared, private, axis), mix[branch, span]) for branch in segment.keepers]
-    if others:
-        terms.append((shared.narrow(axis, segment.shared, segment.width), _share(mix, others, span)))
-    first, weight = terms[0]
-    total = first * _factor(weight, first, axis)
-    for value, share in terms[1:]:
-        total.addcmul_(value, _factor(share, value, axis))
+def _mixed(mix: Tensor, read: Sequence[Tensor], axis: int) -> Tensor:
+    """What the shared branch reads."""
+    total: Tensor | None = None
+    for tensor, share in zip(read, mix, strict=True):
+        weight = _factor(share, tensor, axis)
+        total = tensor * weight if total is None else total.addcmul_(tensor, weight)
+    if total is None:
+        raise ValueError("a mix needs at least one private branch")
     return total
 
 
-def _share(mix: Tensor, branches: Sequence[int], span: slice) -> Tensor:
-    """The share of several branches together."""
-    return torch.stack([mix[branch, span] for branch in branches]).sum(0)
+def _backward_mix(
+    gradient: Tensor, mix: Tensor, read: Sequence[Tensor], totals: Sequence[Tensor | None], axis: int, needs_mix: bool
+) -> tuple[list[Tensor | None], Tensor | None]:
+    """The gradients of what the branches read with that of the mix in them, and the gradient of the shares."""
+    sums: list[Tensor | None] = []
+    for total, share in zip(totals, mix, strict=True):
+        weight = _factor(share, gradient, axis)
+        sums.append(gradient * weight if total is None else torch.addcmul(total, gradient, weight))
+    if not needs_mix:
+        return sums, None
+    rest = [dim for dim in range(gradient.ndim) if dim != axis % gradient.ndim]
+    return sums, torch.stack([(gradient * tensor).sum(rest, dtype=mix.dtype) for tensor in read])
+
+
+def _to_private(layout: SiteLayout, branch: int, total: Tensor | None) -> Tensor | None:
+    """The gradient of a branch's own channels, from that of all that it read."""
+    kept = [piece for piece in layout.pieces[branch] if piece.kept]
+    if total is None or not kept:
+        return None
+    return _concatenated([total.narrow(layout.axis, piece.start, piece.width) for piece in kept], layout.axis)
+
+
+def _to_shared(layout: SiteLayout, totals: Sequence[Tensor | None]) -> Tensor | None:
+    """The gradient of the shared channels: the sum over all that take them."""
+    some = next((total for total in totals if total is not None), None)
+    if some is None or not layout.shared:
+        return None
+    parts = []
+    for piece in layout.shared:
+        gradients = [totals[branch] for branch in piece.takers]
+        terms = [total.narrow(layout.axis, piece.start, piece.width) for total in gradients if total is not None]
+        if not terms:
+            terms = [torch.zeros_like(some.narrow(layout.axis, piece.start, piece.width))]
+        summed = terms[0]
+        for term in terms[1:]:
+            summed = summed + term
+        parts.append(summed)
+    return _concatenated(parts, layout.axis)
+
+
+def _concatenated(parts: Sequence[Tensor], axis: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), axis)
 
 
 def _factor(weight: Tensor, like: Tensor, axis: int) -> Tensor:

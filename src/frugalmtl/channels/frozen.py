@@ -13,9 +13,9 @@ from torch.func import functional_call
 
 from frugalmtl.channels.builder import ProgramBuilder, StoredTensor, in_site_order
 from frugalmtl.channels.concatenation import ConcatenateSite, SiteLayout
-from frugalmtl.channels.operations import Channels, Dense, Operation
+from frugalmtl.channels.operations import Channels, Dense, Operation, index_of, select
 from frugalmtl.channels.plan import ChannelPlan
-from frugalmtl.channels.program import LayerSource, Program, gather_channels
+from frugalmtl.channels.program import LayerSource, Program
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,9 @@ class FrozenProgram:
 
     def __init__(self, plan: ChannelPlan, networks: Sequence[nn.Module], projections: Mapping[int, nn.Module]) -> None:
         self.graph, self.networks, self.projections = plan.graph, list(networks), dict(projections)
-        on_meta = [deepcopy(network).to("meta") for network in networks]
+        blank = deepcopy(networks[-1]).to("meta")  # of all branches: they have one structure, and weights come later
         builder = FrozenProgramBuilder(
-            plan, on_meta, {site: deepcopy(module).to("meta") for site, module in projections.items()}
+            plan, [blank] * len(networks), {site: deepcopy(module).to("meta") for site, module in projections.items()}
         )
         users = plan.graph.users()
         self.levels: list[OpenLevel | None] = []
@@ -158,11 +158,11 @@ class FrozenProgram:
         for name, mix in self.program.mixes.items():
             tensors[name] = mix.value(mixes)
         for name, (site, order) in self.shares.items():
-            tensors[name] = mixes[site][:, list(order)]
+            tensors[name] = select(mixes[site], order, dim=1)
         outputs: list[Tensor] = functional_call(self.module, tensors, (image,))
         with torch.no_grad():
             for buffer, channels, part in slices:
-                buffer.index_copy_(0, torch.tensor(channels, device=buffer.device), part)
+                buffer.index_copy_(0, index_of(channels, buffer.device), part)
         return outputs
 
     def _source(self, layer: LayerSource) -> tuple[Operation, nn.Module]:
@@ -191,7 +191,7 @@ class FrozenProgram:
         for tensor, places in zip(private, level.places, strict=True):
             parts = shared if tensor is None else [tensor, *shared]
             both = parts[0] if len(parts) == 1 else torch.cat(parts, axis)
-            joined.append(gather_channels(both, axis, torch.tensor(places, device=both.device)))
+            joined.append(select(both, places, axis))
         return joined
 
 
