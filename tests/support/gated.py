@@ -65,8 +65,9 @@ def deployed(encoder: InterroGate) -> nn.Module:
 
 
 def budgeted(budget: str, tasks: int = 2, kind: str = CIFAR, **settings: Any) -> InterroGate:
-    """With alphas as after some training."""
-    encoder = gated(kind, tasks, budget=budget, frozen_share=0.25, pretrain_share=0.0, **settings)
+    """With alphas as after some training, and a price that is set in every step."""
+    common = {"frozen_share": 0.25, "pretrain_share": 0.0, "price_every": 1}
+    encoder = gated(kind, tasks, budget=budget, **common, **settings)
     with torch.no_grad():
         encoder.gates.alpha.add_(0.05 * torch.randn(encoder.gates.alpha.shape))
         encoder.gates.alpha.clamp_(min=0.001)

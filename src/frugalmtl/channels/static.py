@@ -14,7 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from frugalmtl.channels.builder import ProgramBuilder
 from frugalmtl.channels.plan import ChannelPlan
-from frugalmtl.channels.program import Program, ReorderChannels, gather_channels
+from frugalmtl.channels.program import Program, ReorderChannels
+from frugalmtl.layers.gathering import gather
 
 LANES = 16
 """Filters that a convolution computes at once in float32 on AVX-512; odd widths cost as much as the next multiple."""
@@ -82,7 +83,7 @@ def _writable(root: nn.Module, node: fx.Node) -> bool:
 def _reorder_by_modules(program: Program) -> None:
     """Reorder returned tensors by modules, which deployment folds into the convolutions that read them."""
     for number, node in enumerate(list(program.graph.nodes)):
-        if node.target is gather_channels and all(user.op == "output" for user in node.users):
+        if node.target is gather and all(user.op == "output" for user in node.users):
             tensor, axis, index = node.args
             name = f"reorder_{number}"
             program.root.add_module(name, ReorderChannels(program.root.get_buffer(index.target), axis))

@@ -78,6 +78,7 @@ class InterroGate(Encoder):
     views = ("channels",)
     learns_cost = True
     weighting: Tensor
+    tau: Tensor | None
     goal: Tensor
     multiples: Tensor
     steps: Tensor
@@ -100,7 +101,9 @@ class InterroGate(Encoder):
         target = self.saving.target()
         self.task_names, self.budget = tuple(tasks), self.saving.text()
         self.target_latency_ms = target.value if target is not None and target.kind == "ms" else None
-        self.tau = self.penalty.private_targets(self.task_names) if self.penalty.penalty == "hinge" else None
+        hinge = self.penalty.penalty == "hinge"
+        tau = torch.tensor(self.penalty.private_targets(self.task_names)) if hinge else None
+        self.register_buffer("tau", tau, persistent=False)
         self.channels, self.strides = list(backbone.channels), list(backbone.strides)
         self.graph = graph_of(backbone)
         multiple = 1 if self.saving.multiple == "auto" else self.saving.multiple
@@ -206,19 +209,20 @@ class InterroGate(Encoder):
         """Set the price so that the cost is where it should be by now; with frozen gates, build what is left to run."""
         if not self.schedule.joint:
             return
-        self.schedule.enter_step(int(self.steps))
+        self.schedule.enter_step(self.steps)
         self.steps += 1
-        if not self.schedule.learning:
-            if not (self.schedule.frozen and self.program.masks):
-                self.program.update(
-                    self.gates.private(),
-                    lambda private: self.plan_of(private, all_levels=True),
-                    _branches(self),
-                    _projections(self),
-                )
-        elif self.budget_control is not None:
-            progress = self.schedule.progress(share, self.saving.ramp)
-            self.budget_control.steer(self.macs_of, float(self.goal), progress)
+        if self.schedule.learning:
+            self.program.stale = True
+            if self.budget_control is not None and self.schedule.pricing:
+                progress = self.schedule.progress(share, self.saving.ramp)
+                self.budget_control.steer(self.macs_of, float(self.goal), progress)
+        elif self.program.stale:
+            self.program.update(
+                self.gates.private(),
+                lambda private: self.plan_of(private, all_levels=True),
+                _branches(self),
+                _projections(self),
+            )
 
     # --- cost
 
@@ -316,5 +320,5 @@ def _forget_program(encoder: nn.Module, _keys: object) -> None:
     """A program of other gates is void after loading; widths are those that come with the weights."""
     if isinstance(encoder, InterroGate):
         _take_widths(encoder)
-        encoder.schedule.learning = not encoder.schedule.frozen
+        encoder.schedule.learning, encoder.schedule.step = not encoder.schedule.frozen, None
         encoder.program.clear()

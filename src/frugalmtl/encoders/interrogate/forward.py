@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from frugalmtl.channels import ChannelPlan, FrozenProgram, Graph, Mask
@@ -84,7 +85,9 @@ def level_features(
         else:
             features = [rest.pop(0) for _ in stored]
             if not users[index] and node.site is not None:
-                choice = choices[node.site] if stored == every else choices[node.site][stored]
+                choice = (
+                    choices[node.site] if stored == every else torch.stack([choices[node.site][row] for row in stored])
+                )
                 features = pick(choice, node.axis, rest.pop(0), features)
         levels.append(features if stored == list(rows) else [features[row] for row in rows])
     return levels
@@ -95,15 +98,17 @@ class ProgramOfGates:
 
     Attributes:
         current: None if the branches must run in step.
+        stale: gates may have moved since it was built.
     """
 
     def __init__(self) -> None:
         self.current: FrozenProgram | None = None
         self.masks: list[Mask] = []
+        self.stale = True
 
     def clear(self) -> None:
         """Forget the program: the branches run in step until the next update."""
-        self.current, self.masks = None, []
+        self.current, self.masks, self.stale = None, [], True
 
     def update(
         self,
@@ -120,6 +125,7 @@ class ProgramOfGates:
             branches: see :func:`run_branches`.
             projections: see :func:`run_branches`.
         """
+        self.stale = False
         if self.masks and all((old == new).all() for old, new in zip(self.masks, private, strict=True)):
             return
         self.masks = private

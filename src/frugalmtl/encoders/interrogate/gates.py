@@ -172,18 +172,20 @@ def pick(choice: Tensor, axis: int, shared: Tensor, private: Sequence[Tensor]) -
 
 
 class _Merge(torch.autograd.Function):
-    """:func:`merge`, keeping nothing for the backward pass but its inputs, with one pass over memory per term."""
+    """:func:`merge`, keeping nothing for the backward pass but its inputs and what the next layers keep anyway."""
 
     @staticmethod
     def forward(ctx: Any, choice: Tensor, mix: Tensor | None, axis: int, shared: Tensor, *private: Tensor) -> Any:
         ctx.axis = axis
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(choice, mix, shared, *private)
-        return _forward(choice, mix, axis, shared, *private)
+        outputs = _forward(choice, mix, axis, shared, *private)
+        ctx.save_for_backward(choice, mix, shared, *private, *(outputs[: len(private)] if mix is not None else ()))
+        return outputs
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        choice, mix, shared, *private = ctx.saved_tensors
+        choice, mix, shared, *tensors = ctx.saved_tensors
+        private, picked = tensors[: len(choice)], tensors[len(choice) :]
         along = _along(ctx.axis, shared.ndim)
         rest = [dim for dim in range(shared.ndim) if dim != ctx.axis % shared.ndim]
         of_mixed = gradients[len(private)] if mix is not None else None
@@ -201,8 +203,7 @@ class _Merge(torch.autograd.Function):
                 to_private.append(None)
                 continue
             if needs_mix and of_mixed is not None:
-                picked = torch.lerp(shared, phi, gate)
-                to_mix[task] = (of_mixed * picked).sum(rest, dtype=mix.dtype)
+                to_mix[task] = (of_mixed * picked[task]).sum(rest, dtype=mix.dtype)
             if needs_choice:
                 to_choice[task] = ((phi - shared) * total).sum(rest, dtype=choice.dtype)
             to_private.append(total * gate)

@@ -31,6 +31,7 @@ def interrogate(
     initial: float = GateOptions.initial,
     gate_lr: float = GateTraining.gate_lr,
     gate_every: int = GateTraining.gate_every,
+    price_every: int = GateTraining.price_every,
     pretrain_share: float = GateTraining.pretrain_share,
     frozen_share: float = GateTraining.frozen_share,
 ) -> InterroGate:
@@ -47,7 +48,7 @@ def interrogate(
     What drives gates to close is either the paper's sparsity loss (4), ``lambda_s / T sum_t max(0, mean_l mean_c
     sigmoid(alpha) - tau_t)`` (or a sum over c, ``reduction``), or a **budget** for the deployed model, which the paper
     cannot guarantee: then those tasks keep a channel of their own that maximise ``sum_t alpha_t - price * cost``, the
-    cost being that of all copies of the channel, the shared one among them, and the price is set before every step so
+    cost being that of all copies of the channel, the shared one among them, and the price is set every few steps so
     that the whole cost falls from that of the single-task networks to the budget over the
     first ``ramp`` of the learning epochs and stays there. At the beginning of the last epochs (``frozen_share``) the
     gates are frozen: widths are rounded to multiples of ``multiple``, the exact cost is brought to the budget, and the
@@ -111,6 +112,8 @@ def interrogate(
             leave is computed, as in the epochs with frozen gates. More than 1 makes training cheaper (the paper's is
             1); rewriting what runs takes up to a few seconds for deep networks, so take 10 or more. Under explicit
             ``strategy: ddp`` this and ``frozen_share`` need ``ddp_find_unused_parameters_true``.
+        price_every: the price is set at the first learning step of every so many steps, from the gates as they are;
+            on a GPU the host then waits for it, and in no other step in which gates learn.
         pretrain_share: share of the epochs in which the single-task networks train alone.
         frozen_share: share of the remaining epochs, at their end, in which gates do not move.
 
@@ -123,5 +126,5 @@ def interrogate(
         penalty=SparsityOptions(lambda_s, penalty, weighting, reduction, tau),
         budget=SavingOptions(budget, ramp, multiple, price, layer_times),
         gates=GateOptions(gates, attention, projection, tie, initial),
-        training=GateTraining(gate_lr, gate_every, pretrain_share, frozen_share),
+        training=GateTraining(gate_lr, gate_every, price_every, pretrain_share, frozen_share),
     )

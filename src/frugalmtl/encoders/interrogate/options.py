@@ -127,6 +127,7 @@ class GateTraining:
 
     gate_lr: float = 0.1
     gate_every: int = 1
+    price_every: int = 10
     pretrain_share: float = 0.5
     frozen_share: float = 0.0
 
@@ -134,6 +135,7 @@ class GateTraining:
         """Check the values."""
         positive("gate_lr", self.gate_lr)
         positive("gate_every", self.gate_every)
+        positive("price_every", self.price_every)
         if fraction("pretrain_share", self.pretrain_share) == 1.0:
             raise UserError("pretrain_share must be below 1: some epochs must train the gates; or choose single_task")
         if fraction("frozen_share", self.frozen_share) == 1.0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.encoders.interrogate.options import GateTraining
@@ -18,13 +20,16 @@ class GateSchedule:
         joint: the branches run in step, beside a shared one; else the single-task networks train alone.
         frozen: gates move no more.
         learning: gates learn in this step.
+        pricing: the price is set before this step.
         learning_share: share of the joint stage in which gates learn.
+        step: number of the step that was entered last; None where it must be read from the model.
     """
 
     def __init__(self, options: GateTraining, *, learned: bool) -> None:
         self.options, self.learned = options, learned
         self.joint, self.frozen, self.learning = True, False, True
-        self.learning_share = 1.0
+        self.pricing, self.learning_share = True, 1.0
+        self.step: int | None = None
 
     def recipe(self, penalty: float) -> tuple[Stage, ...]:
         """Single-task networks, then all together; gates with SGD of their own.
@@ -69,9 +74,17 @@ class GateSchedule:
         self.learning = not self.frozen
         return epoch == first
 
-    def enter_step(self, step: int) -> None:
-        """Gates learn in every ``gate_every``-th step."""
+    def enter_step(self, steps: Tensor) -> None:
+        """Gates learn in every ``gate_every``-th step, and of every ``price_every`` steps the first of these sets the
+        price.
+
+        Args:
+            steps: number of steps before this one. It is read once; then the host counts on, since it would wait for
+                the device to read it.
+        """
+        step = self.step = int(steps) if self.step is None else self.step + 1
         self.learning = not self.frozen and step % self.options.gate_every == 0
+        self.pricing = self.learning and step % self.options.price_every < self.options.gate_every
 
     def gradient_factor(self, *, training: bool) -> int:
         """By how much the gradient of the gates counts in this step."""

@@ -9,18 +9,18 @@ from torch import Tensor
 from frugalmtl.encoders.interrogate.gates import Places
 
 
-def sparsity(soft: Tensor, weighting: Tensor, targets: Sequence[float] | None, scale: float = 1.0) -> Tensor:
+def sparsity(soft: Tensor, weighting: Tensor, targets: Tensor | None, scale: float = 1.0) -> Tensor:
     """Eq. (4): ``scale / T sum_t max(0, sum_c weight_c sigmoid_tc - tau_t)``; without targets the plain mean.
 
     Args:
         soft: sigmoids of the gates' scores, ``[T, C]`` over the channels of all sites.
         weighting: ``[C]``, adding up to 1.
-        targets: tau of every task, or None.
+        targets: tau of every task ``[T]``, or None.
         scale: see :func:`penalty_scale`.
     """
     kept = (soft * weighting).sum(1)
     if targets is not None:
-        kept = (kept - kept.new_tensor(targets)).clamp(min=0.0)
+        kept = (kept - targets).clamp(min=0.0)
     return scale * kept.mean()
 
 

@@ -36,7 +36,7 @@ def own_shares(lambda_s: float, tau: list[float], **options: object) -> list[flo
     for _ in range(STEPS // AT_ONCE):
         optimizer.zero_grad()
         soft = gates.soft()
-        penalty = lambda_s * sparsity(soft, weighting, tau, penalty_scale(PLACES, reduction))
+        penalty = lambda_s * sparsity(soft, weighting, torch.tensor(tau), penalty_scale(PLACES, reduction))
         (penalty + PULL_OF_TASKS * (towards * soft).sum()).backward()
         optimizer.step()
     shares = private_shares(gates.scores().detach(), weighting, TASKS)

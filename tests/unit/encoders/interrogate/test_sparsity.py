@@ -32,7 +32,7 @@ def test_value_and_gradient(reduction: str) -> None:
     with torch.no_grad():
         gates.alpha.copy_(ALPHA)
     weighting = channel_weighting(PLACES, torch.ones(5), "layers", reduction)
-    value = sparsity(gates.soft(), weighting, [TAU, TAU], penalty_scale(PLACES, reduction))
+    value = sparsity(gates.soft(), weighting, torch.tensor([TAU, TAU]), penalty_scale(PLACES, reduction))
     assert value.item() == pytest.approx(VALUE[reduction], rel=1e-6)
     value.backward()
     torch.testing.assert_close(gates.alpha.grad, torch.tensor([SLOPE[reduction], [0.0] * 5]))
@@ -50,6 +50,6 @@ def test_an_encoder_sums_over_channels_if_told_to(weighting: str) -> None:
 
 def test_the_pull_on_a_gate_does_not_depend_on_the_width_of_its_layer() -> None:
     gates = Gates(1, PLACES, 3.0)
-    value = sparsity(gates.soft(), channel_weighting(PLACES, torch.ones(5), "layers", "sum"), [0.0], 2.5)
+    value = sparsity(gates.soft(), channel_weighting(PLACES, torch.ones(5), "layers", "sum"), torch.zeros(1), 2.5)
     (pull,) = torch.autograd.grad(value, gates.alpha)
     assert bool((pull == pull[0, 0]).all())

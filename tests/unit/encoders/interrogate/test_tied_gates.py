@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from frugalmtl.channels import added_sites, graph_of
-from frugalmtl.channels.program import gather_channels
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.encoders.base import ModelContext
 from frugalmtl.encoders.interrogate.encoder import InterroGate
 from frugalmtl.evaluation.cost import count
+from frugalmtl.layers.gathering import gather
 from tests.support.channels import CIFAR, SIZE, backbone, image, worst
 from tests.support.gated import deployed, draw_gates, gated, set_gates
 
@@ -78,7 +78,7 @@ def test_additions_move_no_channels(tie: str, moves: bool) -> None:
     additions = [node for node in plain.graph.nodes if node.target in (operator.add, operator.iadd)]
     sources = [source for node in additions for source in node.all_input_nodes]
     assert additions
-    assert any(source.target is gather_channels for source in sources) == moves
+    assert any(source.target is gather for source in sources) == moves
 
 
 @pytest.mark.parametrize("kind", KINDS)

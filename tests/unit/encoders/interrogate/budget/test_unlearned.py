@@ -15,7 +15,7 @@ from tests.support.gated import SIDE, gated
 
 def settled(source: str, seed: int = 0) -> InterroGate:
     """At the end of a training whose gates had nothing to learn."""
-    options = {"gates": source, "budget": "0.7x", "frozen_share": 0.25, "pretrain_share": 0.0}
+    options = {"gates": source, "budget": "0.7x", "frozen_share": 0.25, "pretrain_share": 0.0, "price_every": 1}
     encoder = gated(CIFAR, 3, seed=seed, **options).train()
     encoder.plan(ModelContext(SIDE, 0.0))
     encoder.enter_epoch(0, 4)
