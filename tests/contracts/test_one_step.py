@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 import frugalmtl
 from frugalmtl.balancing import BALANCERS
@@ -70,14 +71,14 @@ def benchmark(name: str) -> ModuleType:
 def by_training_step_benchmark(_: Path) -> None:
     module = benchmark("training_step")
     module.ROWS = {"hard sharing, uniform": module.ROWS["hard sharing, uniform"]}
-    module.table("test_resnet", batch=2, pixels=32, rounds=1)
+    module.table("test_resnet", batch=2, pixels=32, rounds=1, device=torch.device("cpu"))
 
 
 def by_interrogate_benchmark(_: Path) -> None:
     module = benchmark("interrogate_training")
     module.ROWS = {module.HARD: module.ROWS[module.HARD]}
     setting = module.Setting("tiny", {"name": "timm", "model": "test_resnet"}, {"name": "linear"}, 2)
-    module.table(setting, 2, 32, 1, 2)
+    module.table(setting, 2, 32, 1, 2, torch.device("cpu"))
 
 
 def by_adashare_benchmark(_: Path) -> None:

@@ -37,6 +37,7 @@ SECTION: dict[str, Any] = {
     "initial": 0.02,
     "gate_lr": 0.3,
     "gate_every": 2,
+    "price_every": 4,
     "pretrain_share": 0.25,
     "frozen_share": 0.125,
 }
