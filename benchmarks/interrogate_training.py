@@ -17,17 +17,16 @@ from typing import Any
 
 import torch
 from shared.machine import add_device, caption, chosen_device
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from frugalmtl.core.files import write_text
 from frugalmtl.deployment import plan_encoder
 from frugalmtl.encoders.interrogate.encoder import InterroGate
+from frugalmtl.encoders.interrogate.forward import ProgramOfGates
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.step_timing import StepTimer, noise_batch, time_steps
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import build
-from frugalmtl.model import MultiTaskModel
 
 PASCAL: list[dict[str, object] | str] = [
     {"kind": "segmentation", "classes": 21},
@@ -104,7 +103,7 @@ SETTINGS = {
 
 
 def timer(name: str, setting: Setting, tasks: int, size: int, batch: int, device: torch.device) -> StepTimer:
-    """Steps of a model in the middle of its training."""
+    """Steps of a model at the beginning of its last stage."""
     config = Experiment(
         image_size=(size, size),
         tasks=PASCAL[:tasks],
@@ -116,12 +115,36 @@ def timer(name: str, setting: Setting, tasks: int, size: int, batch: int, device
     built, settings = build(config), TrainSettings(epochs=EPOCHS)
     model = built.model.to(device)
     plan_encoder(model, (size, size))
-    step = StepTimer.at_stage(
+    return StepTimer.at_stage(
         model, built.balancer, settings, noise_batch(built.tasks, (size, size), batch), update=True
     )
-    if isinstance(model.encoder, InterroGate):
-        enter_phase(model.encoder, name)
-    return step
+
+
+class PhaseTimer(StepTimer):
+    """Steps of one phase of an InterroGate training; the phases share one model, since four would not fit in memory.
+
+    Args:
+        step: of the model; its updates move the weights of all phases.
+        name: of the row.
+    """
+
+    def __init__(self, step: StepTimer, name: str) -> None:
+        super().__init__(step.setup, step.batches[0], update=True)
+        encoder = self.setup.model.encoder
+        if not isinstance(encoder, InterroGate):
+            raise TypeError("only InterroGate trains in these phases")
+        encoder.program = ProgramOfGates()
+        enter_phase(encoder, name)
+        self.encoder, self.program = encoder, encoder.program
+        self.gates = {key: value.clone() for key, value in encoder.gates.state_dict().items()}
+        self.moment = encoder.schedule.frozen, encoder.schedule.learning
+
+    def clear(self) -> None:
+        """Enter the phase, and drop the gradients of the last step."""
+        self.encoder.gates.load_state_dict(self.gates)
+        self.encoder.program = self.program
+        self.encoder.schedule.frozen, self.encoder.schedule.learning = self.moment
+        super().clear()
 
 
 def enter_phase(encoder: InterroGate, name: str) -> None:
@@ -185,17 +208,21 @@ def columns(parts: dict[str, float]) -> list[float]:
     return [parts["forward"], parts["backward"], step, step + parts["update"]]
 
 
-def giga_macs(model: MultiTaskModel, image: Tensor) -> float:
+def giga_macs(step: StepTimer) -> float:
     """Multiply-adds per image of a training forward pass, in 10^9; moves the running statistics."""
+    step.clear()
+    image = step.batches[0].image
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(image)
+        step.setup.model(image)
     return float(counter.get_total_flops()) / 2e9 / len(image)
 
 
 def table(setting: Setting, tasks: int, size: int, rounds: int, batch: int, device: torch.device) -> list[str]:
     """Markdown lines of one interleaved run."""
-    timers = {name: timer(name, setting, tasks, size, batch, device) for name in ROWS}
-    macs = {name: giga_macs(one.setup.model, one.batches[0].image) for name, one in timers.items()}
+    gated = [name for name, sections in ROWS.items() if sections.get("encoder") is GATED]
+    timers = {name: timer(name, setting, tasks, size, batch, device) for name in ROWS if name not in gated[1:]}
+    timers = {name: PhaseTimer(timers[gated[0]], name) if name in gated else timers[name] for name in ROWS}
+    macs = {name: giga_macs(one) for name, one in timers.items()}
     medians = {name: columns(parts) for name, parts in time_steps(timers, rounds, parts=True).items()}
     base = medians[HARD]
     lines = [
@@ -210,7 +237,9 @@ def table(setting: Setting, tasks: int, size: int, rounds: int, batch: int, devi
         cells += [f"{value / other:.2f}" for value, other in zip(values, base, strict=True)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     if set(medians) >= {HARD, ALONE, LEARNING, HALFWAY, REACHED, FROZEN}:
-        encoder = timers[REACHED].setup.model.encoder
+        reached = timers[REACHED]
+        reached.clear()
+        encoder = reached.setup.model.encoder
         lines += ["", *means(medians, rewriting(encoder) if isinstance(encoder, InterroGate) else 0.0)]
     return [*lines, ""]
 
