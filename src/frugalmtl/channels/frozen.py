@@ -6,6 +6,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -67,6 +68,12 @@ class FrozenProgramBuilder(ProgramBuilder):
             self.layouts[index] = SiteLayout.of(order, self.plan.private[site], readers, axis) if complete else None
         return self.layouts[index]
 
+    def deepest_shared(self) -> fx.Node:
+        """What the shared branch computes last."""
+        computed = [index for index, mask in enumerate(self.plan.computed) if index > 0 and mask[-1].any()]
+        sites = [index for index in computed if self.graph.nodes[index].site is not None]
+        return self._computed(sites[-1], self.shared)[0]
+
     def _item(self, index: int, layout: SiteLayout, number: int) -> fx.Node:
         """One of the tensors that the operation on a site gives."""
         key = ("site", index)
@@ -100,6 +107,11 @@ class FrozenProgram:
         plan: what is needed; all levels of all private branches must be.
         networks: the private branches in order, then the shared one.
         projections: linear layers between the mix of a site and the shared branch.
+
+    Attributes:
+        levels: see :class:`OpenLevel`; None for levels whose sites are in the program.
+        anchored: the branches share channels, but none of a level; the last output is then what the shared branch
+            computes last, where the tasks' graphs are to meet (see :func:`meet`).
     """
 
     def __init__(self, plan: ChannelPlan, networks: Sequence[nn.Module], projections: Mapping[int, nn.Module]) -> None:
@@ -126,6 +138,8 @@ class FrozenProgram:
             ]
             places = tuple(_places(channels, shared) for channels in private)
             self.levels.append(OpenLevel(tuple(private), shared, places))
+        self.anchored = not plan.branches_meet() and any(mask[-1].any() for mask in plan.computed[1:])
+        outputs += [builder.deepest_shared()] if self.anchored else []
         self.program: Program = builder.draft.finish(outputs)
         self.shares = builder.shares
         self.module = self.program.module("FrozenBranches")
@@ -193,6 +207,28 @@ class FrozenProgram:
             both = parts[0] if len(parts) == 1 else torch.cat(parts, axis)
             joined.append(select(both, places, axis))
         return joined
+
+
+def meet(feature: Tensor, shared: Tensor) -> Tensor:
+    """The feature as it is, with a gradient of zeros for a tensor that it does not depend on.
+
+    Balancers look for where the tasks' graphs meet; without this, tasks that share all but their last layers would not.
+    """
+    joined: Tensor = _Meet.apply(feature, shared)
+    return joined
+
+
+class _Meet(torch.autograd.Function):
+    """:func:`meet`."""
+
+    @staticmethod
+    def forward(ctx: Any, feature: Tensor, shared: Tensor) -> Tensor:
+        ctx.shape = shared.shape
+        return feature.view_as(feature)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return gradient, gradient.new_zeros(ctx.shape)
 
 
 def _places(private: Channels, shared: Channels) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalmtl.channels import ChannelPlan, FrozenProgram, Graph, Mask
+from frugalmtl.channels.frozen import meet
 from frugalmtl.encoders.interrogate.gates import merge, pick
 
 
@@ -77,11 +78,13 @@ def level_features(
     every = list(range(len(choices[0])))
     stored = list(rows) if program is None else every
     users, rest = graph.users(), list(tensors)
+    anchor = rest.pop() if program is not None and program.anchored else None
     levels: list[list[Tensor]] = []
     for number, index in enumerate(graph.outputs):
         node = graph.nodes[index]
         if program is not None and program.levels[number] is not None:
             features = program.concatenate(number, rest, node.axis)
+            features = features if anchor is None else [meet(feature, anchor) for feature in features]
         else:
             features = [rest.pop(0) for _ in stored]
             if not users[index] and node.site is not None:
@@ -129,6 +132,4 @@ class ProgramOfGates:
         if self.masks and all((old == new).all() for old, new in zip(self.masks, private, strict=True)):
             return
         self.masks = private
-        planned = plan(private)
-        # Balancers compare the tasks' gradients where these meet; the branches in step let them meet at every end.
-        self.current = FrozenProgram(planned, branches, projections) if planned.branches_meet() else None
+        self.current = FrozenProgram(plan(private), branches, projections)

@@ -117,12 +117,39 @@ def test_what_runs_is_what_the_plan_says() -> None:
     assert counts["reduced"] == counter.get_total_flops() < 0.7 * counts["dense"]
 
 
-def test_branches_stay_in_step_where_nobody_shares() -> None:
-    model = encoder("test_resnet", share=1.0)
-    model.enter_epoch(1, 2)
-    model.enter_step(0.5)
-    assert model.program.current is None
-    assert not model.schedule.learning
+def test_where_nobody_shares_the_shared_branch_does_not_run() -> None:
+    model = frozen(encoder("test_resnet", share=1.0))
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.randn(1, 3, 64, 64))
+    with torch.no_grad(), FlopCounterMode(display=False) as alone:
+        model.shared(torch.randn(1, 3, 64, 64))
+    assert counter.get_total_flops() == len(TASKS) * alone.get_total_flops()
+
+
+def test_tasks_meet_where_only_earlier_channels_are_shared() -> None:
+    """Balancers find a tensor of the cut that all tasks reach, with gradients of zero; the rest is as in step."""
+    dense = encoder("test_resnet", share=0.5).double().train()
+    columns = torch.split(dense.gates.columns, list(dense.gates.places.widths))[-1]
+    with torch.no_grad():
+        dense.gates.alpha[:, columns] = 1.0
+    reduced = frozen(deepcopy(dense)).train()
+    dense.schedule.frozen, dense.schedule.learning = True, False
+    assert reduced.program.current is not None
+    assert reduced.program.current.anchored
+    image = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    cut = [tensor.detach().requires_grad_() for tensor in reduced.encode(image)]
+    features = reduced.branch(cut)
+    for task in TASKS:
+        loss = torch.stack([level.square().mean() for level in features.by_task[task]]).sum()
+        gradients = torch.autograd.grad(loss, cut, allow_unused=True, retain_graph=True)
+        assert gradients[-1] is not None
+        assert not gradients[-1].any()
+    for model in (dense, reduced):
+        weighted(model(image)).backward()
+    for (name, parameter), (_, twin) in zip(dense.named_parameters(), reduced.named_parameters(), strict=True):
+        zero = torch.zeros_like(parameter)
+        expected, computed = (zero if one.grad is None else one.grad for one in (parameter, twin))
+        assert (expected - computed).abs().max() <= 1e-7 * expected.abs().max() + 1e-12, name
 
 
 def alpha_gradient(model: InterroGate, image: Tensor) -> Tensor | None:
