@@ -331,4 +331,4 @@ def select(tensor: Tensor, index: Channels, dim: int = 0) -> Tensor:
 def index_of(places: Channels, device: torch.device) -> Tensor:
     """Places as a tensor on a device, which they travel to once; not to be changed."""
     with torch.inference_mode(False):  # an index made while evaluating must serve training, too
-        return torch.tensor(places, device=device)
+        return torch.tensor(places).to(device)

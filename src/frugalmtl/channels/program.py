@@ -134,7 +134,7 @@ class ProgramDraft:
 
 
 class ReorderChannels(nn.Module):
-    """:func:`~frugalmtl.layers.gathering.gather` as a module, at the end of a network: who reads it may take the channels as they come.
+    """A gathering of channels as a module, at the end of a network: who reads it may take the channels as they come.
 
     Args:
         index: places of the channels, ``[K]``.
