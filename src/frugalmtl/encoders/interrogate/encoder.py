@@ -22,7 +22,14 @@ from frugalmtl.channels import (
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import Stage
 from frugalmtl.core.types import Features, Heatmap
-from frugalmtl.encoders.base import Encoder, ModelContext, SeparateNetworks, consecutive_pyramids, wanted_of
+from frugalmtl.encoders.base import (
+    Encoder,
+    ModelContext,
+    SeparateNetworks,
+    SharedPyramid,
+    consecutive_pyramids,
+    wanted_of,
+)
 from frugalmtl.encoders.interrogate.assembly import channel_weighting, gate_places, projections_of
 from frugalmtl.encoders.interrogate.budget.control import BudgetControl
 from frugalmtl.encoders.interrogate.budget.time import (
@@ -43,7 +50,7 @@ from frugalmtl.encoders.interrogate.options import (
     check_together,
 )
 from frugalmtl.encoders.interrogate.pictures import pictures
-from frugalmtl.encoders.interrogate.schedule import GateSchedule
+from frugalmtl.encoders.interrogate.schedule import SHARED, SINGLE_TASK, GateSchedule
 from frugalmtl.encoders.interrogate.sparsity import penalty_scale, private_shares, sparsity
 
 _PROBE = (64, 64)
@@ -77,6 +84,7 @@ class InterroGate(Encoder):
     gates: Gates
     views = ("channels",)
     learns_cost = True
+    decisions: tuple[str, ...] = ("gates.cost", "gates.price")
     weighting: Tensor
     tau: Tensor | None
     goal: Tensor
@@ -97,7 +105,7 @@ class InterroGate(Encoder):
         self.penalty, self.saving = penalty or SparsityOptions(), budget or SavingOptions()
         self.gate_options, schedule = gates or GateOptions(), training or GateTraining()
         options = self.gate_options
-        check_together(self.saving, options, schedule)
+        check_together(self.penalty, self.saving, options, schedule)
         target = self.saving.target()
         self.task_names, self.budget = tuple(tasks), self.saving.text()
         self.target_latency_ms = target.value if target is not None and target.kind == "ms" else None
@@ -111,7 +119,10 @@ class InterroGate(Encoder):
         self.networks = nn.ModuleDict({task: branch_of(backbone, self.graph) for task in self.task_names})
         self.shared = branch_of(backbone, self.graph)
         drawn = options.gates == "random"
-        self.gates = Gates(len(self.task_names), places, options.initial, spread=float(drawn))
+        weights = options.importance_weights(self.task_names)
+        if options.gates != "learned":  # drawn or measured anew, whatever run the weights come from
+            self.decisions = (*self.decisions, "gates.alpha")
+        self.gates = Gates(len(self.task_names), places, options.initial, spread=float(drawn), weights=weights)
         self.projections = projections_of(self.graph, backbone) if options.projection else nn.ModuleDict()
         macs = places.macs(site_macs(self.graph, node_macs(self.graph, backbone, _PROBE)))
         relative = macs / macs.mean()
@@ -128,7 +139,8 @@ class InterroGate(Encoder):
         self.budget_control = BudgetControl(self.gates, target, groups) if steered else None
         self.node_macs: list[float] = []
         self.decoder_macs = 0.0
-        self.schedule, self.program = GateSchedule(schedule, learned=options.gates == "learned"), ProgramOfGates()
+        self.schedule = GateSchedule(schedule, trained=options.gates in ("learned", "importance"))
+        self.program = ProgramOfGates()
         self.register_load_state_dict_post_hook(_forget_program)  # type: ignore[no-untyped-call]  # as torch has it
 
     @property
@@ -145,10 +157,12 @@ class InterroGate(Encoder):
         wanted, for the shared one reads a mix of all of them, and every task may pick of it.
         """
         wanted = wanted_of(self.task_names, tasks)
-        if not self.schedule.joint:
+        if self.schedule.stage == SINGLE_TASK:
             return [level for task in wanted for level in self.networks[task](image)]
         if not wanted:
             return []
+        if self.schedule.stage == SHARED:
+            return list(self.shared(image))
         program = self.program.current
         if program is not None and not self.schedule.learning:
             return program(image, self.gates.mixes(), training=self.training)
@@ -159,7 +173,9 @@ class InterroGate(Encoder):
     def branch(self, shared: list[Tensor], tasks: Collection[str] | None = None) -> Features:
         """The tensors of the cut -> pyramids of the wanted tasks, penalty and statistics."""
         wanted = wanted_of(self.task_names, tasks)
-        if not self.schedule.joint:
+        if self.schedule.stage == SHARED:
+            return Features({task: list(shared) for task in wanted})
+        if self.schedule.stage == SINGLE_TASK:
             return Features(consecutive_pyramids(shared, wanted, len(self.channels)))
         learning = self.schedule.learning
         choices = self.gates.choices(self.schedule.gradient_factor(training=self.training))
@@ -192,7 +208,7 @@ class InterroGate(Encoder):
         self.schedule.check_stage(stage, epochs)
 
     def enter_stage(self, stage: str) -> None:
-        """The branches run in step, unless the single-task networks train alone."""
+        """The branches run in step, unless some of them train alone."""
         self.schedule.enter_stage(stage)
         self.program.clear()
 
@@ -276,7 +292,9 @@ class InterroGate(Encoder):
 
     def deploy(self) -> nn.Module:
         """A static network of smaller layers; while the branches train alone, single-task networks."""
-        if not self.schedule.joint:
+        if self.schedule.stage == SHARED:
+            return SharedPyramid(self.shared, self.read_tasks())
+        if self.schedule.stage == SINGLE_TASK:
             return SeparateNetworks(self.networks, self.read_tasks())
         return static_network(
             self.plan_of(), _branches(self), self.gates.mixes(), self.task_names, self.levels(), _projections(self)

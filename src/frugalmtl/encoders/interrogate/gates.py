@@ -82,9 +82,12 @@ class Gates(nn.Module):
         places: of the gates.
         initial: first value of every alpha; positive: all channels are the tasks' own.
         spread: length of the interval above ``initial`` from which the first values are drawn.
+        weights: of the tasks' importances ``[T]``; then alphas are no parameters of a sigmoid, but sums of importances:
+            gradient descent adds the square of ``dL/dG`` in every step.
 
     Attributes:
         alpha: ``[T, U]``, one per gate.
+        weights: see above; None where alphas are learned.
         beta: ``[T, C]`` over the channels of all sites.
         price: what a unit of cost must be worth; moves all thresholds.
         cost: ``[U]``, what a gate costs, relative to the mean.
@@ -94,9 +97,13 @@ class Gates(nn.Module):
     cost: Tensor
     columns: Tensor
 
-    def __init__(self, tasks: int, places: Places, initial: float, spread: float = 0.0) -> None:
+    def __init__(
+        self, tasks: int, places: Places, initial: float, spread: float = 0.0, weights: Sequence[float] | None = None
+    ) -> None:
         super().__init__()
-        self.places = places
+        self.places, self.weights = places, weights
+        if weights is not None:
+            initial = torch.finfo(torch.float32).tiny  # nothing is known yet, and all channels are the tasks' own
         with drawn_apart("gates"):
             self.alpha = nn.Parameter(initial + spread * torch.rand(tasks, places.gates))
         self.beta = nn.Parameter(torch.zeros(tasks, len(places.columns)))
@@ -109,8 +116,15 @@ class Gates(nn.Module):
 
         See :func:`~frugalmtl.encoders.interrogate.budget.prices.scores_at`; the gradient is that of alpha.
         """
-        scores = scores_at(self.alpha.detach(), self.price * self.cost)
+        scores = scores_at(self.worth(), self.price * self.cost)
         return scores + (self.alpha - self.alpha.detach())
+
+    def worth(self) -> Tensor:
+        """What own channels are worth to the tasks, ``[T, U]``: alpha; of importances, relative to the task's mean."""
+        alpha = self.alpha.detach()
+        if self.weights is None:
+            return alpha
+        return alpha / alpha.abs().mean(1, keepdim=True) * alpha.new_tensor(self.weights)[:, None]
 
     def soft(self) -> Tensor:
         """``sigmoid`` of the scores for every channel ``[T, C]``."""
@@ -124,7 +138,9 @@ class Gates(nn.Module):
         """
         scores = self.scores()
         choice = (scores > 0).to(scores.dtype)
-        if gradient:
+        if gradient and self.weights is not None:
+            choice = _ToImportance.apply(self.alpha, choice)
+        elif gradient:
             soft = times_gradient(scores.sigmoid(), gradient)
             choice = choice + (soft - soft.detach())
         return list(torch.split(choice[:, self.columns], list(self.places.widths), dim=1))
@@ -136,6 +152,18 @@ class Gates(nn.Module):
     def private(self) -> list[Mask]:
         """For every site ``[T, C]``: whether a task takes its own channel."""
         return self.places.split((self.scores().detach() > 0).cpu().numpy())
+
+
+class _ToImportance(torch.autograd.Function):
+    """Choices whose gradient, squared and negative, is that of alpha: gradient descent adds importances."""
+
+    @staticmethod
+    def forward(_ctx: Any, _alpha: Tensor, choice: Tensor) -> Tensor:
+        return choice.clone()
+
+    @staticmethod
+    def backward(_ctx: Any, *gradients: Tensor) -> Any:
+        return -gradients[0].square(), None
 
 
 def times_gradient(value: Tensor, factor: float) -> Tensor:

@@ -24,15 +24,17 @@ def interrogate(
     multiple: int | Literal["auto"] = SavingOptions.multiple,
     price: Literal["macs", "time"] = SavingOptions.price,
     layer_times: str | None = SavingOptions.layer_times,
-    gates: Literal["learned", "random", "cost"] = GateOptions.gates,
+    gates: Literal["learned", "importance", "random", "cost"] = GateOptions.gates,
     attention: Literal["channels", "heads"] = GateOptions.attention,
     projection: bool = GateOptions.projection,
     tie: Literal["none", "residual"] = GateOptions.tie,
     initial: float = GateOptions.initial,
+    gate_weights: dict[str, float] | None = GateOptions.gate_weights,
     gate_lr: float = GateTraining.gate_lr,
     gate_every: int = GateTraining.gate_every,
     price_every: int = GateTraining.price_every,
     pretrain_share: float = GateTraining.pretrain_share,
+    shared_share: float = GateTraining.shared_share,
     frozen_share: float = GateTraining.frozen_share,
 ) -> InterroGate:
     r"""InterroGate: each task picks, channel by channel, its own features or shared ones; the rest is deleted.
@@ -55,8 +57,8 @@ def interrogate(
     network adapts with the gates as they are.
 
     Training starts with the single-task networks (``pretrain_share``, or ``init_from`` a single-task run and 0), from
-    which the task branches go on; the shared branch starts from the backbone's weights. Gates and mixing weights are
-    trained by SGD without momentum, weight decay or schedule.
+    which the task branches go on; the shared branch starts from the backbone's weights, and may train alone first
+    (``shared_share``). Gates and mixing weights are trained by SGD without momentum, weight decay or schedule.
 
     Source: Ehteshami Bejnordi et al., "InterroGate: Learning to Share, Specialize, and Prune Representations for
     Multi-task Learning" (2024), section 3, algorithm 1, appendices A and C. Choices of ours, where the paper is silent:
@@ -97,8 +99,12 @@ def interrogate(
             all. The budget counts what it counts in either case. Prices are kept with the weights.
         layer_times: file of a table of layer times, as ``frugalmtl times`` writes it, maybe of another machine; None
             measures layers on the machine that trains, when a training begins.
-        gates: which gates close first at a budget: those that ``"learned"`` so; or, as baselines whose gates never
-            learn, ``"random"`` ones, or those of the dearest channels (``"cost"``), for all tasks alike.
+        gates: which gates close first at a budget: those that ``"learned"`` so (the paper: alphas trained by gradient
+            descent); those of least ``"importance"``: the sum over steps of ``(dL/dG)^2``, the squared first-order
+            change of the loss when a task's own channel is replaced by the shared one, relative to the mean of the
+            task (Molchanov et al., "Importance Estimation for Neural Network Pruning", CVPR 2019, equation 8, for
+            choices between channels); or, as baselines whose gates never learn, ``"random"`` ones, or those of the
+            dearest channels (``"cost"``), for all tasks alike.
         attention: transformers: gates per channel of queries, keys and values (the paper), or ``"heads"``: one gate per
             head for all three, so that attention itself gets cheaper.
         projection: transformers: the shared branch reads the mix at the end of a block through a linear projection,
@@ -106,7 +112,8 @@ def interrogate(
         tie: which sites share their gates beyond that: ``"residual"``: those whose channels are added to each other
             (the ends of all blocks of a ResNet's stage), so that a deployed skip path moves no channels; ``"none"``:
             each has its own (the paper).
-        initial: first alpha.
+        initial: first alpha, where gates are learned.
+        gate_weights: how much every task's importances count, e.g. what sharing costs it; None for all alike.
         gate_lr: learning rate of the gates.
         gate_every: gates learn at every so many steps, with as many times the gradient; in between, only what they
             leave is computed, as in the epochs with frozen gates. More than 1 makes training cheaper (the paper's is
@@ -115,6 +122,10 @@ def interrogate(
         price_every: the price is set at the first learning step of every so many steps, from the gates as they are;
             on a GPU the host then waits for it, and in no other step in which gates learn.
         pretrain_share: share of the epochs in which the single-task networks train alone.
+        shared_share: share of the epochs behind them in which the shared branch trains alone, as one network for all
+            tasks, before the heads that the single-task networks have and that stay as they are: what importances are
+            measured against is then a network that the heads can read. With 1 less ``pretrain_share`` there is no joint
+            training: other runs may start from this one.
         frozen_share: share of the remaining epochs, at their end, in which gates do not move.
 
     Raises:
@@ -125,6 +136,6 @@ def interrogate(
         tasks,
         penalty=SparsityOptions(lambda_s, penalty, weighting, reduction, tau),
         budget=SavingOptions(budget, ramp, multiple, price, layer_times),
-        gates=GateOptions(gates, attention, projection, tie, initial),
-        training=GateTraining(gate_lr, gate_every, price_every, pretrain_share, frozen_share),
+        gates=GateOptions(gates, attention, projection, tie, initial, gate_weights),
+        training=GateTraining(gate_lr, gate_every, price_every, pretrain_share, shared_share, frozen_share),
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from frugalmtl.core.budget import Budget
 from frugalmtl.core.checks import UserError, fraction, known, not_negative, positive
 
-Choice = Literal["learned", "random", "cost"]
+Choice = Literal["learned", "importance", "random", "cost"]
 """Names of what decides which gates close first."""
 
 
@@ -50,11 +50,7 @@ class SparsityOptions:
         """
         if not isinstance(self.tau, dict):
             return [fraction("tau", self.tau)] * len(tasks)
-        for task in self.tau:
-            known("task in tau:", task, tasks)
-        if missing := [task for task in tasks if task not in self.tau]:
-            raise UserError(f"tau lacks {', '.join(missing)}: give one number for all tasks, or one per task")
-        return [fraction(f"tau of {task!r}", self.tau[task]) for task in tasks]
+        return [fraction(f"tau of {task!r}", value) for task, value in by_task("tau", self.tau, tasks)]
 
 
 @dataclass(frozen=True)
@@ -111,10 +107,26 @@ class GateOptions:
     projection: bool = False
     tie: Literal["none", "residual"] = "none"
     initial: float = 0.01
+    gate_weights: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
         positive("initial", self.initial)
+        if self.gate_weights is not None and self.gates != "importance":
+            raise UserError(
+                f"gate_weights weigh importances, but gates are {self.gates!r}: take gates: importance, or no weights"
+            )
+
+    def importance_weights(self, tasks: Sequence[str]) -> list[float] | None:
+        """What the importances of every task count; None where gates follow no importance.
+
+        Raises:
+            UserError: an unknown or missing task, or a weight that is not positive.
+        """
+        if self.gates != "importance":
+            return None
+        weights = dict.fromkeys(tasks, 1.0) if self.gate_weights is None else self.gate_weights
+        return [positive(f"gate_weights of {task!r}", value) for task, value in by_task("gate_weights", weights, tasks)]
 
 
 @dataclass(frozen=True)
@@ -129,6 +141,7 @@ class GateTraining:
     gate_every: int = 1
     price_every: int = 10
     pretrain_share: float = 0.5
+    shared_share: float = 0.0
     frozen_share: float = 0.0
 
     def __post_init__(self) -> None:
@@ -138,20 +151,27 @@ class GateTraining:
         positive("price_every", self.price_every)
         if fraction("pretrain_share", self.pretrain_share) == 1.0:
             raise UserError("pretrain_share must be below 1: some epochs must train the gates; or choose single_task")
+        if fraction("shared_share", self.shared_share) + self.pretrain_share > 1.0:
+            raise UserError(
+                f"pretrain_share {self.pretrain_share} and shared_share {self.shared_share} are shares of all epochs: "
+                "together they must be 1 or less"
+            )
         if fraction("frozen_share", self.frozen_share) == 1.0:
             raise UserError("frozen_share must be below 1: some epochs must train the gates")
 
 
-def check_together(budget: SavingOptions, gates: GateOptions, training: GateTraining) -> None:
+def check_together(penalty: SparsityOptions, budget: SavingOptions, gates: GateOptions, training: GateTraining) -> None:
     """Check what they say together.
 
     Raises:
-        UserError: gates that do not learn, and no budget; or widths or a cost are to be met, and there are no epochs
-            with frozen gates to meet them in.
+        UserError: gates that follow no sparsity loss, and no budget, or a weight of that loss; or widths or a cost are
+            to be met, and there are no epochs with frozen gates to meet them in.
     """
     if gates.gates != "learned" and budget.budget is None:
+        raise UserError(f"with gates: {gates.gates} a budget says how many close: give one, e.g. budget: 0.6x")
+    if gates.gates != "learned" and penalty.lambda_s:
         raise UserError(
-            f"gates: {gates.gates} do not learn, so that a budget says how many close: give one, e.g. budget: 0.6x"
+            f"with gates: {gates.gates} the sparsity loss moves nothing: leave out lambda_s, or learn gates"
         )
     if gates.gates == "random" and budget.price == "time":
         raise UserError("gates: random close whatever they cost: take price: macs, or other gates")
@@ -159,3 +179,16 @@ def check_together(budget: SavingOptions, gates: GateOptions, training: GateTrai
         raise UserError(
             "a budget, or widths that are multiples, needs epochs with frozen gates: give frozen_share, e.g. 0.25"
         )
+
+
+def by_task(what: str, values: Mapping[str, float], tasks: Sequence[str]) -> list[tuple[str, float]]:
+    """Values of all tasks, in order.
+
+    Raises:
+        UserError: an unknown or missing task.
+    """
+    for task in values:
+        known(f"task in {what}:", task, tasks)
+    if missing := [task for task in tasks if task not in values]:
+        raise UserError(f"{what} lacks {', '.join(missing)}: give one number per task")
+    return [(task, values[task]) for task in tasks]

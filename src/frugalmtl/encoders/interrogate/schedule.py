@@ -8,16 +8,19 @@ from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.encoders.interrogate.options import GateTraining
 
+SINGLE_TASK, SHARED, JOINT = "single_task", "shared", "joint"
+"""Stages: the task branches train alone, the shared branch does, all train in step."""
+
 
 class GateSchedule:
     """Whether the branches run in step and gates learn, by stage, epoch and step.
 
     Args:
         options: how gates are trained.
-        learned: gates learn at all.
+        trained: gates move by their gradients.
 
     Attributes:
-        joint: the branches run in step, beside a shared one; else the single-task networks train alone.
+        stage: the present stage; before the first one, the joint one.
         frozen: gates move no more.
         learning: gates learn in this step.
         pricing: the price is set before this step.
@@ -25,30 +28,39 @@ class GateSchedule:
         step: number of the step that was entered last; None where it must be read from the model.
     """
 
-    def __init__(self, options: GateTraining, *, learned: bool) -> None:
-        self.options, self.learned = options, learned
-        self.joint, self.frozen, self.learning = True, False, True
+    def __init__(self, options: GateTraining, *, trained: bool) -> None:
+        self.options, self.trained = options, trained
+        self.stage, self.frozen, self.learning = JOINT, False, True
         self.pricing, self.learning_share = True, 1.0
         self.step: int | None = None
 
+    @property
+    def joint(self) -> bool:
+        """Whether all branches run in step, with gates between them; else some of them train alone."""
+        return self.stage == JOINT
+
     def recipe(self, penalty: float) -> tuple[Stage, ...]:
-        """Single-task networks, then all together; gates with SGD of their own.
+        """Single-task networks, the shared branch, then all together; gates with SGD of their own.
 
         Args:
             penalty: weight of the sparsity loss.
         """
         sgd = {"name": "sgd", "lr": self.options.gate_lr, "momentum": 0.0, "weight_decay": 0.0}
+        pretrain, shared = self.options.pretrain_share, self.options.shared_share
         joint = Stage(
-            "joint",
-            1.0 - self.options.pretrain_share,
+            JOINT,
+            1.0 - pretrain - shared,
             groups=(ParameterGroup("encoder.gates.*", optimizer=sgd, weight_decay=0.0, scheduled=False),),
             penalties={"sparsity": penalty} if penalty > 0 else {},
-            frozen=() if self.learned else ("encoder.gates.alpha",),
+            frozen=() if self.trained else ("encoder.gates.alpha",),
         )
-        if self.options.pretrain_share == 0.0:
-            return (joint,)
-        alone = ("encoder.gates.*", "encoder.shared.*", "encoder.projections.*")
-        return Stage("single_task", self.options.pretrain_share, frozen=alone), joint
+        between = ("encoder.gates.*", "encoder.projections.*")
+        stages = (
+            Stage(SINGLE_TASK, pretrain, frozen=(*between, "encoder.shared.*")),
+            Stage(SHARED, shared, frozen=(*between, "encoder.networks.*", "decoder.*")),
+            joint,
+        )
+        return tuple(stage for stage in stages if stage.share > 0)
 
     def check_stage(self, stage: str, epochs: int) -> None:
         """Check that gates have an epoch to learn in before they are frozen.
@@ -57,15 +69,15 @@ class GateSchedule:
             UserError: they have none.
         """
         share = self.options.frozen_share
-        if stage == "joint" and share > 0 and self._first_frozen(epochs) < 1:
+        if stage == JOINT and share > 0 and self._first_frozen(epochs) < 1:
             raise UserError(
-                f"the stage 'joint' has {epochs} epochs, and frozen_share {share} leaves none for gates to "
+                f"the stage {JOINT!r} has {epochs} epochs, and frozen_share {share} leaves none for gates to "
                 "learn: train longer, or lower pretrain_share or frozen_share"
             )
 
     def enter_stage(self, stage: str) -> None:
-        """At the beginning of a stage gates learn, unless the single-task networks train alone."""
-        self.joint, self.frozen, self.learning = stage != "single_task", False, True
+        """At the beginning of the joint stage gates learn."""
+        self.stage, self.frozen, self.learning = stage, False, True
 
     def enter_epoch(self, epoch: int, epochs: int) -> bool:
         """Whether this epoch of the joint stage is the first one with frozen gates."""

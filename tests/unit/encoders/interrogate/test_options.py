@@ -20,7 +20,7 @@ from frugalmtl.encoders.interrogate.options import (
 from tests.support.channels import CIFAR, backbone
 
 SECTION: dict[str, Any] = {
-    "lambda_s": 0.2,
+    "lambda_s": 0.0,
     "penalty": "l1",
     "weighting": "macs",
     "reduction": "sum",
@@ -30,15 +30,17 @@ SECTION: dict[str, Any] = {
     "multiple": 2,
     "price": "time",
     "layer_times": "times.json",
-    "gates": "cost",
+    "gates": "importance",
     "attention": "channels",
     "projection": False,
     "tie": "residual",
     "initial": 0.02,
+    "gate_weights": {"near": 2.0, "far": 1.0},
     "gate_lr": 0.3,
     "gate_every": 2,
     "price_every": 4,
     "pretrain_share": 0.25,
+    "shared_share": 0.125,
     "frozen_share": 0.125,
 }
 GROUPS: tuple[type[Any], ...] = (SparsityOptions, SavingOptions, GateOptions, GateTraining)

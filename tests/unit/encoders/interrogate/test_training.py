@@ -61,7 +61,9 @@ def fit(model: MultiTaskModel, folder: Path, *, epochs: int = 4, balancer: Any =
     train(TrainJob(model, method, settings, {"train": ToyLoader()}, folder), **more)
 
 
-@pytest.mark.parametrize("settings", [{}, {"multiple": 4}, {"pretrain_share": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"multiple": 4}, {"pretrain_share": 0.5}, {"gates": "importance", "shared_share": 0.25}], ids=str
+)
 def test_a_trained_model_costs_what_its_budget_says(settings: dict[str, Any], tmp_path: Path) -> None:
     plain = measured(toy_model("single_task"))
     model = toy_model(**{"budget": "0.6x", "frozen_share": 0.25, "pretrain_share": 0.0, **settings})
@@ -173,3 +175,20 @@ def test_weights_of_single_task_networks_are_where_it_starts(tmp_path: Path) -> 
         computed, expected = model(picture).by_task, trained(picture).by_task
     for name, value in expected.items():
         assert torch.allclose(computed[name], value, atol=1e-5), "all gates are open at first"
+
+
+@pytest.mark.parametrize("gates", ["random", "cost", "importance"])
+def test_gates_that_follow_no_gradient_are_not_taken_from_another_run(gates: str, tmp_path: Path) -> None:
+    first = toy_model(pretrain_share=0.0, shared_share=1.0)
+    untrained = {name: value.clone() for name, value in first.state_dict().items()}
+    fit(first, tmp_path, epochs=1)
+    changed = [name for name, value in first.named_parameters() if not torch.equal(value, untrained[name])]
+    assert changed
+    assert all(name.startswith("encoder.shared.") for name in changed), "the shared branch alone has trained"
+    model = toy_model(gates=gates, budget="0.6x", frozen_share=0.25, pretrain_share=0.0)
+    gate, cost = model.encoder.gates.alpha.detach().clone(), model.encoder.gates.cost.clone()
+    leave = [f"encoder.{pattern}" for pattern in model.encoder.decisions]
+    load_matching_weights(model, next((tmp_path / "checkpoints").rglob("model.safetensors")).parent, leave=leave)
+    assert torch.equal(model.encoder.gates.alpha, gate)
+    assert torch.equal(model.encoder.gates.cost, cost)
+    assert torch.equal(next(model.encoder.shared.parameters()), next(first.encoder.shared.parameters()))

@@ -82,25 +82,25 @@ class BudgetControl:
         """
         if self.budget is None:
             return
-        alpha, exact = self.gates.alpha.detach(), cost_of(self.gates.private())
-        macs = self.macs.to(alpha.device)
+        worth, exact = self.gates.worth(), cost_of(self.gates.private())
+        macs = self.macs.to(worth.device)
         beside = exact - float(smooth_cost((self.gates.scores().detach() > 0).to(macs.dtype), macs))
         target = self.full + (goal - self.full) * share
-        self.gates.price.fill_(price_for(alpha, macs, self.gates.cost, target - beside))
+        self.gates.price.fill_(price_for(worth, macs, self.gates.cost, target - beside))
 
     def freeze(self, cost_of: CostOf, goal: float) -> None:
         """Decide all gates: good widths at the goal; the price is 0 from here on."""
-        alpha = self.gates.alpha.detach().double().cpu().numpy()
+        worth = self.gates.worth().double().cpu().numpy()
         cost = self.gates.cost.double().cpu().numpy()
         if self.budget is None:
-            self._decide(rounded(alpha, self.groups))
+            self._decide(rounded(worth, self.groups))
             return
 
         def exact(open_gates: Mask) -> float:
             return cost_of(self.gates.places.split(open_gates))
 
         def decided(target: float) -> Mask:
-            return rounded_to_cost(alpha, cost, self.groups, exact, target)
+            return rounded_to_cost(worth, cost, self.groups, exact, target)
 
         latency = self.latency
         if self.budget.kind != "ms" or latency is None:

@@ -56,5 +56,5 @@ def test_random_gates_follow_from_the_seed_and_not_from_cost_or_task() -> None:
 
 
 def test_they_need_a_budget() -> None:
-    with pytest.raises(UserError, match=r"gates: random do not learn.*budget: 0.6x"):
+    with pytest.raises(UserError, match=r"with gates: random a budget says how many close.*budget: 0.6x"):
         gated(CIFAR, gates="random")
