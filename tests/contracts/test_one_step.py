@@ -84,7 +84,7 @@ def by_interrogate_benchmark(_: Path) -> None:
 def by_adashare_benchmark(_: Path) -> None:
     module = benchmark("adashare.search")
     setting = module.Setting("tiny", {"name": "timm", "model": "test_resnet"})
-    module.searching(setting, "policy", 2, module.Images(2, 32)).take()
+    module.searching(setting, "policy", 2, module.Images(2, 32, torch.device("cpu"))).take()
 
 
 def by_balancing_benchmark(_: Path) -> None:

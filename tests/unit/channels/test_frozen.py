@@ -31,6 +31,8 @@ from tests.support.channels import (
 def features_of(program: FrozenProgram, parts: Branches, batch: Tensor, *, training: bool) -> dict[str, Pyramid]:
     """The levels of every private branch."""
     tensors = program(batch, parts.mixes, training=training)
+    if program.anchored:
+        tensors.pop()
     pyramids: dict[str, Pyramid] = {name: [] for name in parts.names}
     for number, index in enumerate(parts.graph.outputs):
         if program.levels[number] is None:
