@@ -33,9 +33,11 @@ from frugalmtl.encoders.base import (
 from frugalmtl.encoders.interrogate.assembly import channel_weighting, gate_places, projections_of
 from frugalmtl.encoders.interrogate.budget.control import BudgetControl
 from frugalmtl.encoders.interrogate.budget.time import (
+    come_whole,
     cost_in_time,
     multiples_on,
     resolved_multiple,
+    saved_time,
     table_for,
     whole_gates,
     with_multiples,
@@ -321,9 +323,12 @@ def _settle(encoder: InterroGate, macs: Tensor, context: ModelContext) -> None:
     whole = torch.zeros(places.gates, dtype=torch.bool)
     if saving.price == "time":
         times, layers = table_for(saving, graph, encoder.shared, context)
-        encoder.gates.cost.copy_(cost_in_time(graph, places, times, layers, macs))
         whole = whole_gates(graph, places, times, layers)
-    encoder.multiples.copy_(multiples_on(groups, whole))
+    multiples = multiples_on(groups, whole)
+    encoder.multiples.copy_(multiples)
+    if saving.price == "time":
+        saved = saved_time(graph, places, times, layers, come_whole(groups, multiples, places.gates))
+        encoder.gates.cost.copy_(cost_in_time(saved, macs))
     _take_widths(encoder)
 
 

@@ -94,9 +94,10 @@ def interrogate(
             ``layer_times`` names, else the one that trains: 16 with AVX-512, 8 with another CPU, 64 on a GPU in half
             formats, 8 there in float32. It is kept with the weights.
         price: by what a budget closes gates first: the multiply-adds of a channel (``"macs"``), or the measured time
-            that a channel more takes in the layers before its site (``"time"``), at least a twentieth of its price in
-            multiply-adds; layers that take hardly less time with half of their channels are then kept whole, or not at
-            all. The budget counts what it counts in either case. Prices are kept with the weights.
+            that it takes in the layers before its site, times the same per multiply-add (``"time"``), at least a
+            twentieth of its price in multiply-adds; layers that take hardly less time with half of their channels are
+            then kept whole, or not at all. The budget counts what it counts in either case. Prices are kept with the
+            weights.
         layer_times: file of a table of layer times, as ``frugalmtl times`` writes it, maybe of another machine; None
             measures layers on the machine that trains, when a training begins.
         gates: which gates close first at a budget: those that ``"learned"`` so (the paper: alphas trained by gradient

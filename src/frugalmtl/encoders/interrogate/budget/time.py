@@ -54,28 +54,44 @@ def machine_for(saving: SavingOptions, context: ModelContext) -> Machine:
     return context.machine
 
 
-def cost_in_time(
-    graph: Graph, places: Places, times: LayerTimes, layers: dict[int, SizedLayer], macs: Tensor
-) -> Tensor:
-    """What a copy of each gate's channels costs, in the time of the layers before its site, relative to the mean.
+def cost_in_time(saved: Tensor, macs: Tensor) -> Tensor:
+    """What a copy of each gate's channels costs, by the time that it takes, relative to the mean: ``[U]``.
 
-    ``cost_u = max(time_u / mean(time), FLOOR macs_u / mean(macs))``: a channel that saves no time keeps a price by its
-    multiply-adds, so that every budget can be met.
+    ``cost_u = max(c_u / mean(c), FLOOR macs_u / mean(macs))`` with ``c_u = saved_u^2 / macs_u``: the time that a closed
+    gate saves, times the time that it saves per multiply-add. The second factor is there since the budget counts
+    multiply-adds: whoever closes what takes long for them saves more time until it is met. A channel that saves no time
+    keeps a price by its multiply-adds, so that every budget can be met.
+
+    Args:
+        saved: time that a copy of the gate's channels takes, see :func:`saved_time`, ``[U]``.
+        macs: multiply-adds of a copy of them, ``[U]``.
+    """
+    tilted = torch.where(macs > 0, saved.square() / macs.clamp(min=1.0), torch.zeros(()))
+    least = FLOOR * macs / macs.mean()
+    cost = torch.maximum(tilted / tilted.mean(), least) if tilted.any() else least
+    return cost / cost.mean()
+
+
+def saved_time(graph: Graph, places: Places, times: LayerTimes, layers: dict[int, SizedLayer], whole: Tensor) -> Tensor:
+    """Time that a copy of each gate's channels takes in the layers before its sites, ``[U]``.
+
+    What one channel more adds; where gates come whole, their share of the layer's time, since the
+    layer then disappears.
 
     Args:
         graph: of one branch.
         places: of the gates.
         times: of its layers.
         layers: by node.
-        macs: ``[U]``, of a gate's channels.
+        whole: gates that come with all of their group or none, ``[U]`` of booleans.
 
     Raises:
         UserError: a layer was not measured.
     """
-    seconds = places.macs(site_macs(graph, times.per_node(layers, len(graph.nodes))))
-    least = FLOOR * macs / macs.mean()
-    cost = torch.maximum(seconds / seconds.mean(), least) if seconds.any() else least
-    return cost / cost.mean()
+    full = {index: times.of(layer).at(layer.outputs) for index, layer in layers.items()}
+    shares = places.macs(site_macs(graph, [full.get(index, 0.0) for index in range(len(graph.nodes))]))
+    slopes = places.macs(site_macs(graph, times.per_node(layers, len(graph.nodes))))
+    return torch.where(whole, shares, slopes)
 
 
 def whole_gates(graph: Graph, places: Places, times: LayerTimes, layers: dict[int, SizedLayer]) -> Tensor:
@@ -103,6 +119,14 @@ def multiples_on(groups: Sequence[GateGroup], whole: Tensor) -> Tensor:
     """
     good = [group.width if whole[group.start] else group.multiple for group in groups]
     return torch.tensor([good, [group.multiple for group in groups]])
+
+
+def come_whole(groups: Sequence[GateGroup], multiples: Tensor, gates: int) -> Tensor:
+    """Gates whose group comes with all of them or none, ``[U]`` of booleans."""
+    result = torch.zeros(gates, dtype=torch.bool)
+    for group, multiple in zip(groups, multiples[0].tolist(), strict=True):
+        result[group.start : group.start + group.width] = multiple >= group.width
+    return result
 
 
 def with_multiples(groups: Sequence[GateGroup], multiples: Tensor) -> list[GateGroup]:

@@ -14,12 +14,14 @@ from frugalmtl.channels.times import LayerTimes, Machine, SizedLayer, Timing, la
 from frugalmtl.core.checks import UserError
 from frugalmtl.deployment import plan_encoder
 from frugalmtl.encoders.base import ModelContext
-from frugalmtl.encoders.interrogate.budget.time import FLOOR
+from frugalmtl.encoders.interrogate.budget.time import FLOOR, cost_in_time, saved_time
 from frugalmtl.encoders.interrogate.encoder import InterroGate
 from tests.support.gated import SIDE, budgeted, gated, measured, toy_model
 
 CPU = Machine("cpu", "a processor", "AVX2", 4)
 GPU = Machine("cuda", "a GPU", "9.0", 4, "bfloat16")
+CONSTANT = 1e-6
+"""Milliseconds of layers that take hardly any time, whatever their width."""
 Time = Callable[[SizedLayer, int], float]
 
 
@@ -40,7 +42,7 @@ def by_macs(layer: SizedLayer, width: int) -> float:
 
 def flat_at_last(layer: SizedLayer, width: int) -> float:
     """The same, but the widest layers take a constant time."""
-    return 1.0 if layer.outputs == 32 else by_macs(layer, width)
+    return CONSTANT if layer.outputs == 32 else by_macs(layer, width)
 
 
 def planned(file: Path, time: Time, budget: str = "0.6x", **settings: Any) -> InterroGate:
@@ -71,7 +73,7 @@ def test_layers_that_save_no_time_keep_the_least_price(tmp_path: Path) -> None:
     macs, wide = plain.gates.cost, widest(encoder)
     assert wide.any()
     assert not wide.all()
-    time = torch.where(wide, torch.zeros(()), macs)
+    time = torch.where(wide, torch.zeros(()), macs)  # their square over the multiply-adds is the same
     expected = torch.maximum(time / time.mean(), FLOOR * macs / macs.mean())
     assert encoder.gates.cost == pytest.approx(expected / expected.mean(), rel=1e-3)
 
@@ -89,6 +91,27 @@ def test_gates_that_save_no_time_close_last(tmp_path: Path) -> None:
             if not open_gates[mask].any():
                 closed.setdefault(kind, float(price))
     assert closed[True] > closed[False]
+
+
+def test_cost_by_hand() -> None:
+    saved, macs = torch.tensor([2.0, 2.0, 4.0, 0.0, 0.0]), torch.tensor([100.0, 200.0, 400.0, 300.0, 0.0])
+    tilted = torch.tensor([4 / 100, 4 / 200, 16 / 400, 0.0, 0.0])
+    least = FLOOR * macs / 200
+    expected = torch.maximum(tilted / 0.02, least)
+    assert cost_in_time(saved, macs) == pytest.approx(expected / expected.mean())
+    assert cost_in_time(torch.zeros(2), torch.tensor([1.0, 3.0])) == pytest.approx(torch.tensor([0.5, 1.5]))
+
+
+def test_gates_that_come_whole_save_their_share_of_the_layer(tmp_path: Path) -> None:
+    def half_fixed(layer: SizedLayer, width: int) -> float:
+        return by_macs(layer, layer.outputs) + by_macs(layer, width)
+
+    encoder = planned(tmp_path / "times.json", half_fixed)
+    layers, graph = layers_of(encoder.graph, encoder.shared, SIDE), encoder.graph
+    times, places = table(encoder, half_fixed), encoder.gates.places
+    none, every = (torch.full((places.gates,), value) for value in (False, True))
+    slopes, shares = (saved_time(graph, places, times, layers, whole) for whole in (none, every))
+    assert shares == pytest.approx(2 * slopes), "with all of its channels a layer takes twice what they add"
 
 
 @pytest.mark.parametrize("budget", ["0.55x", "0.7x", "0.85x"])
