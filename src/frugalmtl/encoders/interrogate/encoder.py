@@ -86,7 +86,7 @@ class InterroGate(Encoder):
     gates: Gates
     views = ("channels",)
     learns_cost = True
-    decisions: tuple[str, ...] = ("gates.cost", "gates.price")
+    decisions: tuple[str, ...] = ("gates.cost", "gates.price", "goal", "multiples")
     weighting: Tensor
     tau: Tensor | None
     goal: Tensor
