@@ -18,7 +18,7 @@ Figures = Mapping[str, Any]
 def print_experiment(result: Figures) -> None:
     """Print what :func:`frugalmtl.experiment.measure.profiling.profile` measured."""
     console = output_console()
-    table = _table(result)
+    table = _table(result, "" if result["device"] == "cpu" else f", {result['device']}")
     varying = [name for name in NETWORKS if result[name]["macs_p5"] < result[name]["macs_p95"]]
     batch = result["deployed"]["batch_latency_ms"]["batch"]
     times = ["ms" if varying else "ms median", "ms p95", f"ms in {batch}"]
@@ -78,9 +78,8 @@ def print_comparison(result: Figures) -> None:
         console.print(without_markup(remark), highlight=False)
 
 
-def _table(result: Figures) -> Table:
+def _table(result: Figures, place: str = "") -> Table:
     height, width = result["image_size"]
-    place = "" if result["device"] == "cpu" else f", {result['device']}"
     title = f"{without_markup(result['name'])} at {height} x {width}, batch 1{place}"
     return Table(
         title=title,

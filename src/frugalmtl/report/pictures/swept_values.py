@@ -1,4 +1,4 @@
-"""Delta_MTL against cost, points coloured by the value of a swept key (InterroGate, appendix E)."""
+"""Delta_MTL against cost, points coloured by the value of a swept key."""
 
 from __future__ import annotations
 
