@@ -108,15 +108,18 @@ def _write(module: nn.Module, sample: Tensor, path: Path, names: tuple[str, ...]
 
 
 def _simplify(program: torch.onnx.ONNXProgram) -> None:
-    """Constants in place of what computes them, and no node that nobody reads; in place.
+    """Constants in place of what computes them, no node that nobody reads, and no lines of code with nodes; in place.
 
     The exporter's optimisation also matches some fifty patterns at every node, which takes two thirds of the time of a
-    graph of thousands of nodes; onnxruntime rewrites graphs itself when it loads them.
+    graph of thousands of nodes; onnxruntime rewrites graphs itself when it loads them. Every node bears the lines of
+    code that it was traced from, with their paths on this machine: up to a quarter of the file of a small network.
     """
     from onnxscript import optimizer
+    from onnxscript.ir.passes import common
 
     optimizer.fold_constants(program.model)
     optimizer.remove_unused_nodes(program.model)
+    common.ClearMetadataAndDocStringPass()(program.model)
 
 
 def _obstacle(error: BaseException) -> str:

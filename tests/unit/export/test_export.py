@@ -122,6 +122,13 @@ def test_onnx_with_everything_fixed(module, tmp_path):
     assert onnxruntime.InferenceSession(str(path)).get_inputs()[0].shape == [1, 3, 32, 64]
 
 
+def test_onnx_files_hold_no_paths_of_the_code_they_were_traced_from(module, tmp_path):
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "model.onnx"
+    EXPORTERS.build("onnx")(module, path, SIZE)
+    assert b".py" not in path.read_bytes()
+
+
 def test_onnx_of_any_size_is_refused_where_tracing_would_not_end(module, tmp_path):
     module.stem[0] = Conv2dSame(3, 8, 3, 2)
     with pytest.raises(UserError, match="write ONNX with a fixed size"):
