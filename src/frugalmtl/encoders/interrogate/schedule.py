@@ -49,7 +49,7 @@ class GateSchedule:
         pretrain, shared = self.options.pretrain_share, self.options.shared_share
         joint = Stage(
             JOINT,
-            1.0 - pretrain - shared,
+            round(1.0 - pretrain - shared, 12),  # 0.7 and 0.3 leave nothing, and not 5e-17
             groups=(ParameterGroup("encoder.gates.*", optimizer=sgd, weight_decay=0.0, scheduled=False),),
             penalties={"sparsity": penalty} if penalty > 0 else {},
             frozen=() if self.trained else ("encoder.gates.alpha",),

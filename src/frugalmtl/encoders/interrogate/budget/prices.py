@@ -88,10 +88,7 @@ def price_for(worth: Tensor, macs: Tensor, cost: Tensor, target: float) -> float
     def spent(price: Tensor) -> Tensor:
         return smooth_cost((scores_at(worth, price * cost) > 0).to(macs.dtype), macs)
 
-    low, high = (
-        -1,
-        len(prices) - 1,
-    )  # at prices[high] nobody keeps what costs
+    low, high = -1, len(prices) - 1  # at prices[high] nobody keeps what costs
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if spent(prices[middle]) > target else (low, middle)

@@ -21,6 +21,8 @@ def test_the_stages_follow_each_other_in_their_shares() -> None:
     ]
     alone = gated(CIFAR, 2, pretrain_share=0.0, shared_share=1.0).recipe()
     assert [stage.name for stage in alone] == ["shared"]
+    both = gated(CIFAR, 2, pretrain_share=0.7, shared_share=0.3).recipe()
+    assert [stage.name for stage in both] == ["single_task", "shared"], "whatever a sum of floats leaves"
 
 
 def test_the_shared_branch_alone_trains_and_heads_stay_as_they_are() -> None:
