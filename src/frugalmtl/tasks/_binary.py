@@ -6,13 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
+from frugalmtl.tasks._decoding import PROBABILITY
 from frugalmtl.tasks._drawing import draw_probability
 from frugalmtl.tasks.base import LabelValues, Task
-
-
-def decode_probability(raw: Tensor) -> Tensor:
-    """Logits -> probabilities, same shape."""
-    return raw.float().sigmoid()
 
 
 def at_most_one(label: Tensor) -> Tensor:
@@ -24,7 +20,7 @@ def binary_map(**facts: Any) -> Task:
     """A task of one map of probabilities; ``facts`` are the other fields, and it is better with a higher score."""
     return Task(
         channels=1,
-        decode=decode_probability,
+        decode=PROBABILITY,
         label_channels=1,
         stored=LabelValues(
             low=0.0,

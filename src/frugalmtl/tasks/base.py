@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.core.registry import Spec
+from frugalmtl.tasks._decoding import Decoding
 
 Image = npt.NDArray[np.uint8]
 Arguments = ParamSpec("Arguments")
@@ -76,7 +77,7 @@ class Task:
         primary: key of the one metric that Delta_MTL reads.
         higher_is_better: direction of ``primary``.
         decode: raw predictions (batched) -> decoded predictions (batched), see :class:`frugalmtl.core.types.Batch` for
-            shapes.
+            shapes; as steps that a file can state.
         dense: a map per image (True) or a vector per image (False).
         label_type: ``"classes"`` (long map or index) or ``"continuous"`` (float).
         label_channels: channels of the stored label map; 0 for a map of classes without a channel axis.
@@ -105,7 +106,7 @@ class Task:
     metrics: tuple[Spec, ...]
     primary: str
     higher_is_better: bool
-    decode: Callable[[Tensor], Tensor]
+    decode: Decoding
     dense: bool = True
     label_type: Literal["classes", "continuous"] = "continuous"
     label_channels: int = 0

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.registry import Spec
-from frugalmtl.tasks._binary import decode_probability
+from frugalmtl.tasks._decoding import CLASS_INDEX, PROBABILITY
 from frugalmtl.tasks.base import Task, kind_of_task
-from frugalmtl.tasks.segmentation import decode_classes, no_class
+from frugalmtl.tasks.segmentation import no_class
 
 
 def _known_attributes(label: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def classification(
         metrics=(Spec("accuracy"),),
         primary="accuracy",
         higher_is_better=True,
-        decode=decode_classes if exclusive else decode_probability,
+        decode=CLASS_INDEX if exclusive else PROBABILITY,
         label_type="classes" if exclusive else "continuous",
         ignore=ignore if exclusive else None,
         valid=partial(_known_class, ignore=ignore) if exclusive else _known_attributes,

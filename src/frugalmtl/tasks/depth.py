@@ -9,16 +9,14 @@ from torch import Tensor
 
 from frugalmtl.core.checks import positive
 from frugalmtl.core.registry import Spec
+from frugalmtl.tasks._decoding import Decoding, Step
 from frugalmtl.tasks._drawing import draw_depth
 from frugalmtl.tasks.base import LabelValues, Task, kind_of_task
 
 NEAR = 0.001
 """Metres; a median below is likely in another unit."""
-
-
-def decode_depth(raw: Tensor) -> Tensor:
-    """Raw output is metres; metrics take it from 1e-9 up, as the survey's evaluation clamps it."""
-    return raw.float().clamp(min=1e-9)
+LEAST = 1e-9
+"""Metres; predictions are clamped there, as the survey's evaluation does."""
 
 
 def scale_depth(label: Tensor, factor: float) -> Tensor:
@@ -58,7 +56,7 @@ def depth(
         metrics=(Spec("root_mean_square_error", {"reduction": reduction}), Spec("absolute_relative_error")),
         primary="rmse",
         higher_is_better=False,
-        decode=decode_depth,
+        decode=Decoding((Step("clip", low=LEAST),), "metres"),
         label_channels=1,
         scale=scale_depth,
         stored=LabelValues(

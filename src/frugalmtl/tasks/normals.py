@@ -9,13 +9,9 @@ from torch import Tensor
 
 from frugalmtl.core.registry import Spec
 from frugalmtl.layers.vectors import unit_vectors
+from frugalmtl.tasks._decoding import Decoding, Step
 from frugalmtl.tasks._drawing import draw_normals
 from frugalmtl.tasks.base import LabelValues, Task, kind_of_task
-
-
-def decode_normals(raw: Tensor) -> Tensor:
-    """Raw output ``[B, 3, H, W]`` -> unit vectors."""
-    return unit_vectors(raw.float(), dim=1)
 
 
 def flip_normals(label: Tensor) -> Tensor:
@@ -57,7 +53,7 @@ def normals(*, name: str = "normals", weight: float = 10.0, auxiliary: bool = Fa
         metrics=(Spec("angular_error"),),
         primary="mean",
         higher_is_better=False,
-        decode=decode_normals,
+        decode=Decoding((Step("unit_vectors"),), "unit vector"),
         label_channels=3,
         interpolation="bilinear",
         flip=flip_normals,

@@ -9,13 +9,9 @@ from torch import Tensor
 
 from frugalmtl.core.checks import UserError, shown
 from frugalmtl.core.registry import Spec
+from frugalmtl.tasks._decoding import CLASS_INDEX
 from frugalmtl.tasks._drawing import draw_classes, legend_of, palette
 from frugalmtl.tasks.base import Task, kind_of_task
-
-
-def decode_classes(raw: Tensor) -> Tensor:
-    """Logits ``[B, C, ...]`` -> class index ``[B, ...]``, the most likely one."""
-    return raw.argmax(dim=1)
 
 
 def not_ignored(label: Tensor, ignore: int) -> Tensor:
@@ -73,7 +69,7 @@ def segmentation(
         metrics=(Spec("mean_iou", {"num_classes": len(classes), "absent": absent}),),
         primary="miou",
         higher_is_better=True,
-        decode=decode_classes,
+        decode=CLASS_INDEX,
         label_type="classes",
         classes=tuple(classes),
         ignore=ignore,
