@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import frugalmtl
+from frugalmtl.cli.main import COMMANDS
 
 
 def test_public_names_can_be_imported() -> None:
@@ -20,6 +23,21 @@ def test_importing_the_package_is_quick() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         == "False"
     )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_loads_no_large_library(command: str) -> None:
+    code = (
+        "import sys\n"
+        "from frugalmtl.cli.main import main\n"
+        "try:\n"
+        f"    main(['{command}', '--help'])\n"
+        "except SystemExit:\n"
+        "    print(*sorted({name.split('.')[0] for name in sys.modules} & {'torch', 'timm', 'matplotlib'}))"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.startswith(f"usage: frugalmtl {command}")
+    assert output.splitlines()[-1] == ""
 
 
 def test_deploy_is_the_function_whatever_was_imported_before() -> None:

@@ -1,8 +1,10 @@
 """Backbones: image -> a chain of stages of blocks, with channels and strides."""
 
-from frugalmtl.backbones.base import Backbone, BlockInfo, State, state_of, tensors_of
+import lazy_loader
+
 from frugalmtl.core.registry import Registry
 
 BACKBONES = Registry("frugalmtl.backbones", "backbone", apart=("families", "views"))
 
-__all__ = ["BACKBONES", "Backbone", "BlockInfo", "State", "state_of", "tensors_of"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ += ["BACKBONES"]

@@ -1,21 +1,12 @@
 """Balancing: one update from the tasks' losses (``scalarization/``) or gradients (``aggregation/``)."""
 
-from frugalmtl.balancing._stacking import SCALARIZERS
-from frugalmtl.balancing._transfers import HostCopy
-from frugalmtl.balancing.base import Balancer, BalancerRegistry, BalancerReport, ForwardPass, StepContext
-from frugalmtl.balancing.gradients import RepresentationCut
+import lazy_loader
+
+from frugalmtl.balancing._registry import BalancerRegistry
 
 BALANCERS = BalancerRegistry(
     "frugalmtl.balancing", "balancer", ("scalarization", "scalarization.bilevel", "aggregation")
 )
 
-__all__ = [
-    "BALANCERS",
-    "SCALARIZERS",
-    "Balancer",
-    "BalancerReport",
-    "ForwardPass",
-    "HostCopy",
-    "RepresentationCut",
-    "StepContext",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ += ["BALANCERS"]

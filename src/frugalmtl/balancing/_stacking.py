@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from frugalmtl.balancing.base import BalancerRegistry
+from frugalmtl.balancing._registry import BalancerRegistry
 from frugalmtl.balancing.scalarization.base import Scalarizer
 from frugalmtl.core.checks import UserError
 

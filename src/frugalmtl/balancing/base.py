@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from frugalmtl.balancing._transfers import Pending
 from frugalmtl.core.checks import UserError, known, not_negative
 from frugalmtl.core.recipe import ParameterGroup
-from frugalmtl.core.registry import Registry
 from frugalmtl.core.types import Batch, Scores
 from frugalmtl.model import Cut
 from frugalmtl.tasks import Task
@@ -272,34 +271,3 @@ def check_choice(what: str, value: object, choices: Sequence[object]) -> None:
     """
     if value not in choices:
         raise UserError(f"{what} must be one of {', '.join(map(repr, choices))}, but got {value!r}")
-
-
-class BalancerRegistry(Registry):
-    """The members of several rooms under one roof.
-
-    Args:
-        package: the room's package; each of ``rooms`` is a package inside it.
-        what: the word for one member.
-        rooms: dotted names of the inner packages; one may lie in another.
-    """
-
-    def __init__(self, package: str, what: str, rooms: Sequence[str]) -> None:
-        super().__init__(package, what)
-        inner = [room.rpartition(".") for room in rooms]
-        self.rooms = [
-            Registry(f"{package}.{room}", what, apart=tuple(name for outer, _, name in inner if outer == room))
-            for room in rooms
-        ]
-
-    def names(self) -> list[str]:
-        """Names of the members of all rooms, sorted."""
-        return sorted(name for room in self.rooms for name in room.names())
-
-    def get(self, name: str) -> Callable[..., Any]:
-        """The member called ``name``, whichever room holds it.
-
-        Raises:
-            UserError: no such member; the message lists the known ones.
-        """
-        known(self.what, name, self.names())
-        return next(room for room in self.rooms if name in room.names()).get(name)

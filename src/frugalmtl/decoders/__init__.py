@@ -1,8 +1,10 @@
 """Decoders: heads and the interaction of tasks while decoding, one method a file."""
 
+import lazy_loader
+
 from frugalmtl.core.registry import Registry
-from frugalmtl.decoders.base import Decoder
 
 DECODERS = Registry("frugalmtl.decoders", "decoder", apart=("heads",))
 
-__all__ = ["DECODERS", "Decoder"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ += ["DECODERS"]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Annotated, Any, Literal
-
-import torch
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.recipe import Stage
 from frugalmtl.data.loading import Workers
 from frugalmtl.engine.optimizers import OPTIMIZERS, check_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
+
+if TYPE_CHECKING:
+    import torch
 
 Precision = Literal["32-true", "tf32", "bf16-mixed", "16-mixed"]
 """Numbers of a training step, in the words of Lightning Fabric; the last one with loss scaling. ``"32-true"`` is
@@ -118,6 +119,8 @@ class TrainSettings:
     @property
     def memory_format(self) -> torch.memory_format:
         """Layout of images and four-dimensional weights."""
+        import torch
+
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def in_stage(self, stage: Stage) -> TrainSettings:

@@ -1,7 +1,5 @@
 """Evaluation: metrics, scores over tasks, measured cost."""
 
-from frugalmtl.evaluation.evaluator import evaluate
-from frugalmtl.evaluation.infer import infer
-from frugalmtl.evaluation.metrics import METRICS, Score
+import lazy_loader
 
-__all__ = ["METRICS", "Score", "evaluate", "infer"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,5 +1,5 @@
 """One typed config -> objects, runs, comparisons: the one place where packages are wired."""
 
-from frugalmtl.experiment.config.registries import REGISTRIES
+import lazy_loader
 
-__all__ = ["REGISTRIES"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,8 +1,10 @@
 """Export formats, one a file: plain module -> file, checked for equal outputs."""
 
+import lazy_loader
+
 from frugalmtl.core.registry import Registry
-from frugalmtl.export.base import Exported, Exporter
 
 EXPORTERS = Registry("frugalmtl.export", "export format")
 
-__all__ = ["EXPORTERS", "Exported", "Exporter"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ += ["EXPORTERS"]

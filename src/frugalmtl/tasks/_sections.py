@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from frugalmtl.core.checks import UserError, known, shown
-from frugalmtl.core.registry import Registry, Spec
+from frugalmtl.core.registry import Spec
 from frugalmtl.core.terminal import visible
+from frugalmtl.tasks import TASKS
 from frugalmtl.tasks.base import Task
 
 MOST_CLASSES = 65_536
@@ -18,16 +19,13 @@ _NAMES = ("classes", "parts")
 """Keys of a section that hold the names of classes."""
 
 
-def task_of_section(
-    tasks: Registry, section: Mapping[str, Any], name: str | None = None, apart: Collection[str] = ()
-) -> Task:
-    """Make a task from its section.
+def make_task(section: Mapping[str, Any], name: str | None = None, *, apart: Collection[str] = ()) -> Task:
+    """Make a task from its section ``{kind: ..., option: value}``.
 
     Names of classes are a list of texts; a number stands for as many classes without names of their own
     (``class 0``, ``class 1``, ...), and a mapping ``{0: floor, 1: wall}`` for the list in that order.
 
     Args:
-        tasks: the registry of the kinds of tasks.
         section: ``kind`` and its options.
         name: of the task; that of its kind if not given.
         apart: keys of the section that are the caller's own.
@@ -38,11 +36,11 @@ def task_of_section(
     arguments = dict(section)
     kind = arguments.pop("kind", None)
     if isinstance(kind, str):
-        known(f"'kind' of {'a task' if name is None else f'task {name!r}'}:", kind, tasks.names())
-    _known_keys(tasks, section, name, apart)
+        known(f"'kind' of {'a task' if name is None else f'task {name!r}'}:", kind, TASKS.names())
+    _known_keys(section, name, apart)
     if not isinstance(kind, str):
         task = "a task" if name is None else f"task {name!r}"
-        raise UserError(f"{task} lacks 'kind', one of {', '.join(tasks.names())}: its section is {shown(section)}")
+        raise UserError(f"{task} lacks 'kind', one of {', '.join(TASKS.names())}: its section is {shown(section)}")
     arguments = {key: value for key, value in arguments.items() if key not in apart}
     what = f"task {name or kind!r}"
     for key in _NAMES:
@@ -50,19 +48,19 @@ def task_of_section(
             arguments[key] = _class_names(f"{what}: {key}", arguments[key])
     if name is not None:
         arguments["name"] = name
-    task = tasks.build(Spec(kind, arguments), what=what)
+    task = TASKS.build(Spec(kind, arguments), what=what)
     complete: Task = replace(task, section={key: value for key, value in task.section.items() if key != "name"})
     return complete
 
 
-def _known_keys(tasks: Registry, section: Mapping[str, Any], name: str | None, apart: Collection[str]) -> None:
+def _known_keys(section: Mapping[str, Any], name: str | None, apart: Collection[str]) -> None:
     """Refuse a key that is none of a task; while its kind is not stated, of no task at all.
 
     Raises:
         UserError: one is not known.
     """
     kind = section.get("kind")
-    keys = {key for item in ([kind] if isinstance(kind, str) else tasks.names()) for key in tasks.schema(item)}
+    keys = {key for item in ([kind] if isinstance(kind, str) else TASKS.names()) for key in TASKS.schema(item)}
     if name is not None:
         keys.discard("name")  # it has one
     for key in section:

@@ -1,7 +1,5 @@
 """Times of single layers on a machine, by their output channels."""
 
-from frugalmtl.channels.times.layers import SizedLayer, layers_of
-from frugalmtl.channels.times.machine import Machine, good_multiple, processor_name
-from frugalmtl.channels.times.table import LayerTimes, Timing
+import lazy_loader
 
-__all__ = ["LayerTimes", "Machine", "SizedLayer", "Timing", "good_multiple", "layers_of", "processor_name"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,8 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from frugalmtl.core.checks import UserError, positive
 
 Runtime = Literal["eager", "graph", "onnxruntime"]
@@ -61,6 +59,8 @@ class Machine:
         Raises:
             UserError: there is no such device.
         """
+        import torch  # here, since the words above stand in the help of a command, which loads without torch
+
         if device == "cuda" and not torch.cuda.is_available():
             raise UserError("device: cuda needs a GPU, but torch sees none: take cpu")
         packages = ("torch", "onnxruntime") if runtime == "onnxruntime" else ("torch",)

@@ -12,7 +12,6 @@ from frugalmtl.core.registry import Registry
 from frugalmtl.core.schema import in_words
 from frugalmtl.core.schema.docs import documentation, plain, readable
 from frugalmtl.core.terminal import output_console
-from frugalmtl.experiment.config.registries import LISTED, registry_of
 
 
 def parser() -> CommandParser:
@@ -25,6 +24,8 @@ def parser() -> CommandParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print registries, their members, or the documentation of a member."""
+    from frugalmtl.experiment.config.registries import LISTED, registry_of
+
     console = output_console(literal=True)
     if arguments.registry is None:
         for title, registry in LISTED.items():

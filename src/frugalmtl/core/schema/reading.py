@@ -74,10 +74,13 @@ def _constructors(member: Callable[..., Any]) -> list[Callable[..., Any]]:
 
 
 def _default(member: Callable[..., Any], item: inspect.Parameter) -> Any:
-    """A parameter's default; that of a dataclass's field made by a factory is what the factory makes."""
+    """A parameter's default; that of a dataclass's field made by a factory is what the factory makes.
+
+    A field that is a dataclass itself is not made: its keys have defaults of their own, and checking them takes long.
+    """
     factories = {one.name: one.default_factory for one in fields(member)} if is_dataclass(member) else {}
     factory = factories.get(item.name, MISSING)
-    return item.default if factory is MISSING else factory()
+    return item.default if factory is MISSING or is_dataclass(factory) else factory()
 
 
 def read(kind: type[Kind], value: Any, where: str, *, place: str = "", readers: Readers = NO_READERS) -> Kind:

@@ -1,6 +1,5 @@
 """Loading: samples -> batches, in this process or by workers."""
 
-from frugalmtl.data.loading.loader import Loader, collate
-from frugalmtl.data.loading.workers import Workers, worker_count
+import lazy_loader
 
-__all__ = ["Loader", "Workers", "collate", "worker_count"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-import torch
-
 Workers = int | Literal["auto"]
 """Processes that load data for each training process; ``"auto"`` follows :func:`worker_count`."""
 
@@ -41,6 +39,8 @@ def worker_count(workers: Workers, *, on_cpu: bool, batches: int, processes: int
     """
     if workers != "auto":
         return workers
+    import torch  # here, since settings are read, and their help is printed, without it
+
     share = max(1, cores() // processes)
     most = min(share, torch.get_num_threads()) // CORES_PER_WORKER if on_cpu else max(1, share - 1)
     return max(0, min(most, MOST, batches - 1))

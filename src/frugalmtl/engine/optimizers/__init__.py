@@ -1,31 +1,20 @@
 """Optimisers: ``optimizer(groups, *, options)``, looked up in ``torch.optim``, or one a file in this folder."""
 
-import torch
+from collections.abc import Callable
+from typing import Any
 
-from frugalmtl.core.checks import UserError
-from frugalmtl.core.registry import SpecLike
-from frugalmtl.engine.optimizers._set import OptimizerSet
+import lazy_loader
+
 from frugalmtl.engine.optimizers._table import TableRegistry
-from frugalmtl.engine.optimizers._torch import torch_optimizers
-
-OPTIMIZERS = TableRegistry("frugalmtl.engine.optimizers", "optimizer", torch_optimizers())
 
 
-def check_optimizer(what: str, section: SpecLike) -> None:
-    """Refuse a section that no optimiser can be made of.
+def _of_torch() -> dict[str, Callable[..., Any]]:
+    from frugalmtl.engine.optimizers._torch import torch_optimizers
 
-    Args:
-        what: whose section it is, in messages.
-        section: name and arguments.
-
-    Raises:
-        UserError: unknown optimiser or argument, or a value out of range.
-    """
-    try:
-        OPTIMIZERS.build(section, [{"params": [torch.zeros(1, requires_grad=True)]}])
-    except ValueError as error:
-        named = f"{what} '" in str(error) or str(error).startswith(f"{what} ")
-        raise UserError(str(error) if named else f"{what}: {error}") from None
+    return torch_optimizers()
 
 
-__all__ = ["OPTIMIZERS", "OptimizerSet", "TableRegistry", "check_optimizer"]
+OPTIMIZERS = TableRegistry("frugalmtl.engine.optimizers", "optimizer", _of_torch)
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ += ["OPTIMIZERS", "TableRegistry"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from frugalmtl.core.registry import Registry
@@ -14,12 +15,17 @@ class TableRegistry(Registry):
     Args:
         package: dotted name of the package; a file in it is a member, and comes before one of the table.
         what: the word for one member, used in messages.
-        table: ``{name: function}``.
+        table: makes ``{name: function}``; called when a member is first asked for.
     """
 
-    def __init__(self, package: str, what: str, table: Mapping[str, Callable[..., Any]]) -> None:
+    def __init__(self, package: str, what: str, table: Callable[[], Mapping[str, Callable[..., Any]]]) -> None:
         super().__init__(package, what)
-        self.table = table
+        self._table = table
+
+    @cached_property
+    def table(self) -> Mapping[str, Callable[..., Any]]:
+        """``{name: function}`` of the members that have no file."""
+        return self._table()
 
     def names(self) -> list[str]:
         """Names of all members, sorted."""

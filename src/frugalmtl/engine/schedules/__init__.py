@@ -10,7 +10,7 @@ from frugalmtl.engine.schedules._curves import Progress, constant, cosine, poly,
 SCHEDULES = TableRegistry(
     "frugalmtl.engine.schedules",
     "schedule",
-    {"constant": constant, "cosine": cosine, "poly": poly, "step": step},
+    lambda: {"constant": constant, "cosine": cosine, "poly": poly, "step": step},
 )
 
 __all__ = ["SCHEDULES", "Progress"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.terminal import visible
 from frugalmtl.evaluation.cost.conventions import CONVENTIONS
-from frugalmtl.report.results import PublishedRow
+
+if TYPE_CHECKING:
+    from frugalmtl.report.results import PublishedRow
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Published:
         Raises:
             UserError: it has no title.
         """
+        from frugalmtl.report.results import PublishedRow
+
         if not self.title:
             raise UserError(f"a published row of a comparison needs a 'title': add it to {self.source!r}")
         shared = {key: value for key in ("macs", "params", "delta_mtl") if (value := getattr(self, key)) is not None}

@@ -1,0 +1,16 @@
+from .cost import node_macs as node_macs
+from .cost import projection_macs as projection_macs
+from .cost import site_macs as site_macs
+from .frozen import FrozenProgram as FrozenProgram
+from .graph import Graph as Graph
+from .graph import Node as Node
+from .graph import added_sites as added_sites
+from .graph import units as units
+from .operations import Channels as Channels
+from .operations import Mask as Mask
+from .operations import Operation as Operation
+from .plan import ChannelPlan as ChannelPlan
+from .plan import plan_channels as plan_channels
+from .static import static_network as static_network
+from .tracing import branch_of as branch_of
+from .tracing import graph_of as graph_of

@@ -1,0 +1,11 @@
+from .checkpoints import load_weights as load_weights
+from .job import TrainJob as TrainJob
+from .launch import make_fabric as make_fabric
+from .loop import TrainLoop as TrainLoop
+from .loop import TrainResult as TrainResult
+from .loop import train as train
+from .optimizers import OPTIMIZERS as OPTIMIZERS
+from .schedules import SCHEDULES as SCHEDULES
+from .settings import TrainSettings as TrainSettings
+from .stages.measures import Measures as Measures
+from .stages.streams import EpochLoader as EpochLoader

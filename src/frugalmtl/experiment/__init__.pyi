@@ -1,0 +1,1 @@
+from .config.registries import REGISTRIES as REGISTRIES
