@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import is_dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from frugalmtl.cli.main import COMMANDS
@@ -15,6 +16,7 @@ from frugalmtl.core.schema import in_words, parameters
 from frugalmtl.core.schema.docs import documentation, plain
 from frugalmtl.experiment.config.files import parse, read_yaml
 from frugalmtl.experiment.config.flags import change
+from frugalmtl.experiment.config.kinds import require_kind
 
 if TYPE_CHECKING:
     from frugalmtl.experiment.runs.run import Run
@@ -69,7 +71,9 @@ class ConfigParser:
             UserError: an unknown flag or key, or a value that does not fit.
         """
         self._add_inner_flags(arguments)
-        parsed = self.parser.parse_args(list(arguments))
+        parsed, unknown = self.parser.parse_known_args(list(arguments))
+        if unknown:
+            raise UserError(self._unknown(unknown))
         content: dict[str, Any] = {}
         for path in parsed.config:
             content.update(read_yaml(path))
@@ -82,9 +86,20 @@ class ConfigParser:
         Raises:
             UserError: an unknown key, or a value that does not fit.
         """
+        if parsed.config:
+            require_kind(self.kind, content, parsed.config[-1])
         for key, text in parsed.flags or []:
             change(self.kind, content, key, text)
         return parse(self.kind, content, parsed.config[-1] if parsed.config else "config")
+
+    def _unknown(self, arguments: Sequence[str]) -> str:
+        """What is wrong with arguments that nobody takes, and the flag that the first of them may stand for."""
+        flag = arguments[0].partition("=")[0]
+        leaf = flag.lstrip("-").split(".")[-1]
+        inner = [item for item in self.flags if item.split(".")[-1].lstrip("-") == leaf]
+        near = inner or get_close_matches(flag, self.flags, n=1, cutoff=0.75)
+        hint = f"; did you mean {' or '.join(near)}?" if near and flag.startswith("-") else ""
+        return f"unrecognized arguments: {' '.join(arguments)}{hint} (see '{self.parser.prog} --help')"
 
     def _add_inner_flags(self, arguments: Sequence[str]) -> None:
         """Let argparse know the flags of options inside sections, and those that add to a list."""

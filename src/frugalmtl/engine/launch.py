@@ -22,6 +22,10 @@ def make_fabric(settings: TrainSettings) -> Fabric:
     Raises:
         UserError: no such accelerator, device or strategy here.
     """
+    if settings.accelerator in ("cuda", "gpu") and not torch.cuda.is_available():
+        raise UserError(
+            f"accelerator {settings.accelerator} needs a GPU, but torch sees none: take cpu, or leave it out"
+        )
     on_cpu = trains_on_cpu(settings)
     if on_cpu and settings.precision in ("16-mixed", "tf32"):  # Fabric would take another precision
         raise UserError(f"precision {settings.precision} needs a GPU: take 'bf16-mixed' or '32-true' on a CPU")

@@ -12,6 +12,7 @@ from frugalmtl.cli._arguments import ConfigParser
 from frugalmtl.core.checks import UserError
 from frugalmtl.experiment.config.comparison import Comparison
 from frugalmtl.experiment.config.experiment import Experiment, InitFrom
+from frugalmtl.experiment.config.sweep import Sweep
 
 STITCHED = {"name": "cross_stitch", "own": 0.8, "other": 0.1}
 
@@ -52,6 +53,7 @@ def parsed(tmp_path: Path, *flags: str, content: dict[str, Any] | None = None) -
         (["--tasks+=normals", "--tasks+", "edges"], "tasks", ["depth", "normals", "edges"]),
         (["--tasks", "null"], "tasks", None),
         (["--image_size", "[64, 96]"], "image_size", (64, 96)),
+        (["--image_size", "64"], "image_size", (64, 64)),
         (["--augmentation", "none"], "augmentation", "none"),
         (["--augmentation.hflip", "0.25"], "augmentation", {"hflip": 0.25}),
         (["--seed", "-1"], "seed", -1),
@@ -97,7 +99,9 @@ def test_a_later_file_wins_key_by_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--encodr", "x"], "--encodr"),
+        (["--encodr", "x"], "unrecognized arguments: --encodr x; did you mean --encoder"),
+        (["--epochs", "3"], r"unrecognized arguments: --epochs 3; did you mean --train.epochs\?"),
+        (["--lr=3"], r"unrecognized arguments: --lr=3 \(see"),
         (["--encodr.name", "x"], "--encodr.name"),
         (["--train.epoch", "3"], "unknown key of flag --train.epoch: 'epoch'.* Did you mean 'epochs'"),
         (["--train.epochs", "many"], "train.epochs must be a whole number, but got 'many'"),
@@ -115,6 +119,30 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path, flags: list[st
     with pytest.raises(UserError, match=message) as caught:
         parsed(tmp_path, *flags)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "kind", "content", "message"),
+    [
+        (
+            "train",
+            Experiment,
+            "{rows: {}, reference: a}",
+            "the config of a comparison: run 'frugalmtl compare --config",
+        ),
+        ("train", Experiment, "{rows: {}, sweep: {}}", "the config of a sweep: run 'frugalmtl sweep"),
+        ("compare", Comparison, "{encoder: {name: x}}", "the config of an experiment: run 'frugalmtl train"),
+        ("compare", Comparison, "{base: {}, rows: {}, sweep: {}}", "run 'frugalmtl sweep --config"),
+        ("sweep", Sweep, "{base: {}, rows: {}, reference: a}", "lacks sweep"),
+        ("sweep", Sweep, "{encoder: {name: x}}", "run 'frugalmtl train --config"),
+    ],
+)
+def test_the_config_of_another_command_is_named(
+    tmp_path: Path, command: str, kind: type, content: str, message: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(UserError, match=message):
+        ConfigParser(command, kind).parse_args(["--config", str(tmp_path / "config.yaml")])
 
 
 def test_help_shows_every_key_with_its_documentation(capsys: pytest.CaptureFixture[str]) -> None:

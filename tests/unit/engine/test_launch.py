@@ -46,6 +46,13 @@ def test_what_only_gpus_have_is_refused_on_a_cpu(precision: Any) -> None:
         make_fabric(TrainSettings(precision=precision, accelerator="cpu"))
 
 
+@pytest.mark.parametrize("accelerator", ["cuda", "gpu"])
+def test_a_gpu_that_is_not_there_is_refused_in_own_words(accelerator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=f"accelerator {accelerator} needs a GPU, but torch sees none: take cpu"):
+        make_fabric(TrainSettings(accelerator=accelerator))
+
+
 def test_a_run_keeps_its_precision() -> None:
     assert TrainSettings(precision="tf32").identity() != TrainSettings().identity()
 

@@ -15,6 +15,7 @@ from frugalmtl.core.terminal import visible
 from frugalmtl.experiment.config.comparison import Comparison, row_experiments
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse
+from frugalmtl.experiment.config.kinds import kind_of
 from frugalmtl.experiment.config.sweep import Sweep, expand
 
 
@@ -51,7 +52,7 @@ class ProfileParser(ConfigParser):
         Raises:
             UserError: an unknown row, or a flag that only one experiment can have.
         """
-        if "rows" not in content:
+        if kind_of(content) is Experiment:
             if parsed.row is not None:
                 raise UserError(f"--row {parsed.row}: only the config of a comparison has rows")
             return super().read(content, parsed)  # type: ignore[no-any-return]  # an experiment, the parser's kind
@@ -66,7 +67,7 @@ class ProfileParser(ConfigParser):
 
 
 def _comparison(content: dict[str, Any], source: str) -> Comparison:
-    if "sweep" not in content:
+    if kind_of(content) is Comparison:
         return parse(Comparison, content, source)
     sweep = parse(Sweep, content, source)
     return expand(sweep, sweep.sweep.places or [])

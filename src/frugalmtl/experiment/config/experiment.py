@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
@@ -82,7 +82,7 @@ class Experiment:
         data: the dataset and its options; needed for everything but measuring cost.
         tasks: names of the dataset's tasks (default: all of them), each a name or ``{name: ..., weight: ...,
             auxiliary: ...}``. Without ``data``: task sections ``{kind: segmentation, classes: 40}``.
-        image_size: height and width that the network sees (default: the dataset's own).
+        image_size: height and width that the network sees, one number for both (default: the dataset's own).
         augmentation: preset name or arguments of the training augmentation; ``null`` for none.
         fit: how images of another size are brought to ``image_size``: stretched (the survey's protocol), or cut and
             padded (ATRC's).
@@ -106,7 +106,7 @@ class Experiment:
     seed: int = 0
     data: Annotated[dict[str, Any], DATASETS] | None = None
     tasks: list[TaskSection] | None = None
-    image_size: tuple[int, int] | None = None
+    image_size: int | tuple[int, int] | None = None
     augmentation: Annotated[dict[str, Any], Keys(Augmentation)] | Preset | None = None
     fit: Literal["resize", "pad"] = "resize"
     fill: Literal["clean", "reference"] = "clean"
@@ -126,6 +126,13 @@ class Experiment:
         path_part("name", self.name)
         if self.init_from == "":
             raise UserError("init_from is empty: name a run folder, or leave it out")
+        if isinstance(self.image_size, int):  # kept as the two numbers that it stands for: the same run either way
+            object.__setattr__(self, "image_size", (self.image_size, self.image_size))
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that the network sees, where they are stated."""
+        return None if self.image_size is None else cast(tuple[int, int], self.image_size)
 
     @property
     def start(self) -> InitFrom | None:

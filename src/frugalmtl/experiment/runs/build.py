@@ -191,7 +191,7 @@ def build(config: Experiment, dataset: Dataset | None = None, *, tasks: tuple[Ta
 
 
 def _image_size(config: Experiment, dataset: Dataset | None, backbone: Backbone) -> tuple[int, int]:
-    size = config.image_size or (dataset.image_size if dataset is not None else None)
+    size = config.size or (dataset.image_size if dataset is not None else None)
     if size is None:
         raise UserError(f"experiment {config.name!r} needs 'image_size: [height, width]'")
     divisor = backbone.size_divisor
