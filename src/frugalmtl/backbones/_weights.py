@@ -1,4 +1,4 @@
-"""Weights of a timm model from a local file; nothing is ever downloaded."""
+"""Weights of a timm model from a local file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         UserError: no such file, another kind of file, or one without named tensors.
     """
     if not path.is_file():
-        raise UserError(f"weights must be 'package' or a file, but {str(path)!r} does not exist")
+        raise UserError(f"weights must be 'imagenet', 'package' or a file, but {str(path)!r} does not exist")
     if path.suffix not in (".safetensors", ".pth", ".pt", ".bin"):
         raise UserError(f"weights must be a .safetensors or .pth file, but got {path.name!r}")
     with path.open("rb") as file:

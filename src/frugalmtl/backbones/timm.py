@@ -11,6 +11,7 @@ from timm import create_model, list_models
 from torch import nn
 
 from frugalmtl.backbones._packaged_weights import packaged_weights, read_packaged_weights
+from frugalmtl.backbones._published_weights import WORD, read_published_weights, word_of
 from frugalmtl.backbones._weights import fill, read_weights
 from frugalmtl.backbones.base import Backbone, State, tensors_of
 from frugalmtl.backbones.families import FAMILIES, Chain, Family
@@ -47,11 +48,12 @@ class Timm(Backbone):
     images, or a smaller one to compare with. What is not set stays as the model has it.
 
     Args:
-        model: name of a timm model, e.g. ``"resnet50"``. A tag behind a dot (``"resnet50.a1_in1k"``) only decides the
-            normalisation that is expected of the image.
-        weights: None for a random initialisation; ``"package"`` for the ImageNet weights inside an installed package
+        model: name of a timm model, e.g. ``"resnet50"``. A tag behind a dot (``"resnet50.a1_in1k"``) decides which
+            published weights are taken, and the normalisation that is expected of the image.
+        weights: None for a random initialisation; ``"imagenet"`` for the weights that timm publishes for the model and
+            tag, downloaded once into timm's cache; ``"package"`` for the ImageNet weights inside an installed package
             (``tf_efficientnet_lite0``, ``mobilenetv2_100``); or a local .safetensors or .pth file under timm's names.
-            Nothing is ever downloaded.
+        pretrained: the same as ``weights: imagenet``, in timm's word.
         output_stride: 8 or 16 for ResNets; None keeps 32.
         width: multiplier of a ResNet's stages; published weights fit 1 only.
         pyramid: levels of a Vision Transformer (``"simple"``, ``"stages"``) or a Swin Transformer (``"stages"``,
@@ -70,6 +72,7 @@ class Timm(Backbone):
         *,
         model: str,
         weights: str | None = None,
+        pretrained: bool = False,
         output_stride: int | None = None,
         width: float = 1.0,
         pyramid: Literal["simple", "stages", "merged"] | None = None,
@@ -77,6 +80,7 @@ class Timm(Backbone):
     ) -> None:
         super().__init__()
         name = model.partition(".")[0]
+        weights = word_of(weights, pretrained=pretrained)
         family = _family(name)
         options: dict[str, Any] = {"output_stride": output_stride, "pyramid": pyramid, "sizes": sizes}
         options["width"] = width if width != 1.0 else None
@@ -91,7 +95,7 @@ class Timm(Backbone):
             )
         arguments = family.constructor(model, chosen)
         packaged = packaged_weights(name) if weights == "package" else None
-        local = read_weights(Path(weights)) if weights is not None and packaged is None else {}
+        local = read_weights(Path(weights)) if weights is not None and weights not in ("package", WORD) else {}
         try:
             network = create_model(model, pretrained=False, **arguments)
         except RuntimeError as error:  # timm's word for a tag that it does not know
@@ -100,7 +104,7 @@ class Timm(Backbone):
         expects = packaged or network.pretrained_cfg
         self.mean, self.std = _triple(expects, "mean"), _triple(expects, "std")
         if weights is not None:
-            tensors = read_packaged_weights(name, network) if packaged else local
+            tensors = read_packaged_weights(name, network) if packaged else local or read_published_weights(model)
             needed = _names_of(network, chain)
             fill(
                 network, family.renamed(tensors, network), needed, packaged.distribution if packaged else repr(weights)

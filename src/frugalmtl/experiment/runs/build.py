@@ -205,4 +205,5 @@ def _image_size(config: Experiment, dataset: Dataset | None, backbone: Backbone)
 
 def without_weights(config: Experiment) -> Experiment:
     """The experiment with random initial weights, for where they do not matter."""
-    return replace(config, backbone={key: value for key, value in config.backbone.items() if key != "weights"})
+    options = {key: value for key, value in config.backbone.items() if key not in ("weights", "pretrained")}
+    return replace(config, backbone=options)
