@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.data.counting import Examined, examined
 from frugalmtl.data.files.decoding import Exif
-from frugalmtl.data.problems import BadFileError, Problem
-from frugalmtl.data.sample_problems import sample_problems
+from frugalmtl.data.problems import BadFileError, Note, Problem
 from frugalmtl.tasks import Task
 
 
@@ -30,7 +30,7 @@ class Sample:
 
 
 class Split:
-    """The samples of one split, indexable; ``load`` and ``problems`` are called in worker processes and threads.
+    """The samples of one split, indexable; ``load`` and ``examine`` are called in worker processes and threads.
 
     A split that knows its samples without loading them says so by the other members; the defaults stand for one whose
     samples all have a label of every task.
@@ -86,15 +86,19 @@ class Split:
         """What is wrong with samples that can be seen without opening a file, for tasks by name."""
         return [problem for index in range(len(self)) for problem in self.listed_problems_of(index, tasks)]
 
-    def problems(self, index: int, tasks: Sequence[Task]) -> list[Problem]:
-        """Everything else that is wrong with the sample at ``index``, found by reading all its files."""
+    def examine(self, index: int, tasks: Sequence[Task]) -> Examined:
+        """What else is wrong with the sample at ``index`` and what its labels hold, by reading all its files."""
         try:
             sample = self.load(index)
         except BadFileError as error:
-            return [error.problem]
+            return Examined([error.problem])
         except (UserError, OSError) as error:
-            return [Problem(f"sample {index}", str(error), "a sample that can be loaded", "correct its files")]
-        return sample_problems(sample.image, sample.labels, tasks, dict.fromkeys(sample.labels, sample.name))
+            problem = Problem(f"sample {index}", str(error), "a sample that can be loaded", "correct its files")
+            return Examined([problem])
+        files = dict.fromkeys(sample.labels, sample.name)
+        return examined(
+            sample.image, sample.labels, tasks, files, name=sample.name, unlabelled=not sample.labels and bool(tasks)
+        )
 
 
 class Dataset:
@@ -119,6 +123,10 @@ class Dataset:
             Number of files written; 0 where all was there, or nothing is needed.
         """
         return 0
+
+    def notes(self) -> list[Note]:
+        """What is worth a look beside the splits: files that take no part."""
+        return []
 
     def split(self, name: str) -> Split:
         """The samples of one split.

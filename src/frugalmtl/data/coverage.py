@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.data.base import Dataset, Split
-from frugalmtl.data.problems import Problem
+from frugalmtl.data.problems import Note, Problem
 
 FEW = 0.05
 """Share of labelled samples below which a task is mentioned: partial labels are a use of this library, no mistake."""
@@ -26,7 +25,7 @@ class Coverage:
 
     problems: tuple[Problem, ...]
     absent: tuple[str, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def coverage(split: Split, name: str, tasks: Sequence[str]) -> Coverage:
@@ -39,20 +38,9 @@ def coverage(split: Split, name: str, tasks: Sequence[str]) -> Coverage:
     for task, count in counts.items():
         if 0 < count < FEW * len(split):
             share = 100 * count / len(split)
-            notes.append(
-                f"task {task!r} has labels for {count} of {len(split)} images of split {name!r} ({share:.2g} %)"
-            )
+            what = f"task {task!r} has labels for {count} of {len(split)} images of split {name!r} ({share:.2g} %)"
+            notes.append(Note(what))
     return Coverage(tuple(problems), absent, tuple(notes))
-
-
-def coverage_notes(dataset: Dataset, splits: Sequence[str]) -> list[str]:
-    """What is worth a look in the splits of a dataset; a split without samples is a problem, and has no notes."""
-    tasks = [task.name for task in dataset.tasks]
-    notes: list[str] = []
-    for name in splits:
-        with contextlib.suppress(UserError):
-            notes += coverage(dataset.split(name), name, tasks).notes
-    return notes
 
 
 def require_labels(dataset: Dataset, tasks: Sequence[str], splits: Sequence[str]) -> list[str]:
@@ -75,5 +63,5 @@ def require_labels(dataset: Dataset, tasks: Sequence[str], splits: Sequence[str]
             more = f" (and {count} more: 'frugalmtl data check' lists all)" if count else ""
             hint = "; where a split has no labels of a task, name another split or leave the task out of 'tasks'"
             raise UserError(f"split {name!r} cannot be used: {judged.problems[0]}{more}{hint if judged.absent else ''}")
-        notes += [*judged.notes, *(f"split {name!r}: {problem}" for problem in split.skipped)]
+        notes += [*map(str, judged.notes), *(f"split {name!r}: {problem}" for problem in split.skipped)]
     return notes

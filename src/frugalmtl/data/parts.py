@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.data.base import Sample, Split
+from frugalmtl.data.counting import Examined
 from frugalmtl.data.problems import Problem
 from frugalmtl.tasks import Task
 
@@ -110,6 +111,6 @@ class SplitPart(Split):
         """The same of all its samples; of a split without any image, that of the split."""
         return super().listed_problems(tasks) if self.whole.present() else self.whole.listed_problems(tasks)
 
-    def problems(self, index: int, tasks: Sequence[Task]) -> list[Problem]:
-        """Everything else that is wrong with the sample at ``index`` of the part."""
-        return self.whole.problems(self.indices[index], tasks)
+    def examine(self, index: int, tasks: Sequence[Task]) -> Examined:
+        """What else is wrong with the sample at ``index`` of the part, and what its labels hold."""
+        return self.whole.examine(self.indices[index], tasks)

@@ -36,6 +36,35 @@ class Problem:
         return f"{self.file}: {self.what}; expected {self.expected}: {self.remedy}"
 
 
+@dataclass(frozen=True)
+class Note:
+    """What is worth a look and keeps nothing from working.
+
+    Attributes:
+        text: what it is.
+        names: of the files or ids that it is about.
+        remedy: what to do where it is not meant so; may be empty.
+    """
+
+    text: str
+    names: tuple[str, ...] = ()
+    remedy: str = ""
+
+    def line(self, most: int | None = 3) -> str:
+        """The note in a line, with ``most`` of the names, or all.
+
+        >>> Note("5 files take no part", ("a", "b", "c", "d", "e"), "rename them").line(2)
+        '5 files take no part (a, b and 3 more): rename them'
+        """
+        shown = self.names[:most]
+        more = len(self.names) - len(shown)
+        names = f" ({', '.join(shown)}{f' and {more} more' if more else ''})" if shown else ""
+        return f"{self.text}{names}{f': {self.remedy}' if self.remedy else ''}"
+
+    def __str__(self) -> str:
+        return self.line()
+
+
 def in_groups(problems: Sequence[Problem], first: int = 3) -> Iterator[str]:
     """A line per problem; of more than ``first`` with one cause, in one task and split, the others are one line.
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.data import Dataset, Sample, Split
-from frugalmtl.data.check import check
+from frugalmtl.data.check import check, look_through
 from frugalmtl.data.datasets.folder import Folder
 from frugalmtl.tasks import TASKS
 
@@ -156,7 +156,6 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "shape",
     ),
     "badcell": (lambda root: None, "flags.csv", "'perhaps' for id 'badcell'"),
-    "unlabelled": (labels_gone, "unlabelled", "no label for any task"),
 }
 
 
@@ -165,13 +164,11 @@ def dataset(tmp_path: Path) -> Callable[[], Folder]:
     root = tmp_path / "data"
     for kind in ("images", "classes", "metres", "directions"):
         (root / kind).mkdir(parents=True)
-    for name in (*DAMAGE, "good", "other"):
+    for name in (*DAMAGE, "unlabelled", "good", "other"):
         write(root, name)
-    rows = "".join(
-        f"{name},{'perhaps' if name == 'badcell' else 1}\n" for name in (*DAMAGE, "other") if name != "unlabelled"
-    )
+    rows = "".join(f"{name},{'perhaps' if name == 'badcell' else 1}\n" for name in (*DAMAGE, "other"))
     (root / "flags.csv").write_text("id,wet\n" + rows)
-    (root / "train.txt").write_text("\n".join((*DAMAGE, "good")))
+    (root / "train.txt").write_text("\n".join((*DAMAGE, "unlabelled", "good")))
     (root / "val.txt").write_text("other")
     file = tmp_path / "dataset.yaml"
     file.write_text(yaml.safe_dump(CONTENT))
@@ -194,6 +191,57 @@ def test_every_damage_is_found_exactly_once(dataset: Callable[[], Folder], tmp_p
         assert "\n" not in str(problem)
     leak = next(item for item in problems if item.file == "good")
     assert leak.what == "is in the splits 'train' and 'val'"
+
+
+def test_images_without_a_label_and_files_that_take_no_part_are_notes(
+    dataset: Callable[[], Folder], tmp_path: Path
+) -> None:
+    root = tmp_path / "data"
+    (root / "flags.csv").write_text("id,wet\n" + "".join(f"{name},1\n" for name in (*DAMAGE, "good", "other")))
+    labels_gone(root)
+    for file in ("images/new.PNG", "images/.hidden.png", "images/read.txt", "classes/nobody.png", "metres/good.tif"):
+        (root / file).write_bytes(b"")
+    (root / "classes/good.png").rename(root / "classes/good.tif")
+    findings = look_through(dataset(), progress=False)
+    assert findings.problems == []
+    assert [str(note) for note in findings.notes] == [
+        "1 label file of task 'classes' without an image (classes/nobody.png)",
+        "1 file in classes/ that no pattern took (classes/good.tif): "
+        "write classes/{id}.{png,tif} for task 'classes' to take it",
+        "1 file in images/ that no pattern took (images/new.PNG): write images/{id}.{png,PNG} for images to take it",
+        "1 file in metres/ that no pattern took (metres/good.tif)",
+        "1 of 22 images of split 'train' have no label of any task (unlabelled)",
+    ]
+
+
+def test_images_in_no_list_are_a_note(dataset: Callable[[], Folder], tmp_path: Path) -> None:
+    (tmp_path / "data/flags.csv").write_text("id,wet\ngood,1\nother,0\n")
+    (tmp_path / "data/train.txt").write_text("good")
+    note = look_through(dataset(), progress=False).notes[0]
+    assert note.text == f"{len(DAMAGE) + 1} images in no split"
+    assert note.names[0] == "images/alldark.png"
+    assert str(note).endswith("and 18 more): add the ids to a list, if wanted")
+
+
+def test_labels_are_counted(dataset: Callable[[], Folder], tmp_path: Path) -> None:
+    (tmp_path / "data/flags.csv").write_text("id,wet\ngood,1\nother,0\n")
+    folder = dataset()
+    counts = look_through(folder, progress=False, workers=2).counts
+    samples = list(map(folder.split("train").load, range(len(folder.split("train")))))
+    maps = torch.stack([sample.labels["classes"] for sample in samples])
+    metres = torch.stack([sample.labels["metres"] for sample in samples])
+    train = counts["train"].record(folder.tasks)
+    assert train["images"] == len(samples)
+    assert train["sizes"] == [{"height": SIDE, "width": SIDE, "images": len(samples)}]
+    shares = torch.bincount(maps.flatten(), minlength=3) / maps.numel()
+    assert train["tasks"]["classes"]["shares"] == pytest.approx(dict(zip("abc", shares.tolist(), strict=True)))
+    assert train["tasks"]["metres"]["median"] == pytest.approx(metres.median().item(), rel=1.5e-3)
+    assert train["tasks"]["metres"]["min"] == metres.min()
+    assert train["tasks"]["metres"]["max"] == metres.max()
+    assert train["tasks"]["flags"] == {
+        "labels": 1, "labelled": 1.0, "shares": {"wet": 1.0}, "labels_with": {"wet": 1},
+    }  # fmt: skip
+    assert counts["val"].record(folder.tasks)["tasks"]["flags"]["shares"] == {"wet": 0.0}
 
 
 def test_what_is_fine_is_not_reported(dataset: Callable[[], Folder], tmp_path: Path) -> None:

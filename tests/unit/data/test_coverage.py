@@ -8,7 +8,7 @@ import pytest
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.data import Split
-from frugalmtl.data.coverage import coverage, coverage_notes, require_labels
+from frugalmtl.data.coverage import coverage, require_labels
 from frugalmtl.data.datasets.folder import Folder
 from frugalmtl.data.problems import Problem
 from tests.support.toy_folder import dataset_file
@@ -32,7 +32,7 @@ def test_no_label_is_a_problem_and_few_are_a_note() -> None:
     assert judged.absent == ("depth",)
     (problem,) = judged.problems
     assert "0 of 1000 samples have a label of task 'depth'" in str(problem)
-    assert judged.notes == ("task 'seg' has labels for 10 of 1000 images of split 'train' (1 %)",)
+    assert tuple(map(str, judged.notes)) == ("task 'seg' has labels for 10 of 1000 images of split 'train' (1 %)",)
 
 
 def test_a_split_that_says_nothing_has_all_labels() -> None:
@@ -59,7 +59,6 @@ def test_existence_is_judged_without_opening_a_file(root: Path) -> None:
     dataset = Folder(file=str(dataset_file(root)))
     (note,) = require_labels(dataset, ["seg", "depth"], ["train"])
     assert note == "task 'depth' has labels for 1 of 90 images of split 'train' (1.1 %)"
-    assert coverage_notes(dataset, ["train", "val"]) == [note]
     assert require_labels(dataset, ["seg"], ["train", "val"]) == []
     with pytest.raises(UserError, match=r"split 'val' cannot be used: depth/\{id\}\.png: 0 of 10 .*name another split"):
         require_labels(dataset, ["seg", "depth"], ["train", "val"])

@@ -6,14 +6,20 @@ import argparse
 import os
 import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from frugalmtl.cli._arguments import CommandParser, command_parser, interactive
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.terminal import output_console, visible
 
+if TYPE_CHECKING:
+    from frugalmtl.data import Dataset
+    from frugalmtl.data.check import Findings
+
 ACTIONS = {
-    "check": "report every broken or mis-sized file, before training",
+    "check": "count what every split holds, and report every broken or mis-sized file, before training",
     "prepare": "render or unpack what the splits need",
     "show": "write a contact sheet of images and labels",
 }
@@ -28,6 +34,8 @@ def parser() -> CommandParser:
     parser.add_argument(
         "--all", action="store_true", help="check: a line for every file, also where many have the same problem"
     )
+    parser.add_argument("--strict", action="store_true", help="check: notes are errors, such as images without a label")
+    parser.add_argument("--json", action="store_true", help="check: print counts, problems and notes as JSON")
     parser.add_argument("--count", type=int, default=8, help="show: number of samples")
     parser.add_argument("--out", default="contact_sheet.png", help="show: file to write")
     return parser
@@ -44,9 +52,6 @@ def _into_file() -> bool:
 def run(arguments: argparse.Namespace) -> None:
     """Check, prepare or show a dataset."""
     known("action", arguments.action, ACTIONS)
-    from frugalmtl.data.check import check
-    from frugalmtl.data.coverage import coverage_notes
-    from frugalmtl.data.problems import in_groups
     from frugalmtl.experiment.runs.datasets import contact_sheet, open_dataset
 
     dataset = open_dataset(arguments.file)
@@ -59,12 +64,41 @@ def run(arguments: argparse.Namespace) -> None:
         written = f"prepared ({count} file{'s' * (count != 1)} written)" if count else "nothing had to be prepared"
         print(visible(f"{arguments.file}: {', '.join(splits)}: {written}"))
         return
-    problems = check(dataset, splits, progress=interactive())
-    for line in map(str, problems) if arguments.all or _into_file() else in_groups(problems):
+    _check(dataset, splits, arguments)
+
+
+def _check(dataset: Dataset, splits: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Print what the splits hold and what is wrong.
+
+    Raises:
+        UserError: anything is wrong; with ``--strict`` also where anything is worth a note.
+    """
+    from frugalmtl.core.documents.json_values import json_text
+    from frugalmtl.data.check import look_through
+
+    findings = look_through(dataset, splits, progress=interactive())
+    records = {name: counts.record(dataset.tasks) for name, counts in findings.counts.items()}
+    if arguments.json:
+        print(json_text({"splits": records, "problems": findings.problems, "notes": findings.notes}))
+    else:
+        _print_findings(findings, records, every=arguments.all or _into_file())
+    count = len(findings.problems) + len(findings.notes) * arguments.strict
+    if count:
+        number = "1 problem" if count == 1 else f"{count} problems"
+        words = "see the lines above" if not arguments.json else "see the output"
+        strict = f" (notes are problems by --strict: {len(findings.notes)})" if arguments.strict else ""
+        raise UserError(f"{number} in {arguments.file}: {words}{strict}")
+    if not arguments.json:
+        print(visible(f"{arguments.file}: no problems in {', '.join(splits)}"))
+
+
+def _print_findings(findings: Findings, records: dict[str, Any], *, every: bool) -> None:
+    from frugalmtl.cli._data_tables import print_counts
+    from frugalmtl.data.problems import in_groups
+
+    if records:
+        print_counts(records)
+    for line in map(str, findings.problems) if every else in_groups(findings.problems):
         output_console(literal=True).print(visible(line), style="red")
-    for note in coverage_notes(dataset, splits):
-        print(f"note: {visible(note)}")
-    if problems:
-        number = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise UserError(f"{number} in {arguments.file}: see the lines above")
-    print(visible(f"{arguments.file}: no problems in {', '.join(splits)}"))
+    for note in findings.notes:
+        print(f"note: {visible(note.line(None if every else 3))}")

@@ -18,8 +18,10 @@ from frugalmtl.data.datasets.folder.nearest import nearest_file
 from frugalmtl.data.datasets.folder.patterns import Pattern, path_text, relative_path
 from frugalmtl.data.datasets.folder.sources import FileSource, Source, TableSource
 from frugalmtl.data.datasets.folder.split import FolderSplit, SplitMembers
+from frugalmtl.data.datasets.folder.unused import NamedPattern, unused_files
 from frugalmtl.data.encodings import encoding
 from frugalmtl.data.files import Exif, exif_rule
+from frugalmtl.data.problems import Note
 from frugalmtl.tasks import make_task
 
 _KEYS = ("root", "images", "tasks", "splits")
@@ -93,6 +95,15 @@ class Folder(Dataset):
                 self._refuse_empty(members)
         self._opened[name] = FolderSplit(members, self.images, self.sources, self._listing, self.exif)
         return self._opened[name]
+
+    def notes(self) -> list[Note]:
+        """Files in the folders of the patterns that take no part."""
+        labels = [
+            NamedPattern(f"task {source.task.name!r}", source.pattern)
+            for source in self.sources
+            if isinstance(source, FileSource)
+        ]
+        return unused_files(self.images, labels, [item.ids for item in self._members.values()], self._listing)
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:

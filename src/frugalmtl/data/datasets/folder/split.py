@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from frugalmtl.data.base import Sample, Split
+from frugalmtl.data.counting import Examined, examined
 from frugalmtl.data.datasets.folder.listing import Listing
 from frugalmtl.data.datasets.folder.nearest import difference, nearest_file
 from frugalmtl.data.datasets.folder.patterns import Pattern
 from frugalmtl.data.datasets.folder.sources import Source, same_id, the_file
 from frugalmtl.data.files import Exif, read_image
 from frugalmtl.data.problems import BadFileError, Problem
-from frugalmtl.data.sample_problems import sample_problems, turned_problem
+from frugalmtl.data.sample_problems import turned_problem
 from frugalmtl.tasks import Task
 
 
@@ -125,15 +126,15 @@ class FolderSplit(Split):
         wrong = ((source.task.name, source.listed_problem(name)) for name in names for source in sources)
         return problems + [replace(problem, task=task) for task, problem in wrong if problem is not None]
 
-    def problems(self, index: int, tasks: Sequence[Task]) -> list[Problem]:
-        """What is wrong with the pixels and values of one sample, and whether it has a label at all."""
+    def examine(self, index: int, tasks: Sequence[Task]) -> Examined:
+        """What is wrong with the pixels and values of one sample, and what its labels hold."""
         name, problems = self.ids[index], list[Problem]()
         labels: dict[str, Tensor] = {}
         files: dict[str, str] = {}
         image: Tensor | None = None
         images = self.images.files(name, self.listing)
         if not images:
-            return []
+            return Examined([])
         if len(images) == 1:
             try:
                 image = self._image(name)
@@ -150,10 +151,8 @@ class FolderSplit(Split):
                 continue
             if label is not None:
                 labels[source.task.name], files[source.task.name] = label, source.place(name)
-        if not any(source.has(name) for source in sources) and any(self.labelled(task.name) for task in tasks):
-            remedy = "check the patterns under 'tasks', or leave the id out"
-            problems.append(Problem(name, "has no label for any task", "at least one label", remedy))
-        return problems + sample_problems(image, labels, tasks, files)
+        unlabelled = bool(sources) and not any(source.has(name) for source in sources)
+        return examined(image, labels, tasks, files, name=name, earlier=problems, unlabelled=unlabelled)
 
     def _image(self, name: str) -> Tensor:
         return read_image(the_file(self.images, self.listing, name), self.exif)
