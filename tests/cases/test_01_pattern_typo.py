@@ -70,3 +70,12 @@ def test_a_task_that_only_helps_may_lack_labels_where_scores_are_made(root: Path
     decoder = {"name": "pad_net"}
     config = experiment_file(root, dataset_file(root), tasks=tasks, decoder=decoder)
     assert main(["train", "--config", str(config), "--out", str(root / "run")]) == 0
+
+
+def test_a_task_that_only_helps_needs_labels_to_learn_from(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = ["seg", {"name": "depth", "auxiliary": True}]
+    file = dataset_file(root, {"seg": TYPOS["seg"], "depth": TYPOS["depth"]})
+    config = experiment_file(root, file, tasks=tasks, decoder={"name": "pad_net"})
+    assert main(["train", "--config", str(config), "--out", str(root / "run")]) == 2
+    assert "0 of 6 images of split 'train' have a label of task 'depth'" in capsys.readouterr().err
+    assert not (root / "run").exists()

@@ -88,6 +88,21 @@ def test_decoded_predictions_are_drawn_or_described(kind: str) -> None:
         assert set(task.describe(decoded[0])) <= set(task.classes)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in TASKS.names() if build(kind).colour_scale is not None])
+def test_a_shared_scale_draws_one_map_as_the_task_does(kind: str) -> None:
+    task = build(kind)
+    label = label_of(task) + 0.1
+    assert task.colour_scale is not None
+    scale = task.colour_scale([label])
+    assert (scale.draw(label) == task.draw(label)).all()
+    assert scale.value_at(0.0) == pytest.approx(scale.low)
+    assert scale.value_at(1.0) == pytest.approx(scale.high)
+    wide = task.colour_scale([label, 2 * label])
+    assert wide.low == pytest.approx(scale.low, rel=0.2)
+    assert wide.high > scale.high
+    assert task.draw(torch.zeros_like(label)).max() == 0, "nothing to scale is drawn black"
+
+
 def test_normals_turn_with_the_image() -> None:
     """A wall facing right, seen in an image turned by 90 degrees counter-clockwise, faces up."""
     task = build("normals")

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.files import atomic_write
+from frugalmtl.report.maps.hatching import hatch
+from frugalmtl.report.maps.scale_bar import with_bar
 from frugalmtl.report.results import Cell, Panel, Word
-from frugalmtl.tasks.base import Image, Task
+from frugalmtl.tasks.base import ColourScale, Image, Task
 
 
 @dataclass
@@ -68,27 +69,30 @@ def _panel(sample: Shown, tasks: Sequence[Task], folder: Path, stem: str) -> Pan
         if label is not None:
             valid = sample.valid[task.name] if task.name in sample.valid else task.valid(label)
             valid = valid.detach().cpu().bool()
-            panel.labels[task.name] = _label(task, label, valid, folder, f"{stem}_label_{index}")
+        decodeds = [decoded[task.name] for decoded in sample.predictions.values() if task.name in decoded]
+        scale = _scale(task, label, valid, decodeds)
+        if label is not None and valid is not None:
+            panel.labels[task.name] = _label(task, label, valid, scale, folder, f"{stem}_label_{index}")
         for place, (row, decoded) in enumerate(sample.predictions.items()):
             if task.name in decoded:
-                cell = _prediction(task, decoded[task.name], label, valid, folder, f"{stem}_row{place:02d}_{index}")
+                name = f"{stem}_row{place:02d}_{index}"
+                if task.dense:
+                    cell = Cell(_save(_with_bar(_drawn(task, decoded[task.name], scale), scale), folder, name))
+                else:
+                    cell = _words(task, decoded[task.name], label, valid)
                 panel.predictions.setdefault(row, {})[task.name] = cell
     return panel
 
 
-def _label(task: Task, label: Tensor, valid: Tensor, folder: Path, stem: str) -> Cell:
+def _label(task: Task, label: Tensor, valid: Tensor, scale: ColourScale | None, folder: Path, stem: str) -> Cell:
     if not valid.any():
         return Cell()
     if task.dense:
-        return Cell(_save(hatch(task.draw(label), valid.numpy()), folder, stem))
+        return Cell(_save(_with_bar(hatch(_drawn(task, label, scale), valid.numpy()), scale), folder, stem))
     return Cell(words=[Word(text) for text in task.describe(label) if text not in _unknown(task, valid)])
 
 
-def _prediction(
-    task: Task, decoded: Tensor, label: Tensor | None, valid: Tensor | None, folder: Path, stem: str
-) -> Cell:
-    if task.dense:
-        return Cell(_save(task.draw(decoded), folder, stem))
+def _words(task: Task, decoded: Tensor, label: Tensor | None, valid: Tensor | None) -> Cell:
     said = task.describe(decoded)
     if label is None or valid is None or not valid.any():
         return Cell(words=[Word(text) for text in said])
@@ -105,20 +109,21 @@ def _unknown(task: Task, valid: Tensor) -> set[str]:
     return {text for text, known in zip(task.classes, valid.tolist(), strict=True) if not known}
 
 
-def hatch(picture: Image, valid: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Image:
-    """``picture`` with a diagonal grey hatch where ``valid`` is False: the look of "no label here".
+def _scale(task: Task, label: Tensor | None, valid: Tensor | None, decoded: Sequence[Tensor]) -> ColourScale | None:
+    """The scale of all pictures of a task and an image: the label's where there is one, else the predictions'."""
+    if task.colour_scale is None:
+        return None
+    if label is not None and valid is not None and valid.any():
+        return task.colour_scale([torch.where(valid, label.detach().cpu(), 0.0)])
+    return task.colour_scale(decoded) if decoded else None
 
-    Args:
-        picture: ``[H, W, 3]``.
-        valid: ``[H, W]``.
-    """
-    rows, across = np.indices(valid.shape)
-    stripe = max(3, min(valid.shape) // 40)
-    light = ((rows + across) // stripe) % 2 == 0
-    hatched = picture.copy()
-    hatched[~valid & light] = 214
-    hatched[~valid & ~light] = 178
-    return hatched
+
+def _with_bar(picture: Image, scale: ColourScale | None) -> Image:
+    return picture if scale is None else with_bar(picture, scale)
+
+
+def _drawn(task: Task, values: Tensor, scale: ColourScale | None) -> Image:
+    return task.draw(values) if scale is None else scale.draw(values)
 
 
 def _save(picture: Image, folder: Path, stem: str) -> str:

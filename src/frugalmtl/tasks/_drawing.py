@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from frugalmtl.tasks.base import Image
+from frugalmtl.tasks.base import ColourScale, Image
 
 # Tableau's ten colours, then ten light and dark ones that differ from them and from one another; further classes walk
 # round the hue circle by the golden angle.
@@ -54,21 +55,45 @@ def draw_classes(classes: Tensor, colours: Image, ignore: int | None) -> Image:
     return picture
 
 
-def draw_depth(depth: Tensor) -> Image:
-    """Depth ``[1, H, W]`` in metres -> picture: near is bright, on a scale of 1/depth; pixels without one are black."""
+def depth_scale(maps: Sequence[Tensor]) -> ColourScale:
+    """One scale of 1/depth for several maps ``[1, H, W]`` in metres: their 2nd to 98th percentile, near is bright."""
+    inverse = torch.cat([_inverse(depth)[depth.detach().float().cpu()[0] > 0] for depth in maps])
+    # Percentiles of every n-th pixel: torch.quantile takes no more than 16 million.
+    inverse = inverse[:: max(1, inverse.numel() // 1_000_000)]
+    far, near = (
+        torch.quantile(inverse, torch.tensor([0.02, 0.98])).tolist() if inverse.numel() else (_FARTHEST, 1 / _NEAREST)
+    )
+    near = max(near, far + 1e-6)
+    return ColourScale(
+        low=1 / near,
+        high=1 / max(far, _FARTHEST),
+        unit="m",
+        draw=partial(_draw_inverse, far=far, near=near),
+        value_at=lambda place: 1 / max(near + place * (far - near), _FARTHEST),
+    )
+
+
+_NEAREST, _FARTHEST = 1e-3, 1e-6
+"""Metres of the nearest depth that is drawn, and 1/metres of the farthest."""
+
+
+def _inverse(depth: Tensor) -> Tensor:
+    return 1.0 / depth.detach().float().cpu()[0].clamp(min=_NEAREST)
+
+
+def _draw_inverse(depth: Tensor, far: float, near: float) -> Image:
+    """Depth ``[1, H, W]`` on a scale of 1/metres; pixels without one are black."""
     from matplotlib import colormaps
 
-    metres = depth.detach().float().cpu()[0]
-    known = metres > 0
-    inverse = torch.where(known, 1.0 / metres.clamp(min=1e-3), torch.zeros_like(metres))
-    if known.any():
-        low, high = torch.quantile(inverse[known], torch.tensor([0.02, 0.98])).tolist()
-    else:
-        low, high = 0.0, 1.0
-    level = ((inverse - low) / max(high - low, 1e-6)).clamp(0, 1).numpy()
+    level = ((_inverse(depth) - far) / (near - far)).clamp(0, 1).numpy()
     picture: Image = (colormaps["magma"](level)[..., :3] * 255).astype(np.uint8)
-    picture[~known.numpy()] = 0
+    picture[~(depth.detach().float().cpu()[0] > 0).numpy()] = 0
     return picture
+
+
+def draw_depth(depth: Tensor) -> Image:
+    """Depth ``[1, H, W]`` in metres -> picture on a scale of its own (:func:`depth_scale`)."""
+    return depth_scale([depth]).draw(depth)
 
 
 def draw_normals(normals: Tensor) -> Image:

@@ -6,7 +6,7 @@ Other packages never ask for a task's name; they read these fields.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, Literal, ParamSpec
@@ -61,6 +61,25 @@ class LabelValues:
 
 
 @dataclass(frozen=True)
+class ColourScale:
+    """One scale of colours for the pictures of several maps of one quantity, so that they can be compared.
+
+    Attributes:
+        low: value at its first end; lesser ones have the same colour.
+        high: value at its last end; greater ones have the same colour.
+        unit: of the values, in short.
+        draw: decoded prediction or label of one image -> RGB picture ``[H, W, 3]`` on this scale.
+        value_at: place on the scale, from 0 (``low``) to 1 (``high``) -> value.
+    """
+
+    low: float
+    high: float
+    unit: str
+    draw: Callable[[Tensor], Image]
+    value_at: Callable[[float], float]
+
+
+@dataclass(frozen=True)
 class Task:
     """One task of a dataset.
 
@@ -92,6 +111,8 @@ class Task:
         valid: stored label -> bool map ``[H, W]`` (``[K]`` or ``[]``) of where it counts.
         weight: fixed loss weight of the published protocol.
         draw: decoded prediction or label of one image -> RGB picture ``[H, W, 3]``; only for dense tasks.
+        colour_scale: decoded predictions and labels of one image -> the scale that their pictures share; None where
+            colours mean the same in every picture.
         describe: decoded prediction or label of one image -> words; only for tasks without a map.
         legend: ``{class: "#rrggbb"}`` of the picture, for tasks that are drawn class by class.
         reads: one line that says how the picture of a continuous task is read.
@@ -121,6 +142,7 @@ class Task:
     valid: Callable[[Tensor], Tensor] = _all_valid
     weight: float = 1.0
     draw: Callable[[Tensor], Image] = _no_picture
+    colour_scale: Callable[[Sequence[Tensor]], ColourScale] | None = None
     describe: Callable[[Tensor], list[str]] = _no_words
     legend: Mapping[str, str] = field(default_factory=dict, compare=False)
     reads: str = ""

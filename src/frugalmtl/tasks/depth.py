@@ -10,7 +10,7 @@ from torch import Tensor
 from frugalmtl.core.checks import positive
 from frugalmtl.core.registry import Spec
 from frugalmtl.tasks._decoding import Decoding, Step
-from frugalmtl.tasks._drawing import draw_depth
+from frugalmtl.tasks._drawing import depth_scale, draw_depth
 from frugalmtl.tasks.base import LabelValues, Task, kind_of_task
 
 NEAR = 0.001
@@ -69,6 +69,7 @@ def depth(
         valid=has_depth,
         weight=weight,
         draw=draw_depth,
-        reads="bright is near, dark is far (scale of 1/depth, per picture)",
+        colour_scale=depth_scale,
+        reads="bright is near, dark is far (a scale of 1/depth, one for all pictures of an image)",
         auxiliary=auxiliary,
     )

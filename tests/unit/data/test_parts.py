@@ -110,7 +110,7 @@ def test_a_part_says_of_its_samples_what_the_split_says() -> None:
         ]
         for index, name in enumerate(members):
             if name == "bad":
-                assert [problem.file for problem in some.problems(index, [])] == ["bad.png"]
+                assert [problem.file for problem in some.examine(index, []).problems] == ["bad.png"]
                 with pytest.raises(BadFileError, match=r"bad\.png: is damaged"):
                     some.load(index)
             else:

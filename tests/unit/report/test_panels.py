@@ -11,8 +11,9 @@ from PIL import Image
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.report import Cell, Shown, Word, make_panels
-from frugalmtl.report.panels import hatch
+from frugalmtl.report.maps.hatching import hatch
 from frugalmtl.tasks.classification import classification
+from frugalmtl.tasks.depth import depth
 from frugalmtl.tasks.segmentation import segmentation
 
 MAP = segmentation(classes=("a", "b"))
@@ -36,6 +37,28 @@ def test_maps_are_drawn_by_the_task_and_hatched_where_there_is_no_label(tmp_path
     np.testing.assert_array_equal(drawn[label.numpy() != 255], MAP.draw(label)[label.numpy() != 255])
     assert set(np.unique(drawn[:4, :5])) == {178, 214}
     np.testing.assert_array_equal(_picture(tmp_path, panel.predictions["r"][MAP.name]), MAP.draw(guess))
+
+
+def test_depth_of_one_image_is_on_the_labels_scale_with_a_bar(tmp_path: Path) -> None:
+    task = depth()
+    label = torch.linspace(2.0, 4.0, 80).reshape(1, 8, 10)
+    label[0, 0] = 0.0
+    guesses = {"near": {task.name: label.clamp(min=2.0)}, "far": {task.name: label.clamp(min=2.0) + 50}}
+    (panel,) = make_panels([Shown("s", IMAGE, {task.name: label}, guesses)], [task], tmp_path)
+    truth = _picture(tmp_path, panel.labels[task.name])
+    near, far = (_picture(tmp_path, panel.predictions[row][task.name]) for row in ("near", "far"))
+    assert truth.shape == near.shape == far.shape
+    np.testing.assert_array_equal(truth[1:], near[1:])
+    assert (truth[8:] == far[8:]).all(), "the same bar"
+    assert len(np.unique(far[:8].reshape(-1, 3), axis=0)) == 1, "all beyond the far end of the scale"
+
+
+def test_photographs_have_the_scale_of_all_predictions(tmp_path: Path) -> None:
+    task = depth()
+    guesses = {row: {task.name: torch.full((1, 8, 10), metres)} for row, metres in (("near", 1.0), ("far", 9.0))}
+    (panel,) = make_panels([Shown("s", IMAGE, {}, guesses)], [task], tmp_path)
+    near, far = (_picture(tmp_path, panel.predictions[row][task.name]) for row in ("near", "far"))
+    assert near[0, 0].sum() > far[0, 0].sum()
 
 
 def test_a_given_mask_wins_over_the_tasks_own(tmp_path: Path) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from frugalmtl.core.checks import UserError, known, positive, shown
-from frugalmtl.data import DATASETS, Dataset, Transform
+from frugalmtl.data import DATASETS, Dataset, Sample, Transform
 from frugalmtl.experiment.config.files import read_yaml
 from frugalmtl.report.drawing.predictions import save_picture
-from frugalmtl.tasks.base import Image
+from frugalmtl.report.maps.contact_sheet import LabelledImage, draw_contact_sheet
 
+SIDE = 240
+"""Pixels of the longer side of a picture on a contact sheet."""
 _FOLDER = ("images", "root", "splits")
 """Keys of a folder dataset's declaration that no experiment has."""
 
@@ -41,23 +42,25 @@ def open_dataset(path: str | Path) -> Dataset:
 
 
 def contact_sheet(dataset: Dataset, split: str, count: int, path: Path) -> Path:
-    """Image and labels of the first samples of a split, one row each, as a PNG; attributes are left out.
-
-    Images of different sizes are stretched to the size of the first.
+    """Image and labels of the first samples of a split, one row each, as a PNG.
 
     Raises:
-        UserError: no such split.
+        UserError: no such split, or a file of these samples cannot be used.
     """
     known("split:", split, dataset.splits)
     positive("count", count)
     dataset.prepare([split])
     samples = dataset.split(split)
-    size = dataset.image_size or tuple(samples.load(0).image.shape[-2:])
-    tasks = [task for task in dataset.tasks if task.dense]
-    plain = Transform(tasks, (size[0], size[1]), None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    rows: list[Image] = []
-    for index in range(min(count, len(samples))):
-        example = plain(samples.load(index))
-        image = (example.image * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
-        rows.append(np.concatenate([image, *(task.draw(example.targets[task.name]) for task in tasks)], axis=1))
-    return save_picture(np.concatenate(rows), path)
+    chosen = [_labelled_image(dataset, samples.load(index)) for index in range(min(count, len(samples)))]
+    return save_picture(draw_contact_sheet(chosen, dataset.tasks), path)
+
+
+def _labelled_image(dataset: Dataset, sample: Sample) -> LabelledImage:
+    """A sample in a size for contact sheets, in the colours of its file."""
+    height, width = sample.image.shape[-2:]
+    factor = SIDE / max(height, width)
+    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    example = Transform(dataset.tasks, size, None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))(sample)
+    image = (example.image * 255).round().clamp(0, 255).to(torch.uint8)
+    labels = {name: label for name, label in example.targets.items() if name in sample.labels}
+    return LabelledImage(sample.name, image, labels, example.valid)

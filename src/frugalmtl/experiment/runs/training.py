@@ -159,7 +159,8 @@ def check_training(config: Experiment, built: Built, dataset: Dataset, *, steps:
     known("split as test_split:", config.test_split, dataset.splits)
     during = [config.evaluate_split] if config.train.evaluate_every else []
     scored = [task.name for task in built.tasks if not task.auxiliary]
-    notes = require_labels(dataset, scored, [SPLIT, *during, config.test_split])
+    notes = require_labels(dataset, [task.name for task in built.tasks], [SPLIT])
+    notes += require_labels(dataset, scored, [*during, config.test_split])
     check_trainable(built.model, built.balancer, config.train)
     if built.balancer.needs_scores and config.evaluate_split == config.test_split:
         raise UserError(

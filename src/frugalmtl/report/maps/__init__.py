@@ -1,0 +1,1 @@
+"""Maps of one image, drawn so that they can be compared: shared scales, hatching, contact sheets."""
