@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -192,7 +193,9 @@ def start(file: Path, folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def started(output: str) -> list[str]:
     """The runs whose training a process told of."""
-    return [line.removesuffix(" (seed 0)") for line in output.splitlines() if line.endswith(" (seed 0)")]
+    lines = [line.removesuffix(" (seed 0)") for line in output.splitlines() if line.endswith(" (seed 0)")]
+    assert all(re.search(r", run \d+ of \d+$", line) for line in lines)
+    return [line.rpartition(", run ")[0] for line in lines]
 
 
 @pytest.mark.slow

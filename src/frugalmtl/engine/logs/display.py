@@ -13,7 +13,7 @@ from frugalmtl.core.terminal import visible
 
 
 class ProgressDisplay:
-    """A bar with the time left on a terminal; a line per epoch if asked for; else nothing.
+    """A bar with the time left on a terminal, and the losses of every epoch above it; the lines alone if asked for.
 
     Args:
         mode: ``"auto"``, ``"plain"`` or ``"off"`` (see :class:`~frugalmtl.engine.settings.TrainSettings`).
@@ -43,11 +43,13 @@ class ProgressDisplay:
             self._bar.update(self._id, completed=done, description=visible(label))
 
     def epoch(self, label: str, losses: Mapping[str, float], seconds_left: float) -> None:
-        """Print a finished epoch."""
+        """Print a finished epoch, on a terminal above the bar, which says itself how much time is left."""
+        line = visible(f"{label}  {'  '.join(f'{name} {value:.4f}' for name, value in losses.items())}")
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
         if self._plain:
-            values = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
             minutes, seconds = divmod(round(seconds_left), 60)
-            print(visible(f"{label}  {values}  {minutes}:{seconds:02d} left"), file=sys.stderr, flush=True)
+            print(f"{line}  {minutes}:{seconds:02d} left", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

@@ -125,7 +125,8 @@ class RunGrid:
         Raises:
             UserError: training failed, or a file cannot be written.
         """
-        run, source = self.run(row, seed), self.source(row, seed)
+        run, source, cells = self.run(row, seed), self.source(row, seed), self.cells()
+        place = f"run {cells.index((seed, row)) + 1} of {len(cells)}"
         with self._turn(run):
             run = train_run(
                 run.config,
@@ -133,7 +134,7 @@ class RunGrid:
                 dataset=self.dataset,
                 start=source.folder if source else None,
                 progress=progress,
-                title=row_text(self.comparison, row, "title", row),
+                title=f"{row_text(self.comparison, row, 'title', row)}, {place}",
                 checked=_seedless(run.config) in self.checked,
                 remedy=partial(self._gentler, row),
             )

@@ -112,3 +112,4 @@ def test_silence_lines_or_a_bar(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "7/10" in shown.err
+    assert "train, epoch 2/3  depth 1.0000\n" in shown.err
