@@ -22,6 +22,8 @@ def print_experiment(result: Figures) -> None:
     varying = [name for name in NETWORKS if result[name]["macs_p5"] < result[name]["macs_p95"]]
     batch = result["deployed"]["batch_latency_ms"]["batch"]
     times = ["ms" if varying else "ms median", "ms p95", f"ms in {batch}"]
+    in_file = any("onnxruntime_latency_ms" in result[name] for name in NETWORKS)
+    times += ["ms onnxruntime", f"in {batch}"] if in_file else []
     for column in ("", "GMAC", *(["p5 to p95"] if varying else []), *COLUMNS, *times):
         table.add_column(column, justify="left" if not column else "right", no_wrap=bool(column))
     for name in NETWORKS:
@@ -38,9 +40,10 @@ def print_experiment(result: Figures) -> None:
             f"{cost['latency_ms']['typical']:.1f}",
             f"{cost['latency_ms']['p95']:.1f}",
             f"{cost['batch_latency_ms']['typical']:.1f}",
+            *(_typical(cost, key) for key in ("onnxruntime_latency_ms", "onnxruntime_batch_latency_ms") if in_file),
         )
     console.print(table)
-    console.print(f"ms in {batch}: per image, in a batch of {batch}", highlight=False)
+    console.print(f"ms: eager PyTorch; ms in {batch}: per image, in a batch of {batch}", highlight=False)
     if varying:
         names, images = ", ".join(name.replace("_", " ") for name in varying), result[varying[0]]["images"]
         words = f"{names}: MACs and ms are means over images of the split {result['split']!r}, MACs over {images}"
@@ -117,6 +120,10 @@ def _columns(pairs: Sequence[tuple[Figures, Figures]]) -> dict[str, list[str]]:
         },
         "Delta %": published("delta_mtl", 1.0, "+.2f"),
     }
+
+
+def _typical(cost: Figures, key: str) -> str:
+    return f"{cost[key]['typical']:.1f}" if key in cost else ""
 
 
 def _cell(value: float | None, scale: float, form: str) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast, get_args
 
-from frugalmtl.core.checks import UserError, positive
+from frugalmtl.core.checks import UserError, known, positive
 
 Choice = TypeVar("Choice")
+Runtime = Literal["eager", "onnxruntime"]
 
 ROUNDS = 10
 CLOSE_ENOUGH = 0.01
@@ -25,19 +27,22 @@ class Budget:
     Attributes:
         kind: a share of the single-task networks' multiply-adds, multiply-adds, or milliseconds.
         value: the number.
+        runtime: who runs the model in those milliseconds: PyTorch operation by operation, or its file in onnxruntime.
     """
 
     kind: Literal["share", "macs", "ms"]
     value: float
+    runtime: Runtime = "eager"
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Read ``"0.6x"`` (of the single-task networks), ``"1.2G"`` (multiply-adds) or ``"35ms"``.
+        """Read ``"0.6x"`` (of the single-task networks), ``"1.2G"`` (multiply-adds), ``"35ms"`` (eager PyTorch) or
+        ``"35ms@onnxruntime"``.
 
         Raises:
             UserError: none of these.
         """
-        match = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*(x|ms|[kMGT]?)\s*", str(text))
+        match = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*(x|ms|[kMGT]?)\s*(?:(?<=ms)@(\w+)\s*)?", str(text))
         try:
             number = float(match.group(1)) if match else 0.0
         except ValueError:
@@ -45,13 +50,13 @@ class Budget:
         if match is None:
             raise UserError(
                 f"budget must be a share of the single-task networks such as '0.6x', multiply-adds such as '1.2G', or "
-                f"milliseconds such as '35ms', but got {text!r}"
+                f"milliseconds such as '35ms' or '35ms@onnxruntime', but got {text!r}"
             )
         positive("budget", number)
         if match.group(2) == "x":
             return cls("share", number)
         if match.group(2) == "ms":
-            return cls("ms", number)
+            return cls("ms", number, cast(Runtime, known("runtime", match.group(3) or "eager", get_args(Runtime))))
         return cls("macs", number * _UNITS[match.group(2)])
 
 
@@ -73,28 +78,34 @@ class CostEnd:
 def goal_in_macs(budget: Budget, reference: float, least: CostEnd, most: CostEnd, slack: float = 0.001) -> float:
     """Multiply-adds to aim at, for a budget that is a share or a number of multiply-adds.
 
+    A budget that every model meets is that of the most expensive one, and a warning says so.
+
     Args:
         budget: of the whole deployed model.
         reference: multiply-adds of the single-task networks, to which shares refer.
         least: the cheapest model.
         most: the most expensive one.
-        slack: relative distance beyond either end that is still taken.
+        slack: relative distance beyond either end that is still taken as it is.
 
     Raises:
-        UserError: no model costs that.
+        UserError: every model costs more.
     """
     goal = budget.value * (reference if budget.kind == "share" else 1.0)
-    if not (1.0 - slack) * least.macs <= goal <= (1.0 + slack) * most.macs:
-        raise UserError(
-            f"a budget of {goal / 1e9:.4g} G multiply-adds ({goal / reference:.2f}x of the single-task networks) "
-            f"cannot be kept: {least.words} costs {least.macs / 1e9:.4g} G ({least.macs / reference:.2f}x), "
-            f"{most.words} {most.macs / 1e9:.4g} G ({most.macs / reference:.2f}x); ask for something between"
-        )
+    asked = f"a budget of {goal / 1e9:.4g} G multiply-adds ({goal / reference:.2f}x of the single-task networks)"
+    low = f"{least.words} costs {least.macs / 1e9:.4g} G ({least.macs / reference:.2f}x)"
+    high = f"{most.macs / 1e9:.4g} G ({most.macs / reference:.2f}x)"
+    if goal < (1.0 - slack) * least.macs:
+        raise UserError(f"{asked} cannot be kept: {low}, {most.words} {high}; ask for something between")
+    if goal > (1.0 + slack) * most.macs:
+        warnings.warn(f"{asked} is met by {most.words} at {high}: that is trained", stacklevel=2)
+        return most.macs
     return goal
 
 
 def goal_of_time(wanted: float, least: CostEnd, most: CostEnd) -> float:
     """Multiply-adds at which a time is to be expected, on the line between the measured ends.
+
+    A time that every model keeps is that of the most expensive one, and a warning says so.
 
     Args:
         wanted: milliseconds per image.
@@ -102,14 +113,18 @@ def goal_of_time(wanted: float, least: CostEnd, most: CostEnd) -> float:
         most: the most expensive one, measured.
 
     Raises:
-        UserError: no model takes that long, or that short.
+        UserError: every model takes longer.
     """
     fast, slow = least.milliseconds, most.milliseconds
-    if not fast <= wanted <= slow:
+    if wanted < fast:
         raise UserError(
             f"a budget of {wanted:.4g} ms cannot be kept: on this machine {least.words} takes {fast:.4g} ms, "
             f"{most.words} {slow:.4g} ms; ask for something between"
         )
+    if wanted > slow:
+        words = f"a budget of {wanted:.4g} ms is met by {most.words} in {slow:.4g} ms on this machine: that is trained"
+        warnings.warn(words, stacklevel=2)
+        return most.macs
     return _between((least.macs, fast), (most.macs, slow), wanted)
 
 
@@ -119,7 +134,8 @@ def nearest_in_time(
     """The choice whose measured time is nearest to the wanted one, of at most :data:`ROUNDS` that are tried.
 
     Each trial is made at the multiply-adds where the wanted time is to be expected between the nearest faster and
-    slower trials, so that the time is closed in on from both sides.
+    slower trials, so that the time is closed in on from both sides. Where every model keeps the time, only the most
+    expensive one is tried.
 
     Args:
         wanted: milliseconds per image.
@@ -131,7 +147,7 @@ def nearest_in_time(
     below, above = (least.macs, least.milliseconds), (most.macs, most.milliseconds)
     trials: list[tuple[float, Choice]] = []
     target = goal
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if wanted <= most.milliseconds else 1):
         choice, measured = trial(target)
         trials.append((abs(measured - wanted), choice))
         if abs(measured - wanted) <= CLOSE_ENOUGH * wanted:

@@ -9,6 +9,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from frugalmtl.channels.times import LayerTimes, Machine, SizedLayer
+from frugalmtl.core.budget import Runtime
 from frugalmtl.core.types import Features, Heatmap, Picture, Pyramid
 from frugalmtl.encoders._training import TrainingHooks
 
@@ -59,6 +60,7 @@ class Encoder(TrainingHooks, nn.Module):
         learns_cost: whether the deployed model's cost is decided while it trains, and not by the config alone.
         budget: of the whole deployed model, as the config says it; None without one.
         target_latency_ms: the same in milliseconds per image, for a budget of time; None for any other.
+        target_runtime: who runs the deployed model in that time.
         decides: whether what runs depends on the values of the image; see
             :class:`~frugalmtl.encoders.DecidingEncoder`.
     """
@@ -73,6 +75,7 @@ class Encoder(TrainingHooks, nn.Module):
     learns_cost: bool = False
     budget: str | None = None
     target_latency_ms: float | None = None
+    target_runtime: Runtime = "eager"
 
     @property
     def target_macs(self) -> float | None:

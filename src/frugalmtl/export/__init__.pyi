@@ -1,5 +1,8 @@
 import frugalmtl.core.registry
 
+from ._session import OnnxSession as OnnxSession
+from ._session import in_onnxruntime as in_onnxruntime
+from ._session import stopwatch_of as stopwatch_of
 from .base import Exported as Exported
 from .base import Exporter as Exporter
 

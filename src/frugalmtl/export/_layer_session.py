@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.core.checks import UserError
+from frugalmtl.export._session import open_session, require_onnxruntime
 
-PACKAGES = ("onnx", "onnxruntime")
 OPSET = 18
 
 
@@ -29,16 +27,8 @@ class LayerSession(nn.Module):
 
     def __init__(self, module: nn.Module, image: Tensor) -> None:
         super().__init__()
-        missing = [package for package in PACKAGES if find_spec(package) is None]
-        if missing:
-            raise UserError(f'runtime: onnxruntime needs {", ".join(missing)}: run pip install "frugalmtl[onnx]"')
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
-        # Threads that go on waiting actively after a run would slow down whoever comes next in the round.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        self.session = onnxruntime.InferenceSession(_model(module, image), options, providers=["CPUExecutionProvider"])
+        require_onnxruntime("onnx")
+        self.session = open_session(_model(module, image))
 
     def forward(self, image: Tensor) -> Tensor:
         """As the layer."""

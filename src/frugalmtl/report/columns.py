@@ -11,6 +11,7 @@ from frugalmtl.report.costs import Cost, Latency
 from frugalmtl.report.formatting import NOT_MEASURED, decimals_for, finite, number, off_by, percent, scale_for, spread
 from frugalmtl.report.results import Results, Row, TaskInfo
 
+IN_FILE = "onnxruntime_latency_ms"
 COST_FIELDS = ("macs", "flops", "params", "bytes", "peak_memory", "latency_ms")
 
 
@@ -103,6 +104,11 @@ def counted_images(results: Results) -> int:
     return max((cost.images for cost in costs if cost.varies), default=0)
 
 
+def timed_in_file(results: Results) -> bool:
+    """Whether any row's deployed model was timed as an ONNX file in onnxruntime."""
+    return any(math.isfinite(cost_value(row.cost.deployed, IN_FILE)) for row in results.rows)
+
+
 def cost_spread(row: Row, key: str) -> float:
     """Standard deviation of a deployed count over seeds; NaN where there is none, or where all seeds cost the same."""
     factor, counted = (2.0, "macs") if key == "flops" else (1.0, key)
@@ -118,7 +124,8 @@ def off_budget(row: Row) -> float:
     A budget of time is compared with the latency, which is measured on the first seed's model.
     """
     if row.target_latency_ms > 0:
-        return cost_value(row.cost.deployed, "latency_ms") / row.target_latency_ms - 1
+        key = "onnxruntime_latency_ms" if row.target_runtime == "onnxruntime" else "latency_ms"
+        return cost_value(row.cost.deployed, key) / row.target_latency_ms - 1
     if not row.target_macs > 0:
         return math.nan
     counted = [seed.macs for seed in row.seeds if math.isfinite(seed.macs)] or [row.cost.deployed.macs]
@@ -165,7 +172,8 @@ def columns(results: Results) -> list[Column]:
         _fill(Column("mean_rank", "mean rank", "", False, 2), rank),
         _cost_column(results, "macs", "MACs", ""),
         _cost_column(results, "params", "params", ""),
-        _cost_column(results, "latency_ms", "latency", "ms"),
+        _cost_column(results, "latency_ms", "eager latency", "ms"),
+        *([_cost_column(results, IN_FILE, "onnxruntime latency", "ms")] if timed_in_file(results) else []),
         *([_budget_column(results)] if any(row.budget for row in results.rows) else []),
     ]
 

@@ -45,6 +45,8 @@ class Cost:
         macs_p95: 95th percentile.
         images: how many images were counted on; 0 for a model that costs the same for every image.
         batch_latency_ms: milliseconds per image in a batch.
+        onnxruntime_latency_ms: those of the model's ONNX file in onnxruntime, batch 1; the others are eager PyTorch's.
+        onnxruntime_batch_latency_ms: the same in a batch.
     """
 
     macs: float = math.nan
@@ -57,6 +59,8 @@ class Cost:
     macs_p95: float = math.nan
     images: int = 0
     batch_latency_ms: Latency = field(default_factory=Latency)
+    onnxruntime_latency_ms: Latency = field(default_factory=Latency)
+    onnxruntime_batch_latency_ms: Latency = field(default_factory=Latency)
 
     @property
     def varies(self) -> bool:

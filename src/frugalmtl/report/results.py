@@ -108,6 +108,7 @@ class Row:
         budget: what the deployed model was asked to cost, as the config says it; None if nothing was asked.
         target_macs: the budget in multiply-adds per image.
         target_latency_ms: the budget in milliseconds per image, for a budget of time.
+        target_runtime: who runs the model in that time: ``eager`` PyTorch, or ``onnxruntime``.
         pictures: what the encoder of the first seed shows of itself.
         image_pictures: what it shows of single images; their numbers are those of :attr:`Results.examples`.
         affinity: ``{task that takes a step: {task that feels it: relative decrease of its loss}}``, mean over epochs
@@ -135,6 +136,7 @@ class Row:
     budget: str | None = None
     target_macs: float = math.nan
     target_latency_ms: float = math.nan
+    target_runtime: str = "eager"
     pictures: list[Heatmap] = field(default_factory=list)
     affinity: dict[str, dict[str, float]] = field(default_factory=dict)
     image_pictures: ImagePictures = field(default_factory=ImagePictures)

@@ -45,6 +45,27 @@ def test_a_budget_of_nothing_is_refused(text: str) -> None:
         Budget.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "runtime"),
+    [("35ms", "eager"), ("35ms@eager", "eager"), ("2.5 ms@onnxruntime", "onnxruntime"), ("0.6x", "eager")],
+)
+def test_a_budget_of_time_names_its_runtime(text: str, runtime: str) -> None:
+    assert Budget.parse(text).runtime == runtime
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("35ms@tensorrt", "unknown runtime 'tensorrt': expected one of eager, onnxruntime"),
+        ("0.6x@onnxruntime", "budget must be a share"),
+        ("35ms@", "budget must be a share"),
+    ],
+)
+def test_other_runtimes_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Budget.parse(text)
+
+
 LEAST, MOST = CostEnd("the smallest", 1e9, 2.0), CostEnd("the largest", 4e9, 20.0)
 
 
@@ -54,8 +75,8 @@ def test_shares_refer_to_the_single_task_networks() -> None:
     assert goal_in_macs(Budget("macs", 0.99e9), 6e9, LEAST, MOST, slack=0.02) == 0.99e9
 
 
-@pytest.mark.parametrize("value", [0.99e9, 4.1e9])
-def test_what_no_model_costs_is_refused(value: float) -> None:
+def test_what_every_model_costs_more_than_is_refused() -> None:
+    value = 0.99e9
     message = (
         rf"a budget of {value / 1e9:.4g} G multiply-adds \({value / 6e9:.2f}x of the single-task networks\) cannot be "
         r"kept: the smallest costs 1 G \(0.17x\), the largest 4 G \(0.67x\); ask for something between"
@@ -64,12 +85,25 @@ def test_what_no_model_costs_is_refused(value: float) -> None:
         goal_in_macs(Budget("macs", value), 6e9, LEAST, MOST)
 
 
+def test_a_budget_that_every_model_meets_is_that_of_the_dearest() -> None:
+    message = (
+        r"a budget of 4.1 G multiply-adds \(0.68x of the single-task networks\) is met by the largest at 4 G "
+        r"\(0.67x\): that is trained"
+    )
+    with pytest.warns(UserWarning, match=message):
+        assert goal_in_macs(Budget("macs", 4.1e9), 6e9, LEAST, MOST) == MOST.macs
+    with pytest.warns(UserWarning, match="a budget of 20.1 ms is met by the largest in 20 ms"):
+        goal = goal_of_time(20.1, LEAST, MOST)
+    tried: list[float] = []
+    assert nearest_in_time(20.1, goal, LEAST, MOST, lambda target: (tried.append(target), 19.0)) is None
+    assert tried == [goal] == [MOST.macs], "nothing is gained by trying others"
+
+
 def test_a_time_is_expected_on_the_line_between_the_ends() -> None:
     assert goal_of_time(11.0, LEAST, MOST) == pytest.approx(2.5e9)
     assert goal_of_time(2.0, LEAST, MOST) == pytest.approx(1.3e9), "never at an end itself"
-    for wanted in (1.9, 20.1):
-        with pytest.raises(UserError, match=rf"a budget of {wanted} ms .*the smallest takes 2 ms, the largest 20 ms"):
-            goal_of_time(wanted, LEAST, MOST)
+    with pytest.raises(UserError, match=r"a budget of 1.9 ms .*the smallest takes 2 ms, the largest 20 ms"):
+        goal_of_time(1.9, LEAST, MOST)
 
 
 @pytest.mark.parametrize("wanted", [2.1, 5.0, 11.0, 19.5])

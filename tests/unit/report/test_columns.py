@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from frugalmtl.report import Results, print_table
+from frugalmtl.report import Latency, Results, print_table
 from frugalmtl.report.columns import answer, columns, pareto_front, ratio
 
 Make = Callable[..., Results]
@@ -135,6 +135,18 @@ def test_a_budget_column_shows_what_was_asked_and_the_worst_seed(make_results: M
     assert texts["gated_large"] == ("[b]70ms[/b]", "off by +1.4 %"), "a budget of time is held against the latency"
     assert texts["single"] == ("–", "")
     assert not any(entry.best for entry in column.entries.values())
+
+
+def test_a_budget_of_time_is_held_against_its_runtime(make_results: Make) -> None:
+    results = make_results(pictures=False)
+    assert "onnxruntime_latency_ms" not in {column.key for column in columns(results)}
+    row = results.row("gated")
+    row.budget, row.target_latency_ms, row.target_runtime = "20ms@onnxruntime", 20.0, "onnxruntime"
+    row.cost.deployed.onnxruntime_latency_ms = Latency(21.0, 25.0, 21.0)
+    by_key = {column.key: column for column in columns(results)}
+    assert by_key["budget"].entries["gated"].spread.replace("\u00a0", " ") == "off by +5.0 %"
+    assert by_key["onnxruntime_latency_ms"].entries["gated"].value == 21.0
+    assert by_key["onnxruntime_latency_ms"].entries["hard"].missing
 
 
 def test_a_budget_without_numbers_is_shown_without_a_deviation(make_results: Make) -> None:

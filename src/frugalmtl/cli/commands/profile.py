@@ -29,6 +29,7 @@ class ProfileParser(ConfigParser):
         self.add_argument("--row", default=None, help="measure this row of a comparison (default: count all rows)")
         self.add_argument("--device", default="cpu", help="where networks are timed: cpu or cuda")
         self.add_argument("--graph", action="store_true", help="time deployed networks as captured CUDA graphs")
+        self.add_argument("--onnxruntime", action="store_true", help="time their ONNX files in onnxruntime as well")
         self.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         self.add_argument(
             "--rounds",
@@ -61,7 +62,7 @@ class ProfileParser(ConfigParser):
             experiments = row_experiments(comparison, seed=comparison.seeds[0])
             row = as_plain(experiments[known("row", parsed.row, experiments)])
             return super().read(row, parsed)  # type: ignore[no-any-return]  # as above
-        if parsed.flags or parsed.rounds is not None or parsed.graph or parsed.device != "cpu":
+        if parsed.flags or parsed.rounds or parsed.graph or parsed.onnxruntime or parsed.device != "cpu":
             raise UserError("the rows of a comparison are counted as they stand, and not timed: name one with --row")
         return comparison
 
@@ -83,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
     from frugalmtl.experiment.measure.profiling import TimedOn, profile_config, profile_run
     from frugalmtl.experiment.measure.published import count_rows
 
-    show, place = print_experiment, TimedOn(arguments.device, arguments.graph)
+    show, place = print_experiment, TimedOn(arguments.device, arguments.graph, arguments.onnxruntime)
     if arguments.run is not None:
         result = profile_run(open_run(arguments), arguments.rounds, place)
     elif isinstance(arguments.settings, Comparison):

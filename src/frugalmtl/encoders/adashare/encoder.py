@@ -80,6 +80,7 @@ class AdaShare(Encoder):
         self.task_names, self.budget = tuple(tasks), options.budget_text()
         self.needs_structure = options.policy == "given"
         self.target_latency_ms = target.value if target is not None and target.kind == "ms" else None
+        self.target_runtime = "eager" if target is None else target.runtime
         self.channels, self.strides = list(backbone.channels), list(backbone.strides)
         require_residual(backbone)
         self.network = deepcopy(backbone)

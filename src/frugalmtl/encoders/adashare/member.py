@@ -97,7 +97,8 @@ def adashare(
             policy that is given, ``"best"`` is the one its run chose.
         candidates: draws that ``"best"`` compares with the most likely policy.
         budget: of the deployed model per image: ``"0.6x"`` the multiply-adds of the single-task networks, multiply-adds
-            (``"1.2G"``), or milliseconds on this machine's processor (``"35ms"``); a bare number is a share; None keeps
+            (``"1.2G"``), or milliseconds on this machine's processor (``"35ms"`` in eager PyTorch,
+            ``"35ms@onnxruntime"`` of its ONNX file); a bare number is a share; None keeps
             none. The chosen policy is the most likely one within 2 %.
         initial: first logits: ``"equal"`` (0.5 each), ``"random"`` (normal, 0.001 wide), or ``"all_run"``.
         sparsity_weight: weight of the sparsity penalty; 0 for none.

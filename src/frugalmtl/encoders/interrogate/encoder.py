@@ -111,6 +111,7 @@ class InterroGate(Encoder):
         target = self.saving.target()
         self.task_names, self.budget = tuple(tasks), self.saving.text()
         self.target_latency_ms = target.value if target is not None and target.kind == "ms" else None
+        self.target_runtime = "eager" if target is None else target.runtime
         hinge = self.penalty.penalty == "hinge"
         tau = torch.tensor(self.penalty.private_targets(self.task_names)) if hinge else None
         self.register_buffer("tau", tau, persistent=False)
@@ -141,7 +142,11 @@ class InterroGate(Encoder):
         self.budget_control = BudgetControl(self.gates, target, groups) if steered else None
         self.node_macs: list[float] = []
         self.decoder_macs = 0.0
-        self.schedule = GateSchedule(schedule, trained=options.gates in ("learned", "importance"))
+        self.schedule = GateSchedule(
+            schedule,
+            trained=options.gates in ("learned", "importance"),
+            frozen_share=schedule.frozen(self.saving),
+        )
         self.program = ProgramOfGates()
         self.register_load_state_dict_post_hook(_forget_program)  # type: ignore[no-untyped-call]  # as torch has it
 
@@ -216,7 +221,7 @@ class InterroGate(Encoder):
 
     def enter_epoch(self, epoch: int, epochs: int) -> None:
         """Freeze the gates at the first of the last epochs."""
-        if not self.schedule.joint or self.schedule.options.frozen_share == 0.0:
+        if not self.schedule.joint or self.schedule.frozen_share == 0.0:
             return
         freezes = self.schedule.enter_epoch(epoch, epochs)
         self.program.clear()

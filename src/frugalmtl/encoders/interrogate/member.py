@@ -35,7 +35,7 @@ def interrogate(
     price_every: int = GateTraining.price_every,
     pretrain_share: float = GateTraining.pretrain_share,
     shared_share: float = GateTraining.shared_share,
-    frozen_share: float = GateTraining.frozen_share,
+    frozen_share: float | None = GateTraining.frozen_share,
 ) -> InterroGate:
     r"""InterroGate: each task picks, channel by channel, its own features or shared ones; the rest is deleted.
 
@@ -86,7 +86,8 @@ def interrogate(
             width of its layer.
         tau: share that a task may keep for itself without penalty: for all tasks, or by task; of the hinge only.
         budget: of the deployed model per image: ``"0.6x"`` the multiply-adds of the single-task networks, multiply-adds
-            (``"1.2G"``), or milliseconds on this machine's processor (``"35ms"``); a bare number is a share; None keeps
+            (``"1.2G"``), or milliseconds on this machine's processor (``"35ms"`` in eager PyTorch,
+            ``"35ms@onnxruntime"`` of its ONNX file); a bare number is a share; None keeps
             none.
         ramp: share of the learning epochs over which the budget is approached.
         multiple: kept channels of every layer are rounded to multiples of this, since odd widths are slow; a layer
@@ -127,7 +128,8 @@ def interrogate(
             tasks, before the heads that the single-task networks have and that stay as they are: what importances are
             measured against is then a network that the heads can read. With 1 less ``pretrain_share`` there is no joint
             training: other runs may start from this one.
-        frozen_share: share of the remaining epochs, at their end, in which gates do not move.
+        frozen_share: share of the remaining epochs, at their end, in which gates do not move; None for 0.25 where a
+            budget or a ``multiple`` needs some, and 0 elsewhere.
 
     Raises:
         UserError: a value out of its range, or a backbone with operations whose effect on channels is not known.

@@ -12,6 +12,9 @@ from frugalmtl.core.checks import UserError, fraction, known, not_negative, posi
 Choice = Literal["learned", "importance", "random", "cost"]
 """Names of what decides which gates close first."""
 
+FROZEN_SHARE = 0.25
+"""Of the joint epochs, where gates must be frozen and the config does not say how long."""
+
 
 @dataclass(frozen=True)
 class SparsityOptions:
@@ -84,6 +87,11 @@ class SavingOptions:
         """Whether widths or prices depend on the machine, so that what came of them is kept with the weights."""
         return self.price == "time" or self.multiple == "auto"
 
+    @property
+    def settles(self) -> bool:
+        """Whether something is met exactly once gates are frozen: a budget, or widths."""
+        return self.budget is not None or self.multiple != 1
+
     def text(self) -> str | None:
         """The budget as text; a bare number is a share."""
         return f"{self.budget:g}x" if isinstance(self.budget, int | float) else self.budget
@@ -142,7 +150,7 @@ class GateTraining:
     price_every: int = 10
     pretrain_share: float = 0.5
     shared_share: float = 0.0
-    frozen_share: float = 0.0
+    frozen_share: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -156,8 +164,13 @@ class GateTraining:
                 f"pretrain_share {self.pretrain_share} and shared_share {self.shared_share} are shares of all epochs: "
                 "together they must be 1 or less"
             )
-        if fraction("frozen_share", self.frozen_share) == 1.0:
+        if fraction("frozen_share", self.frozen_share or 0.0) == 1.0:
             raise UserError("frozen_share must be below 1: some epochs must train the gates")
+
+    def frozen(self, saving: SavingOptions) -> float:
+        """``frozen_share``; where it is not stated, what is to be met decides whether any epochs have frozen gates."""
+        default = FROZEN_SHARE if saving.settles else 0.0
+        return default if self.frozen_share is None else self.frozen_share
 
 
 def check_together(penalty: SparsityOptions, budget: SavingOptions, gates: GateOptions, training: GateTraining) -> None:
@@ -175,9 +188,9 @@ def check_together(penalty: SparsityOptions, budget: SavingOptions, gates: GateO
         )
     if gates.gates == "random" and budget.price == "time":
         raise UserError("gates: random close whatever they cost: take price: macs, or other gates")
-    if (budget.budget is not None or budget.multiple != 1) and training.frozen_share == 0.0:
+    if budget.settles and training.frozen(budget) == 0.0:
         raise UserError(
-            "a budget, or widths that are multiples, needs epochs with frozen gates: give frozen_share, e.g. 0.25"
+            "a budget, or widths that are multiples, needs epochs with frozen gates: leave out frozen_share: 0"
         )
 
 

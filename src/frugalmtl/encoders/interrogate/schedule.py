@@ -18,6 +18,7 @@ class GateSchedule:
     Args:
         options: how gates are trained.
         trained: gates move by their gradients.
+        frozen_share: share of the joint epochs, at their end, with frozen gates.
 
     Attributes:
         stage: the present stage; before the first one, the joint one.
@@ -28,8 +29,8 @@ class GateSchedule:
         step: number of the step that was entered last; None where it must be read from the model.
     """
 
-    def __init__(self, options: GateTraining, *, trained: bool) -> None:
-        self.options, self.trained = options, trained
+    def __init__(self, options: GateTraining, *, trained: bool, frozen_share: float) -> None:
+        self.options, self.trained, self.frozen_share = options, trained, frozen_share
         self.stage, self.frozen, self.learning = JOINT, False, True
         self.pricing, self.learning_share = True, 1.0
         self.step: int | None = None
@@ -68,7 +69,7 @@ class GateSchedule:
         Raises:
             UserError: they have none.
         """
-        share = self.options.frozen_share
+        share = self.frozen_share
         if stage == JOINT and share > 0 and self._first_frozen(epochs) < 1:
             raise UserError(
                 f"the stage {JOINT!r} has {epochs} epochs, and frozen_share {share} leaves none for gates to "
@@ -112,4 +113,4 @@ class GateSchedule:
         return min(1.0, share / self.learning_share / ramp) if ramp > 0 else 1.0
 
     def _first_frozen(self, epochs: int) -> int:
-        return epochs - max(1, round(self.options.frozen_share * epochs))
+        return epochs - max(1, round(self.frozen_share * epochs))

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from frugalmtl.core.checks import UserError
 from frugalmtl.core.disk.locks import hold, refuse_held
 from frugalmtl.core.terminal import output_console, tracked, without_markup
 from frugalmtl.data import Dataset
@@ -21,7 +22,7 @@ from frugalmtl.experiment.comparison.gallery import add_image_pictures, photo_pa
 from frugalmtl.experiment.comparison.results import collect, rank_rows
 from frugalmtl.experiment.comparison.run_grid import RunGrid
 from frugalmtl.experiment.comparison.turns import measuring
-from frugalmtl.experiment.config.comparison import Comparison, trained_row
+from frugalmtl.experiment.config.comparison import Comparison, row_text, trained_row
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.measure.profiling import measure
 from frugalmtl.experiment.measure.training_cost import StepFigures, step_figures
@@ -30,6 +31,7 @@ from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.predictor import Predictor
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.streams.images import SplitImages
+from frugalmtl.export import OnnxSession, in_onnxruntime
 from frugalmtl.report import Results, load_results, print_table, write_report
 
 
@@ -105,12 +107,14 @@ def _report(
     }
     images = SplitImages(dataset, runs[comparison.reference][0].config.test_split)
     seen = {row: images.seen_by(built, runs[row][0].config) for row, (built, _) in loaded.items()}
+    files, not_timed = _files(comparison, loaded, progress=progress)
     costs = measure(
         {**modules, **{f"{row} deployed": deployed for row, (_, deployed) in loaded.items()}},
         size,
         comparison.latency_rounds,
         {name: each for row, each in seen.items() for name in (f"{trained_row(row)} training", f"{row} deployed")},
         progress=progress,
+        files={f"{row} deployed": session for row, session in files.items()},
     )
     costs |= {f"{row} training": costs[f"{trained_row(row)} training"] for row in runs}
     # A method that prunes gives another network per seed: each is counted, only the first is timed.
@@ -121,6 +125,7 @@ def _report(
     steps = _steps(comparison, runs, loaded) if comparison.step_rounds else {}
     created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     results = collect(comparison, runs, dataset, loaded, costs, counts, created, steps)
+    results.protocol.notes += not_timed
     add_image_pictures(results, loaded, dataset, runs, folder)
     predictors = {row: Predictor(*pair) for row, pair in loaded.items()}
     results.panels = test_panels(predictors, dataset, runs, comparison.panels, folder)
@@ -137,6 +142,22 @@ def _deployed(runs: Iterable[tuple[str, Run]]) -> Iterator[tuple[str, Run, tuple
         if pair is None or run.folder != folder:
             folder, pair = run.folder, replace(run, point=None).deployed()
         yield row, run, pair if run.point is None else (pair[0], pair[1].at(run.point))
+
+
+def _files(
+    comparison: Comparison, loaded: Mapping[str, tuple[Built, DeployedModel]], *, progress: bool
+) -> tuple[dict[str, OnnxSession], list[str]]:
+    """The ONNX files of rows in onnxruntime, where those times are asked for, and why rows have none."""
+    files, notes = {}, []
+    asked = {row: built.model.encoder.target_runtime == "onnxruntime" for row, (built, _) in loaded.items()}
+    rows = [row for row in loaded if asked[row] or "onnxruntime" in comparison.runtimes]
+    for row in tracked(rows, "writing ONNX files to be timed", shown=progress):
+        built, deployed = loaded[row]
+        try:
+            files[row] = in_onnxruntime(deployed, built.image_size)
+        except UserError as error:
+            notes.append(f"{row_text(comparison, row, 'title', row)} was not timed in onnxruntime: {error}.")
+    return files, notes
 
 
 def _steps(

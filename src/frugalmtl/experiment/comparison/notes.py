@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,10 +70,12 @@ def cost_notes(deployed: Mapping[str, Cost], split: str) -> list[str]:
     """
     cost = next(iter(deployed.values()))
     single, batched = cost.latency_ms, cost.batch_latency_ms
+    in_file = any(math.isfinite(each.onnxruntime_latency_ms.milliseconds) for each in deployed.values())
     fewer = "" if batched.batch >= BATCH else f" (the split has fewer than {BATCH})"
     notes = [
         f"Latency: {single.images} images of split {split!r} one by one, and {batched.images} in batches of "
-        f"{batched.batch}{fewer}; the median over the rounds."
+        f"{batched.batch}{fewer}; the median over the rounds. Networks run in eager PyTorch"
+        + ("; in onnxruntime their ONNX files, in the same rounds." if in_file else ".")
     ]
     varying = [name for name, each in deployed.items() if each.varies]
     if varying:

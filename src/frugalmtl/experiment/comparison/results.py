@@ -17,6 +17,7 @@ from frugalmtl.evaluation.evaluator import build_metrics
 from frugalmtl.experiment.comparison.notes import cost_notes, gaps, protocol_notes, remark_notes
 from frugalmtl.experiment.config.comparison import Comparison, one_per_training, row_text
 from frugalmtl.experiment.config.files import as_plain
+from frugalmtl.experiment.measure.profiling import LATENCIES
 from frugalmtl.experiment.measure.targets import target_macs
 from frugalmtl.experiment.measure.training_cost import StepFigures
 from frugalmtl.experiment.runs.build import Built
@@ -108,6 +109,7 @@ def collect(
                 budget=row_runs[0].point or encoder.budget,
                 target_macs=_or_nan(target_macs(row_runs[0], loaded[name][0])),
                 target_latency_ms=_or_nan(encoder.target_latency_ms),
+                target_runtime=encoder.target_runtime,
                 pictures=encoder.pictures(),
                 affinity=mean_affinity([run.epochs() for run in row_runs]),
                 config=as_plain(config),
@@ -237,12 +239,13 @@ def _or_nan(value: float | None) -> float:
 
 def _cost(figures: Mapping[str, Any]) -> Cost:
     keys = ("macs", "flops", "params", "bytes", "peak_memory", "macs_p5", "macs_p95")
-    plain = {key: float(figures[key]) for key in keys}
-    single, batched = (
-        Latency(**{key: figures[name][key] for key in ("median", "p95", "typical", "images", "batch")})
-        for name in ("latency_ms", "batch_latency_ms")
-    )
-    return Cost(**plain, images=figures["images"], latency_ms=single, batch_latency_ms=batched)
+    plain: dict[str, Any] = {key: float(figures[key]) for key in keys}
+    times: dict[str, Any] = {
+        name: Latency(**{key: figures[name][key] for key in ("median", "p95", "typical", "images", "batch")})
+        for name in LATENCIES
+        if name in figures
+    }
+    return Cost(**plain, images=figures["images"], **times)
 
 
 def _step(figures: StepFigures) -> StepCost:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from frugalmtl.core.budget import Runtime
 from frugalmtl.core.checks import UserError, known, not_negative, shown
 from frugalmtl.core.documents.dotted import leaf
 from frugalmtl.core.names import path_part
@@ -49,6 +50,8 @@ class Comparison:
         panels: how many test images are shown in the report.
         published: published rows shown beside the measured ones.
         latency_rounds: interleaved rounds of the latency measurement.
+        runtimes: who runs deployed models when they are timed: ``eager`` PyTorch, and their ONNX files in
+            ``onnxruntime`` as well where it is named (networks that choose for each image what they run have none).
         step_rounds: interleaved rounds in which a training step of every row is timed (its memory is measured too); 0
             leaves it out.
         colour_by: dotted key of an experiment, e.g. ``encoder.tau.depth``: the report colours the points of all rows
@@ -64,6 +67,7 @@ class Comparison:
     panels: int = 6
     published: list[Published] = field(default_factory=list)
     latency_rounds: int = 20
+    runtimes: list[Runtime] = field(default_factory=lambda: ["eager"])
     step_rounds: int = 0
     colour_by: str | None = None
 

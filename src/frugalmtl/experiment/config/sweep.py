@@ -37,6 +37,7 @@ class Sweep(Comparison):
         panels: how many test images are shown in the report.
         published: published rows shown beside the measured ones.
         latency_rounds: interleaved rounds of the latency measurement.
+        runtimes: as of a comparison.
         colour_by: as of a comparison; of a grid by default its first key.
         sweep: the axis: ``key`` (dotted) that varies, ``row`` (what all points have in common, with their ``title``),
             and ``values``, or a range searched for the best trade-off: ``low``, ``high``, ``trials``, and if wanted

@@ -31,6 +31,7 @@ from frugalmtl.experiment.measure.published import published_beside_measured
 from frugalmtl.experiment.runs.build import Built, build, build_dataset, check, without_weights
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.streams.images import SplitImages
+from frugalmtl.export import OnnxSession, in_onnxruntime
 
 SECONDS = 60.0
 """Time that the rounds of a latency measurement may take where their number is not set."""
@@ -39,6 +40,9 @@ BATCH = 8
 BATCH_SECONDS = 8.0
 """Time that its rounds may take; there are never fewer than three, or than of single images."""
 DEPLOYED = ("deployed", "single_task_deployed")
+_IN_FILE = " in onnxruntime"
+LATENCIES = ("latency_ms", "batch_latency_ms", "onnxruntime_latency_ms", "onnxruntime_batch_latency_ms")
+"""Keys of measured latencies: eager PyTorch's, and onnxruntime's where it was asked for."""
 RATIOS = ("macs", "params", "bytes", "peak_memory")
 
 
@@ -63,6 +67,7 @@ def measure(
     *,
     progress: bool = False,
     captured: Collection[str] = (),
+    files: Mapping[str, OnnxSession] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Operations, bytes, memory and interleaved latency of several modules.
 
@@ -73,13 +78,15 @@ def measure(
         images: ``{name: normalised images [3, H, W]}``, the same images for all modules; noise if not given.
         progress: show a bar while operations are counted; none while time is measured, which it would take part in.
         captured: names of modules whose time is that of a CUDA graph of them.
+        files: ``{name: its ONNX file in onnxruntime}``, timed in the same rounds.
 
     Returns:
         ``{name: {macs, macs_p5, macs_p95, flops, products, params, bytes, images, peak_memory, latency_ms,
-        batch_latency_ms}}``, the first as in :class:`~frugalmtl.evaluation.cost.CostPerImage`; latencies are
-        milliseconds per image, ``{median, p95, mean, typical, rounds, images, batch}``, of single images and of
-        batches; typical is the median over the rounds, or, where images cost differently, the mean over them. Peak
-        memory is that of a single image, of the worst one where they differ.
+        batch_latency_ms}}``, the first as in :class:`~frugalmtl.evaluation.cost.CostPerImage`, and of those with a file
+        ``onnxruntime_latency_ms`` and ``onnxruntime_batch_latency_ms``. Latencies are milliseconds per image,
+        ``{median, p95, mean, typical, rounds, images, batch}``, of single images and of batches; typical is the median
+        over the rounds, or, where images cost differently, the mean over them. Peak memory is that of a single image,
+        of the worst one where they differ.
 
     Raises:
         UserError: noise, and a module that chooses for each image what it runs; or such a module is to be captured.
@@ -90,11 +97,14 @@ def measure(
         seen = dict.fromkeys(modules, noise)
     else:
         seen = images
-    rounds = rounds or fitting_rounds(modules, _batches(seen, 1, 1), SECONDS)
-    batch_rounds = min(rounds, fitting_rounds(modules, _batches(seen, BATCH, 1), BATCH_SECONDS))
+    files = files or {}
+    timed = {**modules, **{f"{name}{_IN_FILE}": session for name, session in files.items()}}
+    seen = {**seen, **{f"{name}{_IN_FILE}": seen[name] for name in files}}
+    rounds = rounds or fitting_rounds(timed, _batches(seen, 1, 1), SECONDS)
+    batch_rounds = min(rounds, fitting_rounds(timed, _batches(seen, BATCH, 1), BATCH_SECONDS))
     singles, batches = _batches(seen, 1, rounds), _batches(seen, BATCH, batch_rounds)
-    single = latency(_with_graphs(modules, singles, captured), singles, rounds=rounds, warmup=1)
-    batched = latency(_with_graphs(modules, batches, captured), batches, rounds=batch_rounds, warmup=1)
+    single = latency(_with_graphs(timed, singles, captured), singles, rounds=rounds, warmup=1)
+    batched = latency(_with_graphs(timed, batches, captured), batches, rounds=batch_rounds, warmup=1)
     result: dict[str, dict[str, Any]] = {}
     for name, module in tracked(modules.items(), "counting operations", shown=progress):
         cost = cost_per_image(module, image_size, None if images is None else images[name])
@@ -104,6 +114,9 @@ def measure(
             "latency_ms": _milliseconds(single[name], cost),
             "batch_latency_ms": _milliseconds(batched[name], cost),
         }
+        if name in files:
+            result[name]["onnxruntime_latency_ms"] = _milliseconds(single[f"{name}{_IN_FILE}"], cost)
+            result[name]["onnxruntime_batch_latency_ms"] = _milliseconds(batched[f"{name}{_IN_FILE}"], cost)
     return result
 
 
@@ -141,8 +154,9 @@ def _milliseconds(stats: LatencyStats, cost: CostPerImage) -> dict[str, float]:
 def ratios(cost: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, float]:
     """Every figure of ``cost`` divided by the reference's; latency by what is typical of each."""
     result = {key: cost[key] / reference[key] for key in RATIOS}
-    for key in ("latency_ms", "batch_latency_ms"):
-        result[key] = cost[key]["typical"] / reference[key]["typical"]
+    for key in LATENCIES:
+        if key in cost and key in reference:
+            result[key] = cost[key]["typical"] / reference[key]["typical"]
     return result
 
 
@@ -153,19 +167,25 @@ class TimedOn:
     Attributes:
         device: that they run on.
         graph: deployed ones run as CUDA graphs.
+        onnxruntime: deployed ones are also timed as ONNX files in onnxruntime.
 
     Raises:
-        UserError: there is no such device, or one without graphs.
+        UserError: there is no such device, or one without graphs or on which files are not timed.
     """
 
     device: str = "cpu"
     graph: bool = False
+    onnxruntime: bool = False
 
     def __post_init__(self) -> None:
         """Check the values."""
         place = device_named(self.device)
         if self.graph:
             require_capturable(place, decides=False)
+        if self.onnxruntime and place.type != "cpu":
+            raise UserError(
+                f"runtime onnxruntime is timed on the CPU alone, but device is {self.device}: leave one out"
+            )
 
 
 def profile_run(run: Run, rounds: int | None = None, place: TimedOn | None = None) -> dict[str, Any]:
@@ -241,7 +261,12 @@ def profile(
     captured = DEPLOYED if place.graph else ()
     images = SplitImages.of(config).seen_by(built, config) if decides(modules["deployed"]) else None
     measured = measure(
-        modules, built.image_size, rounds, None if images is None else dict.fromkeys(modules, images), captured=captured
+        modules,
+        built.image_size,
+        rounds,
+        None if images is None else dict.fromkeys(modules, images),
+        captured=captured,
+        files={name: in_onnxruntime(modules[name], built.image_size) for name in DEPLOYED if place.onnxruntime},
     )
     learns_cost = built.model.encoder.learns_cost
     comparable = None if learns_cost and not trained else measured["deployed" if learns_cost else "training"]

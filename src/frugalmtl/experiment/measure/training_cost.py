@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.counting import device_of
 from frugalmtl.core.types import Batch
-from frugalmtl.deployment import plan_encoder, stopwatch
+from frugalmtl.deployment import plan_encoder
 from frugalmtl.engine.randomness import isolated
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.step_timing import TOTAL, StepTimer, noise_batch, time_steps
 from frugalmtl.evaluation.cost.memory import peak_of
 from frugalmtl.experiment.runs.build import Built
+from frugalmtl.export import stopwatch_of
 
 
 @dataclass(frozen=True)
@@ -96,5 +97,5 @@ def step_timer(
     model, balancer = copy.deepcopy((built.model, built.balancer))
     if model.encoder.budget is not None:
         timed = model.encoder.target_latency_ms is not None
-        plan_encoder(model, built.image_size, stopwatch(model, built.image_size) if timed else None)
+        plan_encoder(model, built.image_size, stopwatch_of(model, built.image_size) if timed else None)
     return StepTimer.at_stage(model, balancer, settings, batch, stage=stage, update=update)

@@ -16,7 +16,7 @@ from frugalmtl.core.terminal import output_console, progress_bar, visible, witho
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset, Loader
 from frugalmtl.data.coverage import require_labels
-from frugalmtl.deployment import plan_encoder, stopwatch
+from frugalmtl.deployment import plan_encoder
 from frugalmtl.engine import TrainJob, TrainLoop, make_fabric
 from frugalmtl.engine.checkpoints.exclusive import exclusive
 from frugalmtl.engine.dry_run import dry_run
@@ -34,6 +34,7 @@ from frugalmtl.experiment.runs.start import Start, gentler_command, start_of
 from frugalmtl.experiment.runs.streams.loaders import make_loader, training_loaders
 from frugalmtl.experiment.runs.streams.measures import RunMeasures
 from frugalmtl.experiment.runs.streams.parts import SPLIT, check_streams, held_out_fact, require_same_part, stream_parts
+from frugalmtl.export import stopwatch_of
 
 
 def train_run(
@@ -132,7 +133,7 @@ def _train(
     plan_encoder(
         built.model,
         built.image_size,
-        stopwatch(built.model, built.image_size) if fabric.world_size == 1 else None,
+        stopwatch_of(built.model, built.image_size) if fabric.world_size == 1 else None,
         machine=processes.machine(config.train),
         processes=fabric.world_size,
     )
@@ -183,7 +184,7 @@ def check_training(config: Experiment, built: Built, dataset: Dataset, *, steps:
     plan_encoder(
         built.model,
         built.image_size,
-        stopwatch(built.model, built.image_size) if timed else None,
+        stopwatch_of(built.model, built.image_size) if timed else None,
         machine=processes.machine(config.train),
         processes=config.train.devices,
     )

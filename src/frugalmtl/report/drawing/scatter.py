@@ -150,7 +150,7 @@ def curve_colour(results: Results, rows: list[str], theme: Theme) -> str:
 def cost_title(results: Results, cost: CostKey) -> str:
     """The cost of a deployed model with its unit."""
     if cost == "latency_ms":
-        return f"{'' if counted_images(results) else 'median '}latency of the deployed model in ms"
+        return f"{'' if counted_images(results) else 'median '}eager latency of the deployed model in ms"
     prefix = _scale(results, cost)[1]
     return f"multiply-adds of the deployed model in {prefix}" if prefix else "multiply-adds of the deployed model"
 

@@ -28,8 +28,10 @@ _TITLES = {
     "params": "parameters",
     "bytes": "stored",
     "peak_memory": "peak memory",
-    "latency_ms": "latency",
-    "batch_latency_ms": "latency in a batch",
+    "latency_ms": "eager latency",
+    "batch_latency_ms": "eager latency in a batch",
+    "onnxruntime_latency_ms": "onnxruntime latency",
+    "onnxruntime_batch_latency_ms": "onnxruntime latency in a batch",
 }
 
 

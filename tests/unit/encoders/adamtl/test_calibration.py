@@ -132,12 +132,15 @@ def test_what_is_on_for_all_held_out_images_costs_no_policy() -> None:
     assert cost.rest < encoder.cost.rest  # type: ignore[union-attr]
 
 
-def test_points_beyond_the_ends_are_refused_before_a_training() -> None:
-    for point in ("0.001x", "50x"):
-        with pytest.raises(
-            UserError, match=f"operating point '{point}' cannot be reached.*nothing on costs.*everything"
-        ):
-            plan_encoder(build([point]), SIZE)
+def test_points_below_the_cheapest_are_refused_before_a_training() -> None:
+    with pytest.raises(UserError, match=r"operating point '0.001x' cannot be reached.*nothing on costs.*everything"):
+        plan_encoder(build(["0.001x"]), SIZE)
+
+
+def test_a_point_above_the_dearest_is_the_dearest() -> None:
+    model = build(["50x"])
+    with pytest.warns(UserWarning, match="is met by everything on at"):
+        plan_encoder(model, SIZE)
 
 
 class Stepping:

@@ -98,7 +98,8 @@ def test_wrong_sections_are_refused_in_one_line(section: dict[str, Any], words: 
         ({"price": "time"}, "price: time says which gates a budget closes first"),
         ({"layer_times": "times.json"}, "layer_times is read for price: time and multiple: auto alone"),
         ({"price": "time", "budget": "0.6x", "gates": "random"}, "gates: random close whatever they cost"),
-        ({"multiple": "auto"}, "needs epochs with frozen gates"),
+        ({"multiple": "auto", "frozen_share": 0.0}, "needs epochs with frozen gates"),
+        ({"budget": "0.6x", "frozen_share": 0.0}, "leave out frozen_share: 0"),
         ({"multiple": "some"}, "multiple"),
         ({"multiple": 0}, "multiple must be above 0"),
     ],
@@ -106,6 +107,16 @@ def test_wrong_sections_are_refused_in_one_line(section: dict[str, Any], words: 
 def test_prices_and_widths_that_do_not_fit(section: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         ENCODERS.build({"name": "interrogate", **section}, backbone(CIFAR), ("near", "far"))
+
+
+@pytest.mark.parametrize(
+    ("section", "share"),
+    [({}, 0.0), ({"budget": "0.6x"}, 0.25), ({"multiple": 8}, 0.25), ({"budget": "0.6x", "frozen_share": 0.5}, 0.5)],
+    ids=str,
+)
+def test_gates_are_frozen_for_a_while_where_something_is_to_be_met(section: dict[str, Any], share: float) -> None:
+    encoder = ENCODERS.build({"name": "interrogate", **section}, backbone(CIFAR), ("near", "far"))
+    assert encoder.schedule.frozen_share == share
 
 
 @pytest.mark.parametrize("budget", [False, True])

@@ -57,3 +57,23 @@ def test_single_task_networks_cost_as_much_as_their_sibling() -> None:
 def test_places_that_are_not_there(device: str, graph: bool, message: str) -> None:
     with pytest.raises(UserError, match=message):
         TimedOn(device, graph)
+
+
+def test_files_are_timed_beside_their_modules() -> None:
+    config = Experiment(
+        tasks=TASKS,
+        image_size=(64, 64),
+        backbone={"name": "timm", "model": "test_resnet"},
+        decoder={"name": "independent", "head": "linear"},
+    )
+    result = profile(config, build(config), rounds=2, place=TimedOn(onnxruntime=True))
+    for name in ("deployed", "single_task_deployed"):
+        for key, batch in (("onnxruntime_latency_ms", 1), ("onnxruntime_batch_latency_ms", 8)):
+            figures = result[name][key]
+            assert figures["median"] > 0
+            assert (figures["rounds"], figures["batch"]) == (2, batch)
+    assert "onnxruntime_latency_ms" not in result["training"], "what is trained is not shipped"
+    assert result["ratio_to_single_task"]["deployed"].keys() - result["ratio_to_single_task"]["training"].keys() == {
+        "onnxruntime_latency_ms",
+        "onnxruntime_batch_latency_ms",
+    }

@@ -52,7 +52,7 @@ def test_what_differs_between_images_and_batches_stand_in_the_tables(make_result
     text = Reader(page_of(results, tmp_path, figures=False)).text.replace("\u00a0", " ")
     assert text.count("[20.00, 31.50]") == 2, "results and cost"
     assert "[40.00, 63.00]" in text, "operations"
-    assert "latency in a batch of 8ms, median (p95)" in text
+    assert "eager latency in a batch of 8ms, median (p95)" in text
     assert "22.00(25.00)" in text
     assert text.count("180 images of the split “test”") == 2
     assert "the mean over 180 images of the split" in text

@@ -87,7 +87,7 @@ class Calibration(nn.Module):
             single_task: multiply-adds of the single-task networks with their heads.
 
         Raises:
-            UserError: a point below the cheapest or above the dearest that the model can be.
+            UserError: a point below the cheapest that the model can be.
         """
         least, most = CostEnd("nothing on", cost.cheapest), CostEnd("everything on", cost.dearest)
         for number, (name, budget) in enumerate(self.points.items()):

@@ -11,7 +11,7 @@ from frugalmtl.core.distributed import gather
 from frugalmtl.core.recipe import HOLDOUT, TRAIN
 from frugalmtl.core.types import Batch, Scores
 from frugalmtl.data import Dataset, Loader
-from frugalmtl.deployment import deploy, stopwatch
+from frugalmtl.deployment import deploy
 from frugalmtl.evaluation.cost import cost_per_image
 from frugalmtl.evaluation.delta import delta_mtl
 from frugalmtl.evaluation.evaluator import evaluate
@@ -20,6 +20,7 @@ from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.streams.images import NetworkImages
 from frugalmtl.experiment.runs.streams.loaders import make_loader, make_transform
 from frugalmtl.experiment.runs.streams.parts import StreamPart
+from frugalmtl.export import stopwatch_of
 from frugalmtl.model import MultiTaskModel
 
 
@@ -98,7 +99,7 @@ class RunMeasures:
         milliseconds, failure = math.nan, None
         if self.rank == 0:
             try:
-                milliseconds = stopwatch(model, self.built.image_size, self.images)()
+                milliseconds = stopwatch_of(model, self.built.image_size, self.images)()
             except Exception as error:  # the others wait for an answer
                 failure = error
         milliseconds, words = gather((milliseconds, failure and (str(failure) or type(failure).__name__)))[0]

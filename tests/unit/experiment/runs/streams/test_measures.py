@@ -137,7 +137,7 @@ def test_a_failure_of_the_first_process_reaches_the_others(
         sent.append(value)
         return sent[:1]
 
-    monkeypatch.setattr("frugalmtl.experiment.runs.streams.measures.stopwatch", fail)
+    monkeypatch.setattr("frugalmtl.experiment.runs.streams.measures.stopwatch_of", fail)
     monkeypatch.setattr("frugalmtl.experiment.runs.streams.measures.gather", gather)
     with pytest.raises(RuntimeError, match="no clock"):
         measures.latency(measures.built.model)
