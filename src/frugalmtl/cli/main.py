@@ -22,6 +22,7 @@ COMMANDS = {
     "times": "time the layers of a backbone on this machine, for prices of channels in time",
     "predict": "run a trained network on photographs and write overlays",
     "data": "prepare, check or look at a dataset",
+    "report": "show the results of a comparison or a sweep, or write their table as CSV, Markdown or LaTeX",
     "list": "show the members of every registry, their options and documentation",
     "schema": "print the JSON Schema of config files, from which editors complete",
 }

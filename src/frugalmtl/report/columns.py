@@ -23,9 +23,10 @@ class Entry:
         value: as it is stored; NaN where there is none.
         text: as it is written.
         spread: what stands beside it.
-        best: no row of the column reads better.
+        best: no row of the column is better by more than the spread over seeds.
         missing: meaning of a number that is not there.
         bar: share of a bar that is filled, in [0, 1]; None for no bar.
+        deviation: standard deviation over seeds, as it is stored; NaN where there is none.
     """
 
     value: float
@@ -34,6 +35,7 @@ class Entry:
     best: bool = False
     missing: str = ""
     bar: float | None = None
+    deviation: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,9 @@ def _cost_column(results: Results, key: str, title: str, unit: str) -> Column:
 def _fill(
     column: Column, values: dict[str, tuple[float, float]], ranges: dict[str, tuple[float, float]] | None = None
 ) -> Column:
-    """Write the entries; every row that reads the same as the best one is marked best.
+    """Write the entries; the best row is marked best, and so is every other that seeds do not tell from it.
+
+    That is one that reads the same, or whose mean lies within the larger of the two standard deviations.
 
     Args:
         column: still empty.
@@ -230,10 +234,14 @@ def _fill(
     better: Callable[[list[float]], float] = max if column.higher_is_better else min
     measured = [mean for mean, _ in values.values() if math.isfinite(mean)]
     texts = {column.text(mean) for mean in measured}
-    best = column.text(better(measured)) if len(texts) > 1 else None
+    best = better(measured) if len(texts) > 1 else math.nan
+    noise = max((deviation for mean, deviation in values.values() if mean == best), default=math.nan)
     for name, (mean, deviation) in values.items():
         text, beside = column.text(mean), column.beside(deviation, (ranges or {}).get(name))
-        column.entries[name] = Entry(mean, text, beside, text == best, "not measured" if math.isnan(mean) else "")
+        within = abs(mean - best) <= max(finite([noise, deviation]), default=0.0)
+        marked = math.isfinite(best) and (within or text == column.text(best))
+        missing = "not measured" if math.isnan(mean) else ""
+        column.entries[name] = Entry(mean, text, beside, marked, missing, deviation=deviation)
     return column
 
 

@@ -12,7 +12,8 @@ from frugalmtl.report.results import Results, Row
 
 _NAME_WIDTH = 30
 _CAPTION = (
-    "* reference of Δ_MTL; mean ± standard deviation over seeds, best in bold; cost of the deployed model per image"
+    "* reference of Δ_MTL; mean ± standard deviation over seeds; best in bold, and what the spread does not tell from "
+    "it; cost of the deployed model per image"
 )
 _BUDGET_CAPTION = "budget: what was asked, and how far the seed farthest from it is off"
 
