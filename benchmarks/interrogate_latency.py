@@ -193,7 +193,7 @@ def sessions(rows: dict[str, Point], folder: Path, size: int, batches: Sequence[
     """The same points in onnxruntime."""
     # One file for all batch sizes.
     dynamic = any(batch > 1 for batch in batches)
-    export = EXPORTERS.build({"name": "onnx", "dynamic_batch": dynamic, "tolerance": TOLERANCE})
+    export = EXPORTERS.build({"name": "onnx", "batch": None if dynamic else 1, "tolerance": TOLERANCE})
     result = {}
     for number, (name, point) in enumerate(rows.items()):
         path = folder / f"{number}.onnx"

@@ -74,7 +74,7 @@ def test_options_of_a_format_are_set_on_the_command_line(
 ) -> None:
     file = tmp_path / "one.pt2"
     command = ["deploy", str(run), "--out", str(file)]
-    assert main([*command, "--format.dynamic_batch", "false", "--format.tolerance", "1.0e-3"]) == 0
+    assert main([*command, "--batch", "1", "--format.tolerance", "1.0e-3"]) == 0
     program = torch.export.load(file)
     (image,) = program.example_inputs[0]
     program.module()(image)
@@ -82,8 +82,8 @@ def test_options_of_a_format_are_set_on_the_command_line(
         program.module()(image.repeat(2, 1, 1, 1))
     capsys.readouterr()
     for options, message in (
-        (["dynamic_batch"], "expected one argument"),
-        (["dynamic_bath=true"], "Did you mean 'dynamic_batch'"),
+        (["size_divisor"], "expected one argument"),
+        (["btch=1"], "Did you mean 'batch'"),
         (["tolerance=much"], "tolerance must be"),
     ):
         assert main(["deploy", str(tmp_path / "nowhere"), *(f"--format.{text}" for text in options)]) == 2

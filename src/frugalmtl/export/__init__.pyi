@@ -1,5 +1,6 @@
 import frugalmtl.core.registry
 
+from ._record import ModelFacts as ModelFacts
 from ._session import OnnxSession as OnnxSession
 from ._session import in_onnxruntime as in_onnxruntime
 from ._session import stopwatch_of as stopwatch_of

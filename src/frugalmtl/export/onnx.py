@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.evaluation.cost import storage
+from frugalmtl.export._record import KEY
 from frugalmtl.export.base import Exporter, ExportInput, Forward, Outputs, check_batches, one_line
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -34,12 +35,13 @@ class Onnx(Exporter):
     """ONNX: one input ``image``, one output per task under its name, weights inside the file.
 
     The file is run by onnxruntime (CPU) and compared with the module before it is published: on one image, on other
-    batch sizes if ``dynamic_batch``, on other image sizes if ``dynamic_size``. The image size is fixed by default,
+    batch sizes unless ``batch`` fixes it, on other image sizes if ``dynamic_size``. The image size is fixed by default,
     because not every backbone can be traced without knowing it: ResNets can; EfficientNets with computed padding
     (``tf_efficientnet_...``) and Swin Transformers cannot, and are refused. So are more than 2 GiB of weights.
 
     Args:
-        dynamic_batch: take any number of images; else one.
+        batch: take this number of images at a time; any number if not given.
+        size: height and width; those of the training if not given.
         dynamic_size: take any multiple of ``size_divisor`` as height and width.
         size_divisor: see ``dynamic_size``.
         tolerance: see :func:`frugalmtl.export.base.check_outputs`.
@@ -51,12 +53,14 @@ class Onnx(Exporter):
     def __init__(
         self,
         *,
-        dynamic_batch: bool = True,
+        batch: int | None = None,
+        size: tuple[int, int] | None = None,
         dynamic_size: bool = False,
         size_divisor: int = 32,
         tolerance: float = 1e-4,
     ) -> None:
-        self.dynamic = "N" * dynamic_batch + "HW" * dynamic_size
+        self.dynamic = "N" * (batch is None) + "HW" * dynamic_size
+        self.batch, self.size = 1 if batch is None else batch, size
         self.size_divisor = size_divisor
         self.tolerance = tolerance
 
@@ -74,18 +78,27 @@ class Onnx(Exporter):
         """Every batch and image size that the file must take."""
         height, width = examples.shape[-2:]
         other = [(height + self.size_divisor, width + 2 * self.size_divisor)] if "H" in self.dynamic else []
-        return check_batches(examples, any_batch="N" in self.dynamic, other_sizes=other)
+        return check_batches(examples, batch=None if "N" in self.dynamic else self.batch, other_sizes=other)
 
     def write(self, source: ExportInput, path: Path) -> Forward:
         """Trace and save; the file runs in onnxruntime."""
         # A batch of one would be taken for fixed.
-        sample = torch.zeros(2 if "N" in self.dynamic else 1, *source.images[0].shape[1:])
-        axes = {"NCHW".index(axis): torch.export.Dim.AUTO for axis in self.dynamic}
-        _write(Outputs(source.plain, source.names), sample, path, source.names, axes)
+        image = source.images[0]
+        sample = torch.zeros(2 if "N" in self.dynamic else self.batch, *image.shape[1:], dtype=image.dtype)
+        axes = {source.layout.index(axis): torch.export.Dim.AUTO for axis in self.dynamic}
+        metadata = {KEY: source.record} if source.record else {}
+        _write(Outputs(source.plain, source.names), sample, path, source.names, axes, metadata)
         return _runner(path, source.names)
 
 
-def _write(module: nn.Module, sample: Tensor, path: Path, names: tuple[str, ...], axes: dict[int, Any]) -> None:
+def _write(
+    module: nn.Module,
+    sample: Tensor,
+    path: Path,
+    names: tuple[str, ...],
+    axes: dict[int, Any],
+    metadata: dict[str, str],
+) -> None:
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -101,9 +114,10 @@ def _write(module: nn.Module, sample: Tensor, path: Path, names: tuple[str, ...]
             if program is None:
                 raise RuntimeError("the exporter gave no graph")
             _simplify(program)
+            program.model.metadata_props.update(metadata)
             program.save(str(path), external_data=False)
     except Exception as error:  # tracing fails in many ways; each means that this module has no fixed graph
-        advice = "; with a fixed image size it may be (dynamic_size: false)" if {2, 3} & axes.keys() else ""
+        advice = "; with a fixed image size it may be (dynamic_size: false)" if len(axes) > 1 else ""
         raise UserError(f"this model cannot be written as ONNX: {_obstacle(error)}{advice}") from error
 
 

@@ -14,13 +14,15 @@ from torch import nn
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.documents import mapping, parse_json
+from frugalmtl.export._decoded import DecodedModel
+from frugalmtl.export._record import KEY
 from frugalmtl.export.base import Exporter, ExportInput, Forward, Plain
 
 CONFIG_KEY = "frugalmtl.config"
 
 
 class Safetensors(Exporter):
-    """Weights of the deployed module by name, and the run's config as JSON.
+    """Weights of the deployed module by name, and as JSON the run's config and what the network takes and gives.
 
     Needs the module's class to be used again (``safetensors.torch.load_model(module, path)``). Tensors that two names
     share are stored once. The file is loaded into a copy with erased weights, whose outputs must be the module's, bit
@@ -33,7 +35,12 @@ class Safetensors(Exporter):
     dynamic = "NHW"
 
     def check_module(self, deployed: nn.Module) -> None:
-        """Refuse sparse weights."""
+        """Refuse sparse weights, and decoding."""
+        if isinstance(deployed, DecodedModel):
+            raise UserError(
+                "a safetensors file holds weights alone, so nothing can be decoded in it: use the format onnx or "
+                "torch_export"
+            )
         if any(tensor.layout is not torch.strided for tensor in (*deployed.parameters(), *deployed.buffers())):
             raise UserError(
                 "safetensors holds dense weights only, but this model has sparse ones: use the format torch_export"
@@ -45,6 +52,8 @@ class Safetensors(Exporter):
             metadata = {"format": "pt", CONFIG_KEY: json.dumps(dict(source.config), sort_keys=True)}
         except TypeError as error:
             raise UserError(f"the config cannot be written as JSON: {error}") from None
+        if source.record:
+            metadata[KEY] = source.record
         again = Plain(source.plain.deployed)
         for tensor in again.state_dict().values():
             tensor.zero_()

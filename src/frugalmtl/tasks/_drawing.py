@@ -19,6 +19,9 @@ _FIRST = (
     "a0cbe8 ffd8a8 b8e994 8b1e3f 1b5e5a 3b3b6d 2f6f2f 6b3d1e e0d7f5 303030"
 ).split()
 
+_DEPTH = "magma"
+"""Matplotlib's name of the colours of depth."""
+
 
 def palette(count: int, *, background: bool = False) -> Image:
     """``[count, 3]`` colours; with ``background`` the first one is black."""
@@ -55,6 +58,14 @@ def draw_classes(classes: Tensor, colours: Image, ignore: int | None) -> Image:
     return picture
 
 
+def depth_colours(count: int = 256) -> str:
+    """Colours from far to near, as one text of ``count`` codes ``rrggbb``."""
+    from matplotlib import colormaps
+
+    shades = (colormaps[_DEPTH](np.arange(count) / count)[:, :3] * 255).astype(np.uint8)
+    return shades.tobytes().hex()
+
+
 def depth_scale(maps: Sequence[Tensor]) -> ColourScale:
     """One scale of 1/depth for several maps ``[1, H, W]`` in metres: their 2nd to 98th percentile, near is bright."""
     inverse = torch.cat([_inverse(depth)[depth.detach().float().cpu()[0] > 0] for depth in maps])
@@ -86,7 +97,7 @@ def _draw_inverse(depth: Tensor, far: float, near: float) -> Image:
     from matplotlib import colormaps
 
     level = ((_inverse(depth) - far) / (near - far)).clamp(0, 1).numpy()
-    picture: Image = (colormaps["magma"](level)[..., :3] * 255).astype(np.uint8)
+    picture: Image = (colormaps[_DEPTH](level)[..., :3] * 255).astype(np.uint8)
     picture[~(depth.detach().float().cpu()[0] > 0).numpy()] = 0
     return picture
 

@@ -58,7 +58,7 @@ def test_documentation_of_members_has_no_markup(title: str, capsys: pytest.Captu
 
 def test_options_of_exporters_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "export", "onnx"]) == 0
-    assert "dynamic_batch: true or false (default True)" in capsys.readouterr().out
+    assert "dynamic_size: true or false (default False)" in capsys.readouterr().out
 
 
 def test_presets_show_their_settings(capsys: pytest.CaptureFixture[str]) -> None:

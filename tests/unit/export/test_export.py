@@ -117,7 +117,7 @@ def test_onnx_runs_on_other_batches_and_sizes(module, tmp_path):
 def test_onnx_with_everything_fixed(module, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     path = tmp_path / "model.onnx"
-    exported = EXPORTERS.build({"name": "onnx", "dynamic_batch": False})(module, path, SIZE)
+    exported = EXPORTERS.build({"name": "onnx", "batch": 1})(module, path, SIZE)
     assert exported.shape == ("1", "3", "32", "64")
     assert onnxruntime.InferenceSession(str(path)).get_inputs()[0].shape == [1, 3, 32, 64]
 
@@ -210,7 +210,7 @@ def test_torch_export_is_refused_where_tracing_fixes_the_batch(tmp_path):
     with pytest.raises(UserError, match=r"does not take an image \[1, 3, 32, 64\] .*export with a fixed batch size"):
         EXPORTERS.build("torch_export")(ByCount(), tmp_path / "model.pt2", SIZE)
     assert not list(tmp_path.iterdir())
-    EXPORTERS.build({"name": "torch_export", "dynamic_batch": False})(ByCount(), tmp_path / "model.pt2", SIZE)
+    EXPORTERS.build({"name": "torch_export", "batch": 1})(ByCount(), tmp_path / "model.pt2", SIZE)
 
 
 def test_safetensors_keeps_config_and_shared_weights_once(module, tmp_path):

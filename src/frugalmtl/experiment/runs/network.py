@@ -13,7 +13,9 @@ from frugalmtl.core.documents import parse_json
 from frugalmtl.core.files import read_text
 from frugalmtl.core.schema import read
 from frugalmtl.data.files import Exif, exif_rule
+from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import Built, check_task, task_records, tasks_from_records
+from frugalmtl.export import ModelFacts
 from frugalmtl.tasks import Task
 
 
@@ -71,6 +73,27 @@ class NetworkFacts:
             **({} if self.exif == "apply" else {"exif": self.exif}),
         }
         return json.dumps(plain, indent=1) + "\n"
+
+
+def model_facts(built: Built, config: Experiment, *, decoded: bool = False) -> ModelFacts:
+    """What a program elsewhere has to know of an experiment's network.
+
+    Args:
+        built: the experiment's objects.
+        config: how its images are brought to the network's size.
+        decoded: whether normalisation and decoding are part of the exported network.
+    """
+    backbone = built.backbone
+    return ModelFacts(
+        tasks=tuple(task for task in built.tasks if not task.auxiliary),
+        mean=backbone.mean,
+        std=backbone.std,
+        size_divisor=backbone.size_divisor,
+        fit=config.fit,
+        fill=backbone.mean if config.fill == "clean" else (0.0, 0.0, 0.0),
+        exif=built.exif,
+        decoded=decoded,
+    )
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from frugalmtl.backbones import Backbone
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.names import path_part
 from frugalmtl.core.registry import SpecLike
-from frugalmtl.deployment import DeployedModel, deploy, deployable
+from frugalmtl.deployment import DeployedModel, deploy, deployable, device_named
 from frugalmtl.engine.checkpoints import load_trained
 from frugalmtl.evaluation.cost import CostPerImage, cost_per_image, decides
 from frugalmtl.experiment.config.files import as_plain
@@ -20,10 +21,15 @@ from frugalmtl.experiment.runs.build import Built, build, build_dataset, without
 from frugalmtl.experiment.runs.folder import CONFIG, RunFolder
 from frugalmtl.experiment.runs.kept.images import FILE as IMAGES
 from frugalmtl.experiment.runs.kept.images import example_images, keep_images, kept_images, normalised
+from frugalmtl.experiment.runs.network import model_facts
 from frugalmtl.experiment.runs.predictor import Predictor
 from frugalmtl.experiment.runs.streams.images import SplitImages
 from frugalmtl.experiment.runs.streams.parts import SPLIT
 from frugalmtl.export import EXPORTERS, Exported, Exporter
+from frugalmtl.export._sidecar import described, write_beside
+
+EXPORTS = "deployed"
+"""Folder of a run's exported networks."""
 
 
 class Run(RunFolder):
@@ -130,9 +136,20 @@ class Run(RunFolder):
         seen = None if images is None else images.seen_by(built, self.config)
         return cost_per_image(network, built.image_size, seen)
 
-    def predictor(self, point: str | None = None) -> Predictor:
-        """The deployed model as a function of photographs; see :meth:`deployed`."""
-        return Predictor(*self.deployed(point=point))
+    def predictor(self, point: str | None = None, *, native: bool = False, device: str = "auto") -> Predictor:
+        """The deployed model as a function of photographs.
+
+        Args:
+            point: see :meth:`deployed`.
+            native: predict photographs at their own size instead of the network's.
+            device: where it runs: ``"auto"`` is a GPU where there is one.
+
+        Raises:
+            UserError: there is no such device; see :meth:`deployed`.
+        """
+        place = device_named(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        built, deployed = self.deployed(point=point)
+        return Predictor(built, deployed.to(place), self.config, native=native)
 
     def export(
         self,
@@ -140,23 +157,33 @@ class Run(RunFolder):
         path: Path | None = None,
         tasks: Collection[str] | None = None,
         point: str | None = None,
+        *,
+        decoded: bool = False,
     ) -> Exported:
-        """Write the deployed model to a file.
+        """Write the deployed model to a file, and beside it ``model.json`` (what it takes and gives, by file name) and,
+        for ONNX, ``run_model.py``, which runs it on photographs without this library.
 
         Args:
             section: name of an export format, or ``{name: ..., option: value}``.
             path: the file; ``deployed/NAME`` in the run with the format's suffix if not given, the tasks' names where
-                these are chosen, and ``@POINT`` of an operating point.
+                these are chosen, ``@POINT`` of an operating point, and ``_decoded``.
             tasks: see :meth:`deployed`.
             point: see :meth:`deployed`.
+            decoded: the file takes RGB bytes ``[B, H, W, 3]`` and gives what they mean: indices of classes, metres,
+                unit vectors, probabilities.
 
         Raises:
-            UserError: see :meth:`deployed` and :class:`~frugalmtl.export.base.Exporter`.
+            UserError: see :meth:`deployed` and :class:`~frugalmtl.export.base.Exporter`; ``model.json`` is damaged.
         """
         exporter: Exporter = EXPORTERS.build(section)
         run = self if point is None else self.at(point)
+        records = described(path.parent if path else self.folder / EXPORTS)
         built, deployed = run.deployed(tasks)
         name = "_".join([self.config.name, *(deployed.task_names if tasks is not None else ())]) + run.at_point
+        name += "_decoded" * decoded
         path_part("the file of the chosen tasks", name)
-        target = path or self.folder / "deployed" / f"{name}{exporter.suffix}"
-        return exporter(deployed, target, built.image_size, as_plain(self.config), self.example(built))
+        target = path or self.folder / EXPORTS / f"{name}{exporter.suffix}"
+        facts = model_facts(built, self.config, decoded=decoded)
+        exported = exporter(deployed, target, built.image_size, as_plain(self.config), self.example(built), facts)
+        write_beside(exported, records)
+        return exported

@@ -185,7 +185,7 @@ def test_onnx_file_shrinks_with_the_parameters(tmp_path: Path) -> None:
         generator = torch.Generator().manual_seed(0)
         set_gates(encoder, torch.rand(encoder.gates.alpha.shape, generator=generator) < share)
         plain = Levels(deployed(encoder)).eval()
-        exported = EXPORTERS.build({"name": "onnx", "dynamic_batch": False})(plain, tmp_path / f"{name}.onnx", SIZE)
+        exported = EXPORTERS.build({"name": "onnx", "batch": 1})(plain, tmp_path / f"{name}.onnx", SIZE)
         assert exported.max_abs_difference <= 1e-4
         sizes.append(exported.bytes)
         params.append(count(plain, SIZE).params)
