@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from frugalmtl.cli.main import main
 from frugalmtl.experiment.predict import photographs
+from frugalmtl.experiment.runs.run import Run
 from tests.integration.conftest import EXPERIMENT, write_config
 
 
@@ -81,7 +85,7 @@ def test_folders_and_configs_are_told_from_photographs_and_runs(
         assert main([*map(str, arguments)]) == 2
         return capsys.readouterr().err
 
-    assert "is a folder, not a photograph" in answer("predict", run, tmp_path)
+    assert "holds no image" in answer("predict", run, run)
     assert "is a file: expected the folder of a run" in answer("predict", run / "config.yaml", good)
     assert f"such as {run}" in answer("evaluate", run.parent)
     assert f"{run / 'config.yaml'}" in answer("train", "--config", run)
@@ -126,3 +130,46 @@ def test_scores_are_a_line_per_task_in_a_file(run: Path, capsys: pytest.CaptureF
     assert first == f"{run}, split test"
     scores = [line for line in lines if not line.startswith("    ")]  # remarks stand further in
     assert [line.split(":")[0] for line in scores] == ["  segmentation", "  depth"]
+
+
+def test_sources_and_formats(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder, a pattern and a list; what is saved is of the photograph's size, and one format refused writes none."""
+    (tmp_path / "frames").mkdir()
+    for name in ("a", "b"):
+        photograph(tmp_path / "frames" / f"{name}.png")
+    monkeypatch.setattr("sys.stdin", io.StringIO(photograph(tmp_path / "c.png") + "\n"))
+    out = ["--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(["predict", str(run), str(tmp_path / "frames"), str(tmp_path / "c*"), "-", *out, "--save", "npy"]) == 0
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert files == {f"{name}-{task}.npy" for name in ("a", "b", "c", "c-2") for task in ("segmentation", "depth")}
+    assert np.load(tmp_path / "out" / "a-depth.npy").shape == (1, 40, 60)
+    capsys.readouterr()
+    good = photograph(tmp_path / "d.png")
+    for save, message in (("idz", "Did you mean 'ids'"), (" ,", "nothing is to be saved"), ("overlay,idss", "idss")):
+        assert main(["predict", str(run), good, "--save", save, *out]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["predict", str(run), good, "--save", "ids", "--device", "cuda:99"]) == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == files
+
+
+def test_the_size_of_the_training_or_that_of_the_photograph(run: Path) -> None:
+    small = (np.random.default_rng(1).random((64, 64, 3)) * 255).astype(np.uint8)
+    large = small.repeat(2, axis=0).repeat(2, axis=1)
+    opened = Run.open(run)
+    trained, native = opened.predictor(), opened.predictor(native=True)
+    torch.testing.assert_close(trained(small), native(small))  # one size: no difference
+    for predictor in (trained, native):
+        assert {values.shape[-2:] for values in predictor(large).values()} == {(128, 128)}
+    assert not torch.allclose(trained(large)["depth"], native(large)["depth"], atol=1e-2)
+
+
+def test_a_network_without_metres_saves_none(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = Run.open(run).network()
+    ground = replace(facts, tasks=facts.tasks[:1])
+    monkeypatch.setattr(Run, "network", lambda _: ground)
+    assert main(["predict", str(run), photograph(tmp_path / "a.png"), "--save", "depth_mm"]) == 2
+    assert "depth_mm needs a map of metres, but this network predicts segmentation" in capsys.readouterr().err

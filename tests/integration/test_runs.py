@@ -47,7 +47,8 @@ def test_a_run_can_be_moved_and_used_without_its_data(
         colours = {colour for _, colour in legend.convert("RGB").getcolors(1 << 20)}
     assert {(0x4E, 0x79, 0xA7), (0xF2, 0x8E, 0x2B)} <= colours, "the legend shows the colours of the first classes"
     with Image.open(moved / "predictions" / "photo-depth.png") as picture:
-        assert picture.size == (96, 55)
+        assert picture.width >= 96
+        assert 55 < picture.height < 110  # the prediction, and its key beneath
     capsys.readouterr()
     assert main(["profile", str(moved), "--json", "--rounds", "1"]) == 0
     profile = json.loads(capsys.readouterr().out)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,56 @@ from frugalmtl.tasks.base import Image
 SAMPLES = ("astronaut", "chelsea", "coffee", "motorcycle")
 """Photographs that scikit-image ships: ``skimage:coffee``."""
 SAMPLE = "skimage:"
+LIST = "-"
+"""Stands for a list of photographs on standard input."""
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".avif", ".jp2", ".qoi")
+"""Endings of the images of a folder, in any case."""
 
 
 def photo_name(source: str | Path) -> str:
     """A photograph's name: its file's without the ending, or the sample's."""
     text = str(source)
     return text.split(":", 1)[1] if text.startswith(SAMPLE) else Path(source).stem
+
+
+def photographs(sources: Sequence[str | Path], lines: Iterable[str] = ()) -> list[str]:
+    """The photographs that sources stand for, without opening one.
+
+    Args:
+        sources: files, ``skimage:coffee``, folders (the images in them, by name), patterns (``frames/*.jpg``, ``**``
+            for any folders), and ``-`` for a list.
+        lines: what ``-`` stands for, a source per line.
+
+    Raises:
+        UserError: no such file or sample, a folder or list without an image, or a pattern that matches none.
+    """
+    result: list[str] = []
+    for source in sources:
+        if str(source) == LIST:
+            listed = [line.rstrip("\r\n") for line in lines]
+            result += photographs([line for line in listed if line and line != LIST])
+        else:
+            result += _photographs_of(str(source))
+    if not result:
+        raise UserError("the list on standard input names no photograph: write one per line")
+    return result
+
+
+def _photographs_of(source: str) -> list[str]:
+    path = Path(source)
+    if path.is_dir():
+        images = sorted(str(one) for one in path.iterdir() if one.is_file() and one.suffix.lower() in ENDINGS)
+        if not images:
+            raise UserError(f"folder {source} holds no image ({', '.join(ENDINGS)}): check the path")
+        return images
+    if glob.has_magic(source) and not path.exists():
+        matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute patterns)
+        files = [one for one in matches if Path(one).is_file()]
+        if not files:
+            raise UserError(f"no photograph matches {source}: check the pattern")
+        return files
+    check_source(source)
+    return [source]
 
 
 def check_source(source: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""Inference on one photograph of any size."""
+"""Inference on single images: normalised ones, and photographs at their own size."""
 
 from __future__ import annotations
 
@@ -45,22 +45,48 @@ def infer(
         UserError: not an RGB uint8 image, a task that the model does not predict, or predictions that are not finite.
     """
     positive("divisor", divisor)
+    require_photograph(image)
+    height, width = image.shape[:2]
+    normalised = _normalise(torch.from_numpy(image.copy()), mean, std)
+    padded = F.pad(normalised, (0, -width % divisor, 0, -height % divisor), mode="replicate")
+    decoded = decoded_predictions(model, padded, tasks)
+    dense = {task.name for task in tasks if task.dense}
+    return {name: one[..., :height, :width] if name in dense else one for name, one in decoded.items()}
+
+
+def require_photograph(image: Image) -> None:
+    """Check that an array is a photograph.
+
+    Raises:
+        UserError: not an RGB uint8 image.
+    """
     if image.ndim != 3 or image.shape[2] != 3 or str(image.dtype) != "uint8" or image.size == 0:
         raise UserError(
             f"expected an RGB image [H, W, 3] of uint8, but got shape {image.shape} of {image.dtype}: convert it"
         )
-    height, width = image.shape[:2]
-    normalised = _normalise(torch.from_numpy(image.copy()), mean, std).to(device_of(model), dtype_of(model))
-    padded = F.pad(normalised, (0, -width % divisor, 0, -height % divisor), mode="replicate")
+
+
+def decoded_predictions(model: nn.Module, image: Tensor, tasks: Sequence[Task]) -> dict[str, Tensor]:
+    """Predict every task of one normalised image.
+
+    Args:
+        model: training or deployed model.
+        image: ``[1, 3, H, W]``, as the model takes it; moved to its device.
+        tasks: see :func:`infer`.
+
+    Returns:
+        ``{task: decoded prediction}`` without the batch axis, on the CPU.
+
+    Raises:
+        UserError: a task that the model does not predict, or predictions that are not finite.
+    """
     with evaluating(model), torch.inference_mode():
-        raw = raw_predictions(model(padded))
+        raw = raw_predictions(model(image.to(device_of(model), dtype_of(model))))
     decoded: dict[str, Tensor] = {}
     for task in tasks:
         if task.name in raw:
             require_finite(task, raw[task.name])
-            prediction = raw[task.name].float()
-            prediction = prediction[..., :height, :width] if task.dense else prediction
-            decoded[task.name] = task.decode(prediction)[0].cpu()
+            decoded[task.name] = task.decode(raw[task.name].float())[0].cpu()
         elif not task.auxiliary:
             raise UserError(f"the model predicts {sorted(raw)}, but task {task.name!r} was asked for")
     return decoded

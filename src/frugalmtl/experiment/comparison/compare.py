@@ -127,7 +127,7 @@ def _report(
     results = collect(comparison, runs, dataset, loaded, costs, counts, created, steps)
     results.protocol.notes += not_timed
     add_image_pictures(results, loaded, dataset, runs, folder)
-    predictors = {row: Predictor(*pair) for row, pair in loaded.items()}
+    predictors = {row: Predictor(*pair, runs[row][0].config) for row, pair in loaded.items()}
     results.panels = test_panels(predictors, dataset, runs, comparison.panels, folder)
     best = rank_rows(results)[0]
     results.photos = photo_panels(best, predictors[best], comparison.photos, size, folder)

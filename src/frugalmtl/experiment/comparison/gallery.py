@@ -25,7 +25,7 @@ from frugalmtl.report.drawing.predictions import save_legend, save_picture, save
 EXAMPLES = 8
 """Images that encoders are shown, fewer where the split has fewer."""
 PHOTO_SIZE = 256
-"""Longer side of photographs in the report: about the scale at which the networks were trained."""
+"""Longer side of photographs in the report."""
 
 
 def test_panels(

@@ -4,55 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as Pillow
 from torch import Tensor
 
-from frugalmtl.core.files import atomic_write
+from frugalmtl.core.documents.json_values import json_text
+from frugalmtl.core.files import atomic_write, write_text
+from frugalmtl.export._record import output_record
+from frugalmtl.export._run_model import OVERLAY_ENDING, products, summary
 from frugalmtl.tasks import Task
 from frugalmtl.tasks.base import Image
 
-OVERLAY = 0.55
-"""Share of the prediction's colour in an overlay."""
+Pixels = npt.NDArray[Any]
 
 
 def save_predictions(
-    photo: Image, decoded: Mapping[str, Tensor], tasks: Sequence[Task], folder: Path, name: str
+    photo: Image,
+    decoded: Mapping[str, Tensor],
+    tasks: Sequence[Task],
+    folder: Path,
+    name: str,
+    saved: Sequence[str] = ("overlay",),
 ) -> list[Path]:
-    """One overlay per dense task and, side by side, all of them; tasks without a map go into a text file."""
+    """Write predictions of a photograph, in the formats of ``run_model.py``.
+
+    ``overlay``: a picture per map with the key of its colours, all of them side by side, and a text file for tasks
+    without a map; ``ids``: indices of classes (PNG); ``depth_mm``: millimetres (16-bit PNG, 0: none); ``npy``: decoded
+    values; ``json``: classes, their shares, and statistics.
+
+    Args:
+        photo: RGB ``[H, W, 3]``.
+        decoded: ``{task: decoded prediction}``, maps of its size.
+        tasks: in the order of their pictures.
+        folder: of the files.
+        name: how the files' names begin.
+        saved: the formats.
+    """
     written: list[Path] = []
-    pictures = [photo]
+    pictures: list[Pixels] = [photo]
     lines: list[str] = []
+    facts: dict[str, Any] = {}
     for task in tasks:
         if task.name not in decoded:
             continue
-        if task.dense:
-            pictures.append(overlay(photo, task, decoded[task.name]))
-            written.append(save_picture(pictures[-1], folder / f"{name}-{task.name}.png"))
-        else:
+        values, output = decoded[task.name].numpy(), output_record(task)
+        facts[task.name] = summary(values, output)
+        if not task.dense:
             lines.append(f"{task.name}: {', '.join(task.describe(decoded[task.name])) or '(none)'}")
-    written.append(save_picture(np.concatenate(pictures, axis=1), folder / f"{name}-all.png"))
-    if lines:
-        with atomic_write(folder / f"{name}.txt") as temporary:
-            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        written.append(folder / f"{name}.txt")
+        for ending, array in products(photo, values, output, tuple(saved)).items():
+            pictures += [array] if ending == OVERLAY_ENDING else []
+            save = save_array if ending.endswith(".npy") else save_picture
+            written.append(save(array, folder / f"{name}-{task.name}{ending}"))
+    if "overlay" in saved:
+        written.append(save_picture(_side_by_side(pictures), folder / f"{name}-all.png"))
+        if lines:
+            written.append(folder / f"{name}.txt")
+            write_text(written[-1], "\n".join(lines) + "\n")
+    if "json" in saved:
+        written.append(folder / f"{name}.json")
+        write_text(written[-1], json_text(facts) + "\n")
     return written
 
 
-def overlay(photo: Image, task: Task, decoded: Tensor) -> Image:
-    """The drawn prediction over the photograph, class maps blended, others as they are."""
-    drawn = task.draw(decoded)
-    if task.label_type != "classes":
-        return drawn
-    return (photo * (1 - OVERLAY) + drawn * OVERLAY).astype(np.uint8)
-
-
-def save_picture(picture: Image, path: Path) -> Path:
+def save_picture(picture: Pixels, path: Path) -> Path:
     """Write a PNG atomically."""
     with atomic_write(path) as temporary:
         Pillow.fromarray(picture).save(temporary, format="PNG")
     return path
+
+
+def save_array(values: Pixels, path: Path) -> Path:
+    """Write a NumPy file atomically."""
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.save(file, values, allow_pickle=False)
+    return path
+
+
+def _side_by_side(pictures: Sequence[Pixels]) -> Pixels:
+    """Pictures in a row, white below the shorter ones."""
+    height = max(len(picture) for picture in pictures)
+    white = [np.full((height - len(picture), picture.shape[1], 3), 255, np.uint8) for picture in pictures]
+    return np.concatenate([np.concatenate(pair) for pair in zip(pictures, white, strict=True)], axis=1)
 
 
 def save_legend(tasks: Sequence[Task], path: Path) -> Path | None:
