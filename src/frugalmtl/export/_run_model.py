@@ -256,16 +256,16 @@ def _key(values: Values, output: Record, width: int) -> Photo:
 
 
 def _metre_bar(pen: Any, limits: tuple[float, float], codes: str, font: Any, place: tuple[int, int, int]) -> None:
-    """Near at the left, far at the right, as bright and dark in the picture; even steps of 1/metres."""
+    """Far at the left, near at the right, as dark and bright in the picture; even steps of 1/metres."""
     left, right, letter = place
     (low, high), colours = limits, _rgb(codes)
     for x in range(left, right):
-        colour = colours[(right - 1 - x) * len(colours) // (right - left)]
+        colour = colours[(x - left) * len(colours) // (right - left)]
         pen.line((x, letter // 2, x, 5 * letter // 4), fill=tuple(map(int, colour)))
     ticks = 5 if right - left > 30 * letter else 3
     for tick in range(ticks):
         share = tick / (ticks - 1)
-        words = f"{1 / max(high + share * (low - high), 1e-6):.3g} m"
+        words = f"{1 / max(low + share * (high - low), 1e-6):.3g} m"
         anchor = "la" if tick == 0 else "ra" if tick == ticks - 1 else "ma"
         pen.text((left + share * (right - left), 3 * letter // 2), words, font=font, fill="#202020", anchor=anchor)
 

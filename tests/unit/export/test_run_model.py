@@ -126,7 +126,7 @@ def test_overlays_have_a_key_beneath(task: Task, size: tuple[int, int]) -> None:
 
 
 def test_the_bar_in_metres_says_what_the_picture_shows() -> None:
-    """Near is left and bright; the ends of the bar have the colours of the ends of the scale."""
+    """Far is left and dark; the ends of the bar have the colours of the ends of the scale."""
     task = task_of("depth")
     metres = np.linspace(1, 9, 40, dtype=np.float32)[None, None].repeat(30, axis=1)
     low, high = script.inverse_limits(metres)
@@ -134,8 +134,8 @@ def test_the_bar_in_metres_says_what_the_picture_shows() -> None:
     assert 1 / low == pytest.approx(8.8, abs=0.2)
     key = script.overlay(np.zeros((30, 40, 3), np.uint8), metres, output_record(task))[30:]
     bar = key[10].astype(int).sum(axis=1)
-    assert bar[10] > 600
-    assert bar[-10] < 60
+    assert bar[10] < 60
+    assert bar[-10] > 600
 
 
 @pytest.mark.parametrize(
