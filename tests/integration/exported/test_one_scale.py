@@ -61,3 +61,20 @@ def test_the_input_of_the_script_is_the_input_of_the_training(run: Path) -> None
             image = torch.from_numpy(photo).permute(2, 0, 1)
             expected = predictor.transform(Sample(image)).image.numpy()
             np.testing.assert_allclose(_run_model.network_input(photo, {**facts, "fit": fit})[0], expected, atol=2e-4)
+
+
+def test_a_photograph_larger_than_the_network_is_predicted_in_windows(run: Path, files: Path) -> None:
+    """With ``fit: pad``: the same windows by the script; one that fits is the evaluation's image."""
+    runtime = pytest.importorskip("onnxruntime")
+    built, deployed = Run.open(run).deployed()
+    predictor = Predictor(built, deployed, replace(Run.open(run).config, fit="pad"))
+    model = json.loads((files / "model.json").read_text())["raw.onnx"]
+    model["input"]["fit"] = "pad"
+    session = runtime.InferenceSession(files / "raw.onnx")
+    for size in ((70, 130), (20, 50)):
+        photo = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
+        predicted, elsewhere = predictor(photo), _run_model.predict(session, photo, model)
+        for task in predictor.tasks:
+            agree = np.isclose(elsewhere[task.name], predicted[task.name].numpy(), rtol=1e-3, atol=1e-3)
+            assert agree.mean() > 0.999, task.name
+            assert predicted[task.name].shape[-2:] == size or not task.dense
