@@ -17,6 +17,7 @@ GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "deploy.md"
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_guide(
     run: Path,
     photographs: list[Path],

@@ -26,7 +26,7 @@ def test_three_ways_to_one_prediction(run: Path, files: Path) -> None:
     dataset.prepare(["test"])
     predictor = opened.predictor(device="cpu")
     samples = dataset.split("test")
-    batch = next(iter(make_loader(predictor.built, samples, opened.config, training=False)))
+    batch = next(make_loader(predictor.built, samples, opened.config, training=False).epoch())
     assert tuple(batch.image.shape[-2:]) == (32, 96)
     with torch.inference_mode():
         raw = predictor.deployed(batch.image[:1])
