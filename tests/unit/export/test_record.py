@@ -1,4 +1,4 @@
-"""What exported files say of themselves, decoding inside them, and the sizes and batches that they take."""
+"""Records inside exported files, decoding in them, and the sizes and batches that they take."""
 
 from __future__ import annotations
 
