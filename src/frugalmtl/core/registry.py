@@ -56,12 +56,16 @@ class Registry:
         package: dotted name of the package, e.g. ``"frugalmtl.encoders"``.
         what: the word for one member, used in messages (``"encoder"``).
         apart: folders of the package that are rooms of their own, not members.
+        elsewhere: ``{name: what to do instead}`` of names that users look for here in vain.
     """
 
-    def __init__(self, package: str, what: str, *, apart: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, package: str, what: str, *, apart: tuple[str, ...] = (), elsewhere: Mapping[str, str] | None = None
+    ) -> None:
         self.package = package
         self.what = what
         self.apart = apart
+        self.elsewhere = elsewhere or {}
 
     def names(self) -> list[str]:
         """Names of all members, sorted. Files that start with ``_`` and ``base.py`` are not members."""
@@ -73,8 +77,10 @@ class Registry:
         """The class or function called ``name``.
 
         Raises:
-            UserError: no such member; the message lists the known ones.
+            UserError: no such member; the message lists the known ones, or says what to do instead.
         """
+        if name in self.elsewhere:
+            raise UserError(f"{self.what} {name!r} is none of {', '.join(self.names())}: {self.elsewhere[name]}")
         known(self.what, name, self.names())
         module = importlib.import_module(f"{self.package}.{name}")
         for attribute, value in vars(module).items():

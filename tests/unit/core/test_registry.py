@@ -7,6 +7,7 @@ import pytest
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.registry import Registry, Spec
 from frugalmtl.encoders import ENCODERS
+from frugalmtl.export import EXPORTERS
 from frugalmtl.tasks import TASKS
 
 
@@ -36,6 +37,13 @@ def test_a_wrong_section_gives_one_clear_line(section: object, message: str) -> 
     with pytest.raises(UserError, match=message) as caught:
         TASKS.build(section)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+def test_names_that_belong_elsewhere_say_what_to_do() -> None:
+    with pytest.raises(
+        UserError, match=r"export format 'tensorrt' is none of onnx, .*: write onnx.*trtexec --onnx=FILE"
+    ):
+        EXPORTERS.check("tensorrt")
 
 
 def test_a_file_without_its_member_is_a_defect() -> None:
