@@ -24,7 +24,7 @@ SHORT = {
     "size_divisor": ("N", "see --dynamic-size (default: 32)"),
     "tolerance": ("X", "largest difference between the outputs of the file and the network's (default: the format's)"),
 }
-"""Options of the formats, each a flag of its own with dashes: what it takes, and its help."""
+"""Options of the formats, each a flag of its own with dashes: what it takes (nothing: yes or no), and its help."""
 _SIZE = re.compile(r"\s*(\d+)\s*[x×,]\s*(\d+)\s*")
 
 
@@ -52,7 +52,7 @@ class DeployParser(ConfigParser):
             "vectors, probabilities (default: normalised floats [N, 3, height, width] and raw values)",
         )
         for name, (takes, text) in SHORT.items():
-            value: dict[str, Any] = {"metavar": takes} if takes else {"nargs": "?", "const": "true", "metavar": "true"}
+            value: dict[str, Any] = {"metavar": takes} if takes else {"action": argparse.BooleanOptionalAction}
             self.add_argument(f"--{name.replace('_', '-')}", dest=f"option_{name}", default=None, help=text, **value)
         self.add_argument("--tasks", default=None, help="deploy these alone, with commas between them (default: all)")
         add_budget(self)
@@ -70,7 +70,9 @@ class DeployParser(ConfigParser):
         return super().read(content, parsed)
 
 
-def _text(name: str, text: str) -> str:
+def _text(name: str, text: str | bool) -> str:
+    if isinstance(text, bool):
+        return str(text).lower()
     if name != "size":
         return text
     size = _SIZE.fullmatch(text)

@@ -28,7 +28,7 @@ def test_flags_set_options() -> None:
         assert {**section, "size": list(section["size"]), "tolerance": float(section["tolerance"])} == expected
         EXPORTERS.check(section)
     assert section_of() == {"name": "torch_export"}
-    assert section_of("--format", "onnx", "--dynamic-size", "false") == {"name": "onnx", "dynamic_size": False}
+    assert section_of("--format", "onnx", "--no-dynamic-size") == {"name": "onnx", "dynamic_size": False}
 
 
 @pytest.mark.parametrize("size", ["480", "480x", "axb", "-480x640", "1.5x2"])
