@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ RECORDS = "model.json"
 SCRIPT = "run_model.py"
 _TEMPLATE = Path(__file__).with_name("_run_model.py")
 _RUNS = ".onnx"
+_AXIS = r'\n\s*(?:-?[\d.e+-]+|"[NHW]")'
+_SHORT = re.compile(rf"\[({_AXIS}(?:,{_AXIS})*)\n\s*\]")
+"""A list of numbers and names of axes over several lines, which no text within JSON can hold."""
 
 
 def described(folder: Path) -> dict[str, Any]:
@@ -46,13 +50,19 @@ def write_beside(exported: Exported, records: dict[str, Any]) -> list[Path]:
     """
     path = Path(exported.path)
     table = path.with_name(RECORDS)
-    write_text(table, json.dumps({**records, path.name: exported.record}, indent=1, ensure_ascii=False) + "\n")
+    write_text(table, _readable({**records, path.name: exported.record}))
     if path.suffix != _RUNS:
         return [table]
     script, text = path.with_name(SCRIPT), _TEMPLATE.read_text(encoding="utf-8")
     if not script.exists():
         write_text(script, text)
     return [table, script]
+
+
+def _readable(records: dict[str, Any]) -> str:
+    """JSON with a line for each key, and short lists of numbers in one."""
+    text = json.dumps(records, indent=1, ensure_ascii=False)
+    return _SHORT.sub(lambda match: f"[{', '.join(item.strip() for item in match[1].split(','))}]", text) + "\n"
 
 
 def changed_script(exported: Exported) -> bool:

@@ -17,6 +17,7 @@ from frugalmtl.core.checks import UserError
 from frugalmtl.export import EXPORTERS, ModelFacts
 from frugalmtl.export._decoded import DecodedModel, measurable
 from frugalmtl.export._record import KEY, model_record
+from frugalmtl.export._sidecar import write_beside
 from frugalmtl.export.base import Exported
 from frugalmtl.tasks import Task, make_task
 
@@ -226,3 +227,15 @@ def test_sizes_that_the_network_does_not_take(size: tuple[int, int], message: st
     with pytest.raises(UserError, match=message):
         written(OneSize(), tmp_path, name="torch_export", size=size)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_table_beside_files_is_readable_and_exact(tmp_path: Path) -> None:
+    odd = make_task({"kind": "segmentation", "classes": ["[1,2]", '["N",3]', "été"]}, "odd")
+    facts = replace(FACTS, tasks=(odd,))
+    record = model_record(facts, "a.pt2", ["odd"], SIZE, "N", None)
+    exported = Exported(str(tmp_path / "a.pt2"), 1, 0.0, ("odd",), ("N",), record)
+    assert write_beside(exported, {}) == [tmp_path / "model.json"]
+    text = (tmp_path / "model.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"a.pt2": record}
+    assert '"shape": ["N", 3, 32, 48]' in text
+    assert '"name": "été"' in text
