@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -110,6 +111,7 @@ class Exporter:
         dynamic: the axes of the image that the file takes at any length, out of ``"NHW"``.
         batch: number of images that it takes where that is fixed.
         size: height and width to export at; None for those of the training.
+        size_divisor: of heights and widths where these are dynamic.
     """
 
     suffix: ClassVar[str]
@@ -118,6 +120,7 @@ class Exporter:
     dynamic: str = ""
     batch: int = 1
     size: tuple[int, int] | None = None
+    size_divisor: int = 1
 
     def __call__(
         self,
@@ -184,7 +187,8 @@ class Exporter:
 
     def _record(self, facts: ModelFacts, file: str, names: tuple[str, ...], size: tuple[int, int]) -> dict[str, Any]:
         batch = None if "N" in self.dynamic else self.batch
-        return model_record(facts, file, names, size, self.dynamic, batch)
+        checked = replace(facts, size_divisor=math.lcm(facts.size_divisor, self.size_divisor))
+        return model_record(checked, file, names, size, self.dynamic, batch)
 
     def _names(self, deployed: nn.Module, image: Tensor) -> tuple[str, ...]:
         """The tasks, in the order of the module's outputs.

@@ -205,6 +205,7 @@ def test_any_size_of_bytes(module: Heads, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     exported = written(module, tmp_path, DECODED, name="onnx", dynamic_size=True, size_divisor=16)
     assert exported.shape == ("N", "H", "W", "3")
+    assert exported.record["input"]["size_rule"] == "multiples of 16"
     session = runtime.InferenceSession(exported.path)
     image = np.zeros((1, 64, 16, 3), np.uint8)
     assert session.run(["ground"], {"image": image})[0].shape == (1, 64, 16)
