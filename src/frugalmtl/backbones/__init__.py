@@ -4,7 +4,7 @@ import lazy_loader
 
 from frugalmtl.core.registry import Registry
 
-BACKBONES = Registry("frugalmtl.backbones", "backbone", apart=("families", "views"))
+BACKBONES = Registry("frugalmtl.backbones", "backbone", apart=("families", "general", "views"))
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __all__ += ["BACKBONES"]

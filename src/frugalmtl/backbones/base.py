@@ -14,10 +14,6 @@ State = Tensor | list[Tensor]
 """What flows along the chain: one tensor, or one per resolution (HRNet)."""
 
 
-_PROBE = 64
-"""Side of the image that block shapes are found with: divisible by all strides."""
-
-
 def tensors_of(state: State) -> list[Tensor]:
     """The tensors of a state, in a list of their own."""
     return list(state) if isinstance(state, list) else [state]
@@ -63,6 +59,9 @@ class Backbone(nn.Module):
         strides: strides of the pyramid's levels (dilated ResNet: 4, 8, 8, 8).
         mean, std: normalisation of the image that the weights expect, RGB in [0, 1].
         size_divisor: image height and width must be multiples of it (callers pad).
+        image_size: the only height and width that the network takes; None if it takes all multiples of
+            ``size_divisor``.
+        probe_size: height and width of a small image that the network takes, for facts that depend on no size.
     """
 
     stages: nn.ModuleList
@@ -75,6 +74,8 @@ class Backbone(nn.Module):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     size_divisor: int
+    image_size: tuple[int, int] | None = None
+    probe_size: tuple[int, int] = (64, 64)
 
     def pyramid(self, states: Mapping[int, State]) -> Pyramid:
         """``{stage: its state}`` for at least :attr:`pyramid_stages` -> levels ``[B, C_l, H/s_l, W/s_l]`` (NCHW)."""
@@ -97,28 +98,33 @@ class Backbone(nn.Module):
         return self.pyramid(states)
 
     @torch.no_grad()
-    def _probe(self) -> None:
-        """Find channels and strides of all states by running a small image through."""
+    def _probe(self, strides: list[int] | None = None) -> None:
+        """Find channels and strides of all states by running a small image through.
+
+        Args:
+            strides: of the pyramid's levels, where their sizes do not say it.
+        """
         training = self.training
         self.eval()
         self.blocks, self.stage_channels = [], []
         states: dict[int, State] = {}
-        state: State = torch.zeros(1, 3, _PROBE, _PROBE)
+        height = self.probe_size[0]
+        state: State = torch.zeros(1, 3, *self.probe_size)
         for index, stage in enumerate(self.stages):
             for position, block in enumerate(stage.children()):
                 state = block(state)
-                shapes = [self._facts(tensor) for tensor in tensors_of(state)]
-                channels, strides = zip(*shapes, strict=True)
-                self.blocks.append(BlockInfo(f"stages.{index}.{position}", index, channels, strides))
+                shapes = [self._facts(tensor, height) for tensor in tensors_of(state)]
+                widths, distances = zip(*shapes, strict=True)
+                self.blocks.append(BlockInfo(f"stages.{index}.{position}", index, widths, distances))
             states[index] = state
             self.stage_channels.append(self.blocks[-1].channels)
         levels = self.pyramid(states)
         self.channels = [level.shape[1] for level in levels]
-        self.strides = [_PROBE // level.shape[2] for level in levels]
+        self.strides = strides or [round(height / level.shape[2]) for level in levels]
         self.size_divisor = max(self.strides)
         self.train(training)
 
-    def _facts(self, tensor: Tensor) -> tuple[int, int]:
-        """Channels and stride of one tensor of a state."""
-        height = tensor.shape[1] if self.channel_axis == -1 else tensor.shape[2]
-        return tensor.shape[self.channel_axis], _PROBE // height
+    def _facts(self, tensor: Tensor, height: int) -> tuple[int, int]:
+        """Channels and stride of one tensor of a state, of an image of this height."""
+        cells = tensor.shape[1] if self.channel_axis == -1 else tensor.shape[2]
+        return tensor.shape[self.channel_axis], round(height / cells)

@@ -25,6 +25,7 @@ class CifarResNet(Backbone):
     reference 13. The normalisation of the image is ImageNet's, our choice.
 
     Args:
+        image_size: nothing depends on it.
         depth: layers: 8, 14, 20, 26, 32, 44, 56, 110, ...
         width: multiplier of the channels.
         shortcut: option ``"A"`` (as in the paper's results) or ``"B"``.
@@ -33,7 +34,14 @@ class CifarResNet(Backbone):
         UserError: ``depth`` is no ``6 n + 2``, ``width`` is not positive, unknown shortcut.
     """
 
-    def __init__(self, *, depth: int = 20, width: float = 1.0, shortcut: Literal["A", "B"] = "A") -> None:
+    def __init__(
+        self,
+        image_size: tuple[int, int] | None = None,  # noqa: ARG002  # handed to every backbone
+        *,
+        depth: int = 20,
+        width: float = 1.0,
+        shortcut: Literal["A", "B"] = "A",
+    ) -> None:
         super().__init__()
         if depth < 8 or (depth - 2) % 6:
             raise UserError(f"depth must be 6 n + 2 (8, 14, 20, 26, 32, ...), but got {depth}")

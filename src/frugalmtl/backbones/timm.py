@@ -16,12 +16,18 @@ from frugalmtl.backbones._weights import fill, read_weights
 from frugalmtl.backbones.base import Backbone, State, tensors_of
 from frugalmtl.backbones.families import FAMILIES, Chain, Family
 from frugalmtl.backbones.families.vision_transformer import SimplePyramid
+from frugalmtl.backbones.general import General
 from frugalmtl.core.checks import UserError, shown
 from frugalmtl.core.types import Pyramid
 
 
 class Timm(Backbone):
-    """A timm model without its head: a chain of residual blocks and a pyramid at strides 4, 8, 16 and 32.
+    """A timm model without its head: a chain of blocks, and the pyramid of its features from stride 4 on.
+
+    Any model that timm gives features of. Each stage is what runs up to one of the features that the model's own
+    ``feature_info`` names; a model that is no such chain is one stage of one block, and so has no blocks to skip or to
+    stitch between. Either way the levels of the pyramid are the features that timm gives, which is checked bit for bit
+    when the model is built (:class:`~frugalmtl.backbones.general.General`).
 
     ResNets (and ResNeXts), EfficientNets, MobileNets V2 to V4, ConvNeXts and RegNets give the output of each stage from
     stride 4 on. HRNets give the four branches of the last stage as they are (``hrnet_w18``: 18, 36, 72 and 144
@@ -29,11 +35,17 @@ class Timm(Backbone):
     without a norm, and take images of any size: windows are padded; whether a stage shifts its windows stays as at the
     size of the pre-training. ``pyramid: "merged"`` gives their outputs after the merging of patches that follows, at
     strides 8, 16, 32 and 32. Vision Transformers have four stages of equally many blocks (our choice); class and
-    register tokens are left out, and positions are resampled to the image, so that their state is a grid.
+    register tokens are left out, and positions are resampled to the image, so that their state is a grid. Plain
+    transformers of other families keep theirs.
 
-    ``pyramid`` of Vision Transformers: ``"simple"`` makes four levels of the last block (Li et al. 2022, see
-    :class:`~frugalmtl.backbones.families.vision_transformer.SimplePyramid`); ``"stages"`` gives the four grids after
-    each quarter of the blocks as they are, without the final norm, all at the stride of a patch, for the head ``dpt``.
+    Images may have any size that is a multiple of ``size_divisor``. Models that timm builds for one size (MaxViT,
+    Hiera, LeViT, ...) are built for that of the experiment, and take no other. Patches of 14 pixels lie at stride 16:
+    the image is resized first (:class:`~frugalmtl.backbones.families._patches.PatchResize`).
+
+    ``pyramid`` of Vision Transformers and other plain transformers: ``"simple"`` makes four levels of the last block
+    (Li et al. 2022, see :class:`~frugalmtl.backbones.families.vision_transformer.SimplePyramid`); ``"stages"`` gives
+    the four grids after each quarter of the blocks as they are, without the final norm, all at the stride of a patch,
+    for the head ``dpt``.
     With 12 blocks these are blocks 3, 6, 9 and 12, which DPT reads too (Ranftl et al., ICCV 2021, section 4); with 24
     blocks they are 6, 12, 18 and 24, where DPT reads 5, 12, 18 and 24.
 
@@ -48,6 +60,8 @@ class Timm(Backbone):
     images, or a smaller one to compare with. What is not set stays as the model has it.
 
     Args:
+        image_size: height and width that the experiment trains and predicts at; None for the model's own, which only
+            matters for models that take one size.
         model: name of a timm model, e.g. ``"resnet50"``. A tag behind a dot (``"resnet50.a1_in1k"``) decides which
             published weights are taken, and the normalisation that is expected of the image.
         weights: None for a random initialisation; ``"imagenet"`` for the weights that timm publishes for the model and
@@ -56,19 +70,20 @@ class Timm(Backbone):
         pretrained: the same as ``weights: imagenet``, in timm's word.
         output_stride: 8 or 16 for ResNets; None keeps 32.
         width: multiplier of a ResNet's stages; published weights fit 1 only.
-        pyramid: levels of a Vision Transformer (``"simple"``, ``"stages"``) or a Swin Transformer (``"stages"``,
+        pyramid: levels of a plain transformer (``"simple"``, ``"stages"``) or a Swin Transformer (``"stages"``,
             ``"merged"``); None for the family's own pyramid, the first of these.
         sizes: of a Swin Transformer ``embed_dim``, ``depths``, ``num_heads`` (lists of four numbers, one per stage) and
             ``window_size``; of a Vision Transformer ``embed_dim``, ``depth``, ``num_heads`` and ``patch_size``.
             Published weights fit a model's own sizes only, so ``weights`` must be left out.
 
     Raises:
-        UserError: unknown or unsupported model, weights that are not there or do not fit, an output stride, width,
-            pyramid or sizes that the model cannot have.
+        UserError: unknown model, or one that cannot be built for ``image_size``; weights that are not there or do not
+            fit; an output stride, width, pyramid or sizes that the model cannot have.
     """
 
     def __init__(
         self,
+        image_size: tuple[int, int] | None = None,
         *,
         model: str,
         weights: str | None = None,
@@ -81,7 +96,7 @@ class Timm(Backbone):
         super().__init__()
         name = model.partition(".")[0]
         weights = word_of(weights, pretrained=pretrained)
-        family = _family(name)
+        family = _family(name, image_size)
         options: dict[str, Any] = {"output_stride": output_stride, "pyramid": pyramid, "sizes": sizes}
         options["width"] = width if width != 1.0 else None
         chosen = {option: value for option, value in options.items() if value is not None}
@@ -98,8 +113,10 @@ class Timm(Backbone):
         local = read_weights(Path(weights)) if weights is not None and weights not in ("package", WORD) else {}
         try:
             network = create_model(model, pretrained=False, **arguments)
-        except RuntimeError as error:  # timm's word for a tag that it does not know
-            raise UserError(f"cannot build timm model {model!r}: {error}") from None
+        except (RuntimeError, AssertionError, ValueError, TypeError) as error:  # an unknown tag, or image size
+            reason = (str(error).splitlines() or [type(error).__name__])[0]  # some errors have no words
+            size = f" for images of {' x '.join(map(str, arguments['img_size']))}" if "img_size" in arguments else ""
+            raise UserError(f"cannot build timm model {model!r}{size}: {reason}") from None
         chain = family.chain(network, chosen)
         expects = packaged or network.pretrained_cfg
         self.mean, self.std = _triple(expects, "mean"), _triple(expects, "std")
@@ -114,7 +131,8 @@ class Timm(Backbone):
         self.pyramid_stages = tuple(sorted({stage for stage, _ in self.levels}))
         self.channel_axis = chain.channel_axis
         self.neck = chain.neck
-        self._probe()
+        self.image_size, self.probe_size = chain.image_size, chain.probe_size
+        self._probe(chain.strides)
 
     def pyramid(self, states: Mapping[int, State]) -> Pyramid:
         """``{stage: its state}`` -> levels ``[B, C_l, H/s_l, W/s_l]``."""
@@ -130,17 +148,17 @@ class Timm(Backbone):
             self.neck.keep_levels(levels)
 
 
-def _family(name: str) -> Family:
-    families: dict[str, Family] = {family: FAMILIES.build(family) for family in FAMILIES.names()}
-    models = {family: families[family].models() for family in families}
-    for family, names in models.items():
-        if name in names:
-            return families[family]
-    choice = f"choose one of the families {', '.join(families)}"
-    if name in list_models():
-        raise UserError(f"timm model {name!r} cannot be cut into a chain: {choice}")
-    close = get_close_matches(name, [name for names in models.values() for name in names], n=3)
-    raise UserError(f"unknown timm model {name!r}: {'did you mean ' + ' or '.join(close) + '?' if close else choice}")
+def _family(name: str, image_size: tuple[int, int] | None) -> Family:
+    families: list[Family] = [FAMILIES.build(family) for family in FAMILIES.names()]
+    for family in families:
+        if name in family.models():
+            return family
+    names = list_models()
+    if name in names:
+        return General(name, image_size)
+    close = get_close_matches(name, names, n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else "timm.list_models() in Python has all names"
+    raise UserError(f"unknown timm model {name!r}: {hint}")
 
 
 def _takers(option: str) -> str:

@@ -22,7 +22,9 @@ from torch import Tensor, fx, nn
 
 from frugalmtl.backbones.base import Backbone
 from frugalmtl.backbones.cifar_resnet import PaddedShortcut
+from frugalmtl.backbones.families._patches import PatchResize
 from frugalmtl.backbones.families.vision_transformer import GridBlock, PatchGrid
+from frugalmtl.backbones.general.fixed_size import FixedSize
 from frugalmtl.backbones.views import SwinTokens, WindowGrid, tokens_of
 from frugalmtl.channels.attention import AttentionChannels, WindowAttentionChannels
 from frugalmtl.channels.graph import Graph, Node
@@ -55,13 +57,13 @@ PER_CHANNEL = (
     nn.SyncBatchNorm,
     BatchNormAct2d,
     LayerScale,
+    PatchResize,
+    FixedSize,
 )
 ACTIVATIONS = ("torch.nn.modules.activation", "timm.layers.activations")
 OVER_CHANNELS = (nn.LayerNorm, SqueezeExcite, SEModule)
 DENSE = (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)
 NO_ACTIVATIONS = (nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Softmin, nn.PReLU, nn.GLU, nn.MultiheadAttention)
-
-_PROBE = 64
 
 
 def graph_of(backbone: Backbone) -> Graph:
@@ -264,7 +266,7 @@ def _measured(nodes: list[Node], outputs: list[int], backbone: Backbone) -> list
         widths[index] = output.shape[axes[index]]
 
     weight = next(backbone.parameters())
-    probe = torch.zeros(1, 3, _PROBE, _PROBE, device=weight.device, dtype=weight.dtype)
+    probe = torch.zeros(1, 3, *backbone.probe_size, device=weight.device, dtype=weight.dtype)
     Graph(tuple(nodes), tuple(outputs), ()).run(backbone, probe, visit)
     backbone.train(training)
     return [replace(node, channels=width, axis=axis) for node, width, axis in zip(nodes, widths, axes, strict=True)]

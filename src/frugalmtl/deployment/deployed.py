@@ -16,7 +16,7 @@ from frugalmtl.core.types import Decisions
 from frugalmtl.deployment.captured import CapturedModel, device_named, require_capturable
 from frugalmtl.deployment.fold import fold_batch_norms
 from frugalmtl.deployment.model import DeployedModel
-from frugalmtl.deployment.observe import observe
+from frugalmtl.deployment.observe import forget, observe
 from frugalmtl.deployment.prune import prune_dead
 from frugalmtl.deployment.reorder import fold_reorders
 from frugalmtl.deployment.strip import strip_passive, strip_unused
@@ -75,9 +75,10 @@ def deploy(
         if example is None:
             raise UserError("graph captures one shape of images: give example, images [B, 3, H, W] of that shape")
     trained = copy.deepcopy(model).eval()
+    forget(trained)
     backbone = next((module for module in trained.modules() if isinstance(module, Backbone)), None)
     divisor = backbone.size_divisor if backbone else max(trained.encoder.strides)
-    image = _example(trained, divisor) if example is None else _checked(example)
+    image = _example(trained, divisor, backbone) if example is None else _checked(example)
     with torch.no_grad():
         checks = _checks(trained, image, names)
         trained.encoder.read_levels = trained.read_levels(names)
@@ -93,7 +94,7 @@ def deploy(
         inputs = (image, plain.encoder.everything(image)) if isinstance(plain.encoder, DecidingModule) else (image,)
         fold_batch_norms(plain, observe(plain, *inputs), paired=plain.decides)
         fold_reorders(plain, observe(plain, *inputs))
-        strip_passive(plain)
+        strip_passive(plain, observe(plain, *inputs))
         prune_dead(plain, observe(plain, *inputs))
         strip_unused(plain, observe(plain, *inputs))
         plain.requires_grad_(False)
@@ -161,11 +162,12 @@ def deployable(tasks: Sequence[Task], chosen: Collection[str] | None) -> tuple[s
     return wanted_of(finals, chosen)
 
 
-def _example(model: nn.Module, divisor: int) -> Tensor:
-    """Two images of noise, not square, so that a mix-up of height and width shows."""
+def _example(model: nn.Module, divisor: int, backbone: Backbone | None) -> Tensor:
+    """Two images of noise, not square where the network allows it, so that a mix-up of height and width shows."""
     weight = next(model.parameters())
-    side = divisor * -(-64 // divisor)
-    noise = torch.randn(2, 3, side, side + divisor, generator=torch.Generator().manual_seed(0))
+    side = divisor * -(-max(backbone.probe_size if backbone else (64,)) // divisor)
+    size = (backbone.image_size if backbone else None) or (side, side + divisor)
+    noise = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
     return noise.to(weight.device, weight.dtype)
 
 

@@ -16,6 +16,7 @@ from frugalmtl.core.checks import UserError
 from tests.support.backbones import family_of, tiny_backbone
 
 MODEL = "ese_vovnet19b_slim_dw"
+"""Of a family without a file; it is cut as a chain by its own feature information."""
 TOY = f"""
 from frugalmtl.backbones.families.base import Family
 
@@ -29,7 +30,7 @@ class VoVNet(Family):
 def test_families_know_their_models(name: str) -> None:
     family = family_of(name)
     assert family.tiny in family().models()
-    assert family().models() == timm.list_models(module=family.module)
+    assert set(family().models()) >= set(timm.list_models(module=family.module))
     assert family.noun.startswith(("a ", "an "))
 
 
@@ -39,8 +40,8 @@ def test_families_share_no_model() -> None:
 
 
 def test_one_file_adds_a_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="cannot be cut into a chain"):
-        Timm(model=MODEL)
+    with pytest.raises(UserError, match=r"width needs a ResNet, but got 0\.5"):
+        Timm(model=MODEL, width=0.5)
     (tmp_path / "vovnet.py").write_text(TOY, encoding="utf-8")
     monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path)])
     monkeypatch.delitem(sys.modules, "frugalmtl.backbones.families.vovnet", raising=False)
@@ -52,5 +53,3 @@ def test_one_file_adds_a_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [level.shape[1] for level in levels] == backbone.channels
     with pytest.raises(UserError, match=r"width needs a ResNet or a VoVNet, but got 0\.5"):
         Timm(model="hrnet_w18_small", width=0.5)
-    with pytest.raises(UserError, match="vision_transformer, vovnet"):
-        Timm(model="vgg16")

@@ -23,12 +23,18 @@ class Chain:
         levels: ``(stage, index of the tensor in its state)`` of every level of the pyramid.
         channel_axis: see :class:`~frugalmtl.backbones.base.Backbone`.
         neck: computes the pyramid from the levels' tensors, where the model itself has no pyramid.
+        strides: of the levels, where their sizes do not say it (layers without padding); None where these do.
+        probe_size: see :class:`~frugalmtl.backbones.base.Backbone`.
+        image_size: see :class:`~frugalmtl.backbones.base.Backbone`.
     """
 
     stages: list[list[nn.Module]]
     levels: list[tuple[int, int]]
     channel_axis: int = 1
     neck: nn.Module | None = None
+    strides: list[int] | None = None
+    probe_size: tuple[int, int] = (64, 64)
+    image_size: tuple[int, int] | None = None
 
 
 class Family:

@@ -6,10 +6,12 @@ from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any
 
+from timm import list_models
 from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.models import vision_transformer as timm_vit
 from torch import Tensor, nn
 
+from frugalmtl.backbones.families._patches import PatchResize, power_of_two
 from frugalmtl.backbones.families._sizes import ViTSizes, require_whole_heads
 from frugalmtl.backbones.families.base import Chain, Family
 from frugalmtl.core.checks import UserError, known
@@ -20,8 +22,10 @@ _PATCHES = (8, 16, 32)
 class VisionTransformer(Family):
     """Four stages of equally many blocks (our choice); the state is a grid of tokens.
 
-    Class and register tokens are left out, and positions are resampled to the image. The pyramid ``"simple"`` makes
-    four levels of the last block, see :class:`SimplePyramid`; ``"stages"`` gives the four grids as they are.
+    DeiTs without a distillation token are among them. Class and register tokens are left out, and positions are
+    resampled to the image. Where patches are no power of two wide, the image is resized first
+    (:class:`~frugalmtl.backbones.families._patches.PatchResize`). The pyramid ``"simple"`` makes four levels of the
+    last block, see :class:`SimplePyramid`; ``"stages"`` gives the four grids as they are.
     """
 
     module, noun = "vision_transformer", "a vision transformer"
@@ -36,6 +40,11 @@ class VisionTransformer(Family):
     sizes = ViTSizes
     channel_axis = -1
     tiny = "test_vit"
+
+    def models(self) -> list[str]:
+        """Models that are built as plain vision transformers."""
+        data_efficient = [name for name in list_models(module="deit") if "distilled" not in name]
+        return sorted([*list_models(module=self.module), *data_efficient])
 
     def check_sizes(self, what: str, chosen: Mapping[str, Any], model: Any) -> None:
         """Heads that divide the width, and patches that the strides of a pyramid allow.
@@ -53,24 +62,23 @@ class VisionTransformer(Family):
         """Patches and blocks on grids, cut into four stages.
 
         Raises:
-            UserError: patches that are not 8, 16 or 32 pixels wide, or an unknown pyramid.
+            UserError: an unknown pyramid.
         """
         if not isinstance(network, timm_vit.VisionTransformer):
             raise TypeError(f"{type(network).__name__} is no vision transformer")
         pyramid = known("pyramid", options.get("pyramid", "simple"), ("simple", "stages"))
         patch = network.patch_embed.patch_size
-        if patch not in [(side, side) for side in _PATCHES]:
-            raise UserError(
-                f"a vision transformer needs patches of 8, 16 or 32 pixels, but this one has {patch}: choose another"
-            )
+        stride = power_of_two(min(patch))
         blocks = [GridBlock(block) for block in network.blocks]
         count = min(4, len(blocks))
         cuts = [round(len(blocks) * index / count) for index in range(count + 1)]
         stages: list[list[nn.Module]] = [list(blocks[start:stop]) for start, stop in pairwise(cuts)]
         stages[0].insert(0, PatchGrid(network))
+        if patch != (stride, stride):
+            stages[0].insert(0, PatchResize(patch, stride))
         if pyramid == "stages":
             return Chain(stages, [(stage, 0) for stage in range(count)], self.channel_axis)
-        neck = SimplePyramid(network.norm, network.embed_dim, patch[0])
+        neck = SimplePyramid(network.norm, network.embed_dim, stride)
         return Chain(stages, [(len(stages) - 1, 0)], self.channel_axis, neck)
 
     def renamed(self, tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
@@ -141,7 +149,7 @@ class SimplePyramid(nn.Module):
     Args:
         norm: the model's final norm over the channels of ``[B, h, w, C]``.
         channels: C of the transformer.
-        patch: pixels along one side of a patch: 8, 16 or 32.
+        patch: pixels of the image along one side of a patch: a power of two.
     """
 
     def __init__(self, norm: nn.Module, channels: int, patch: int) -> None:

@@ -8,8 +8,10 @@ from torch import nn
 
 from frugalmtl.backbones.base import Backbone
 from frugalmtl.backbones.cifar_resnet import Stem
+from frugalmtl.backbones.families._patches import PatchResize
 from frugalmtl.backbones.families.high_resolution_net import Transition
 from frugalmtl.backbones.families.vision_transformer import GridBlock, PatchGrid
+from frugalmtl.backbones.general.fixed_size import FixedSize
 from frugalmtl.backbones.views.base import Residual
 from frugalmtl.backbones.views.cifar_resnet import CifarBlockView
 from frugalmtl.backbones.views.convnext import ConvNeXtBlockView
@@ -43,7 +45,19 @@ VIEWS: tuple[type[Residual], ...] = (
     UniversalInvertedResidualView,
 )
 
-PLAIN = (nn.Sequential, nn.Conv2d, LayerNorm2d, RmsNorm2d, SimpleNorm2d, PatchMerging, PatchGrid, Stem, Transition)
+PLAIN = (
+    nn.Sequential,
+    nn.Conv2d,
+    LayerNorm2d,
+    RmsNorm2d,
+    SimpleNorm2d,
+    PatchMerging,
+    PatchResize,
+    PatchGrid,
+    FixedSize,
+    Stem,
+    Transition,
+)
 """Types of blocks that have no shortcut: stems, patch embeddings, downsampling."""
 
 _BY_TYPE = {kind: view for view in VIEWS for kind in view.blocks}

@@ -28,8 +28,6 @@ from frugalmtl.encoders.adashare.policy import SURE, History, Policy, temperatur
 from frugalmtl.encoders.adashare.structure import read_structure, written_structure
 from frugalmtl.encoders.base import Encoder, ModelContext, wanted_of
 
-_PROBE = (64, 64)
-
 
 class AdaShare(Encoder):
     """The method of :func:`~frugalmtl.encoders.adashare.adashare`, which describes it, for code.
@@ -89,7 +87,7 @@ class AdaShare(Encoder):
         shape = len(self.task_names), len(self.gated)
         self.policy = Policy(self.task_names, shape[1], options.initial)
         self.history, self.choice = History(*shape), PolicyChoice(*shape, options)
-        branch, always = macs_of_choices(self.network, chain, _PROBE)
+        branch, always = macs_of_choices(self.network, chain, backbone.probe_size)
         self.register_buffer("branch_macs", branch, persistent=False)
         self.register_buffer("always_macs", always, persistent=False)
         self.stage, self.turn, self.layout = self.recipe()[-1].name, "", CutLayout()

@@ -55,8 +55,6 @@ from frugalmtl.encoders.interrogate.pictures import pictures
 from frugalmtl.encoders.interrogate.schedule import SHARED, SINGLE_TASK, GateSchedule
 from frugalmtl.encoders.interrogate.sparsity import penalty_scale, private_shares, sparsity
 
-_PROBE = (64, 64)
-
 
 class InterroGate(Encoder):
     """The method of :func:`~frugalmtl.encoders.interrogate.interrogate`, which describes it, for code.
@@ -127,7 +125,7 @@ class InterroGate(Encoder):
             self.decisions = (*self.decisions, "gates.alpha")
         self.gates = Gates(len(self.task_names), places, options.initial, spread=float(drawn), weights=weights)
         self.projections = projections_of(self.graph, backbone) if options.projection else nn.ModuleDict()
-        macs = places.macs(site_macs(self.graph, node_macs(self.graph, backbone, _PROBE)))
+        macs = places.macs(site_macs(self.graph, node_macs(self.graph, backbone, backbone.probe_size)))
         relative = macs / macs.mean()
         if not drawn:  # else the price is one threshold for all, whatever they cost
             self.gates.cost.copy_(relative)

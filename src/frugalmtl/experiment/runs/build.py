@@ -179,8 +179,9 @@ def build(config: Experiment, dataset: Dataset | None = None, *, tasks: tuple[Ta
     check(config)
     tasks = tasks or build_tasks(config, dataset)
     seed_everything(derive_seed(config.seed, "weights"))
-    backbone: Backbone = BACKBONES.build(config.backbone)
-    size = _image_size(config, dataset, backbone)
+    size = _image_size(config, dataset)
+    backbone: Backbone = BACKBONES.build(config.backbone, size)
+    _require_size(size, backbone)
     names = tuple(task.name for task in tasks)
     encoder = ENCODERS.build(config.encoder, backbone, names)
     decoder = DECODERS.build(config.decoder, encoder.channels, encoder.strides, tasks)
@@ -190,17 +191,24 @@ def build(config: Experiment, dataset: Dataset | None = None, *, tasks: tuple[Ta
     return Built(tasks, backbone, model, balancer, size, "apply" if dataset is None else dataset.exif)
 
 
-def _image_size(config: Experiment, dataset: Dataset | None, backbone: Backbone) -> tuple[int, int]:
+def _image_size(config: Experiment, dataset: Dataset | None) -> tuple[int, int]:
     size = config.size or (dataset.image_size if dataset is not None else None)
     if size is None:
         raise UserError(f"experiment {config.name!r} needs 'image_size: [height, width]'")
+    return size
+
+
+def _require_size(size: tuple[int, int], backbone: Backbone) -> None:
     divisor = backbone.size_divisor
     if any(length <= 0 or length % divisor for length in size):
         fitting = [max(divisor, round(length / divisor) * divisor) for length in size]
         raise UserError(
             f"image_size {list(size)} must be multiples of {divisor} for this backbone: for example {fitting}"
         )
-    return size
+    if backbone.image_size not in (None, size):
+        raise UserError(
+            f"image_size {list(size)} must be {list(backbone.image_size)} for this backbone, which takes no other"
+        )
 
 
 def without_weights(config: Experiment) -> Experiment:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.experiment.config.experiment import Experiment
@@ -53,3 +54,19 @@ def test_a_cross_stitch_network_takes_all_weights_of_single_task_networks() -> N
     stitched = build(Experiment(tasks=TASKS, encoder={"name": "cross_stitch"}, **SMALL)).model.state_dict()
     assert all(stitched[name].shape == tensor.shape for name, tensor in single.items())
     assert all(name.startswith("encoder.units.") for name in stitched.keys() - single.keys())
+
+
+@pytest.mark.parametrize("size", [(64, 96), (96, 64)])
+def test_a_model_for_one_image_size_is_built_for_that_of_the_experiment(size: tuple[int, int]) -> None:
+    coatnet = {"name": "timm", "model": "test_coatnet"}
+    built = build(Experiment(tasks=TASKS, **{**SMALL, "image_size": size, "backbone": coatnet}))
+    assert built.backbone.image_size == built.image_size == size
+    network = built.model.eval()
+    with torch.no_grad():
+        assert network(torch.rand(1, 3, *size)).by_task["depth"].shape == (1, 1, *size)
+
+
+def test_an_image_size_that_the_model_cannot_have_is_refused() -> None:
+    coatnet = {"name": "timm", "model": "test_coatnet"}
+    with pytest.raises(UserError, match=r"no images of 64 x 72: choose multiples of 32 as image_size"):
+        build(Experiment(tasks=TASKS, **{**SMALL, "image_size": (64, 72), "backbone": coatnet}))
