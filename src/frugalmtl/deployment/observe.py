@@ -15,6 +15,8 @@ from torch.utils._pytree import tree_leaves
 
 from frugalmtl.core.counting import is_data_dependent
 
+_HELD = ("_parameters", "_buffers", "_modules")
+
 
 @dataclass
 class ModuleCall:
@@ -109,12 +111,29 @@ def tensors_in(value: Any) -> list[Tensor]:
 
 
 def observe(module: nn.Module, *inputs: Any) -> Observation:
-    """Run ``module(*inputs)`` once without gradients and record it. Leaves no hook behind."""
+    """Run ``module(*inputs)`` once without gradients and record it. Leaves no hook behind.
+
+    Tensors that modules remember from passes before (position biases of transformers, by device) are forgotten first:
+    what they are computed from would seem to be read by nobody.
+    """
+    forget(module)
     observation = Observation()
     running: list[nn.Module] = []
     with _recorded_calls(module, observation, running), torch.no_grad(), _Operations(observation, running):
         observation.returned = tensors_in(module(*inputs))
     return observation
+
+
+def forget(root: nn.Module) -> None:
+    """Empty the dictionaries of tensors that modules keep beside their parameters, buffers and submodules."""
+    for module in root.modules():
+        for name, value in vars(module).items():
+            if (
+                name not in _HELD
+                and isinstance(value, dict)
+                and any(isinstance(item, Tensor) for item in value.values())
+            ):
+                value.clear()
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch

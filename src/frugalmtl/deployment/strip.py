@@ -21,15 +21,16 @@ PASSIVE = (
 )
 
 
-def strip_passive(root: nn.Module) -> None:
+def strip_passive(root: nn.Module, seen: Observation) -> None:
     """Replace dropout, drop-path and the like by ``nn.Identity``, and take them out of ``nn.Sequential``; in place.
 
-    A ``nn.Sequential`` inside a data-dependent module keeps its length: the module may index it.
+    A ``nn.Sequential`` inside a data-dependent module keeps its length: the module may index it. So does one that
+    ``seen`` did not call: its owner goes through what is inside by itself, perhaps side by side with another one.
     """
     replace_modules(root, {module: nn.Identity() for module in root.modules() if type(module) in PASSIVE})
     routed = data_dependent_parts(root)
     for module in list(root.modules()):
-        if type(module) is nn.Sequential and module not in routed:
+        if type(module) is nn.Sequential and module in seen.calls and module not in routed:
             for name, child in list(module._modules.items()):  # named_children() leaves out a child's second name
                 if type(child) is nn.Identity:
                     delattr(module, name)

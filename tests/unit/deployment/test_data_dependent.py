@@ -116,7 +116,7 @@ def plain(module: nn.Module, example: Tensor) -> nn.Module:
     """All passes of ``deploy`` over a copy."""
     copy = deepcopy(module).eval()
     fold_batch_norms(copy, observe(copy, example))
-    strip_passive(copy)
+    strip_passive(copy, observe(copy, example))
     prune_dead(copy, observe(copy, example))
     strip_unused(copy, observe(copy, example))
     return copy

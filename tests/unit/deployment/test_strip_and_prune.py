@@ -41,10 +41,49 @@ def test_passive_modules_leave_sequentials_and_become_identities_elsewhere() -> 
     block = Block().eval()
     values = torch.randn(3, 2)
     before = block(values)
-    strip_passive(block)
+    strip_passive(block, observe(block, values))
     assert [type(part) for part in block.body] == [nn.Linear, nn.ReLU]
     assert type(block.path) is nn.Identity
     assert torch.equal(block(values), before)
+
+
+def test_a_sequential_that_its_owner_goes_through_keeps_its_length() -> None:
+    """RepGhost adds the outputs of pairs out of two lists, the first of which holds identities."""
+
+    class Pairs(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Sequential(nn.Identity()), nn.Sequential(nn.BatchNorm1d(2))
+
+        def forward(self, values: Tensor) -> Tensor:
+            return values + sum(norm(path(values)) for path, norm in zip(self.first, self.second, strict=False))
+
+    pairs = Pairs().eval()
+    values = torch.randn(3, 2)
+    before = pairs(values)
+    strip_passive(pairs, observe(pairs, values))
+    strip_unused(pairs, observe(pairs, values))
+    assert torch.equal(pairs(values), before)
+
+
+def test_what_a_module_remembers_does_not_hide_who_reads_its_parameters() -> None:
+    """Position biases that LeViT keeps by device while it is in eval mode."""
+
+    class Remembering(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = nn.Parameter(torch.randn(2))
+            self.remembered: dict[str, Tensor] = {}
+
+        def forward(self, values: Tensor) -> Tensor:
+            return values + self.remembered.setdefault("cpu", 2 * self.bias)
+
+    module = Remembering().eval()
+    values = torch.randn(3, 2)
+    before = module(values)
+    strip_unused(module, observe(module, values))
+    module.remembered.clear()
+    assert torch.equal(module(values), before)
 
 
 def test_unread_parameters_go_and_their_modules_too() -> None:
