@@ -1,0 +1,5 @@
+"""Tracing of a backbone into a graph of operations on channels."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
