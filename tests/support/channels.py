@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
+import pytest
+import timm
 import torch
+from timm.models._efficientnet_builder import decode_arch_def, round_channels
+from timm.models.mobilenetv3 import MobileNetV3
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from frugalmtl.backbones import Backbone
 from frugalmtl.backbones.cifar_resnet import CifarResNet
 from frugalmtl.backbones.families import FAMILIES
+from frugalmtl.backbones.timm import Timm
 from frugalmtl.channels import ChannelPlan, Graph, Mask, branch_of, graph_of, plan_channels, units
 from frugalmtl.channels.attention import AttentionChannels
 from frugalmtl.channels.operations import Sum
@@ -27,6 +32,8 @@ from tests.support.backbones import tiny_backbone
 CIFAR, VIT, VIT_STAGES = "cifar_resnet", "vision_transformer", "vision_transformer-stages"
 SWIN, SWIN_MERGED = "swin_transformer", "swin_transformer-merged"
 TRANSFORMERS = (VIT, VIT_STAGES, SWIN, SWIN_MERGED)
+MIXED = "mixed"
+"""Blurs, convolutions of several kernel sizes side by side, attention of several queries and scales per channel."""
 SIZE = (64, 96)
 
 
@@ -40,7 +47,28 @@ def backbone(kind: str) -> Backbone:
         return tiny_backbone(VIT, pyramid="stages").eval()
     if kind == SWIN_MERGED:
         return tiny_backbone(SWIN, pyramid="merged").eval()
+    if kind == MIXED:
+        return mixed_backbone().eval()
     return tiny_backbone(kind).eval()
+
+
+def mixed_backbone() -> Backbone:
+    """A network of the parts of MixNets, MobileNetV4 hybrids and networks with blurs."""
+    arch = [
+        ["ds_r1_k3_s1_e1_c8"],
+        ["ir_r1_k3_a1.1_p1.1_s2_e3_c12", "ir_r1_k3_a1.1_p1.1_s1_e2_c12"],
+        ["ir_r1_k3.5.7_s2_e3_c16_se0.5"],
+        ["uir_r1_a3_k3_s2_e2_c16", "mqa_r1_k3_h2_s1_v2_d4_c16", "mqa_r1_k3_h2_s1_d8_c16", "uir_r1_a0_k3_s1_e2_c16"],
+        ["ir_r1_k3_s2_e2_c20"],
+    ]
+    network = MobileNetV3(
+        decode_arch_def(arch), stem_size=8, num_features=8, aa_layer="blur", layer_scale_init_value=0.5,
+        round_chs_fn=partial(round_channels, divisor=4),
+    )  # fmt: skip
+    network.pretrained_cfg = timm.get_pretrained_cfg("mobilenetv4_hybrid_medium").to_dict()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("frugalmtl.backbones.timm.create_model", lambda *_, **__: network)
+        return Timm(model="mobilenetv4_hybrid_medium")
 
 
 @cache
@@ -53,7 +81,7 @@ def traceable(kind: str) -> bool:
     return True
 
 
-KINDS = tuple(kind for kind in (*FAMILIES.names(), VIT_STAGES, SWIN_MERGED, CIFAR) if traceable(kind))
+KINDS = tuple(kind for kind in (*FAMILIES.names(), VIT_STAGES, SWIN_MERGED, MIXED, CIFAR) if traceable(kind))
 """Every family of backbones whose operations are known, and more backbones."""
 
 

@@ -11,8 +11,10 @@ from frugalmtl.channels import Graph, Mask
 from frugalmtl.channels.attention import AttentionChannels, WindowAttentionChannels
 from frugalmtl.channels.operations import (
     AllChannels,
+    ChannelScale,
     ChannelSlice,
     ChannelWise,
+    Concat,
     Dense,
     Grouped,
     Image,
@@ -91,6 +93,10 @@ class Needs:
             reads = [(source, other) for source in node.inputs for other in together]
         elif isinstance(operation, ChannelSlice):
             reads = [(node.inputs[0], operation.start + channel)]
+        elif isinstance(operation, Concat):
+            ends = [sum(widths[: number + 1]) for number in range(len(widths))]
+            number = next(at for at, end in enumerate(ends) if channel < end)
+            reads = [(node.inputs[number], channel - ends[number] + widths[number])]
         elif isinstance(operation, MergePatches):
             together = list(range(channel % widths[0], node.channels, widths[0]))
             reads = [(node.inputs[0], channel % widths[0])]
@@ -127,6 +133,8 @@ def _numbers(module: nn.Module, operation: Any, kept: int) -> int:
         return module.relative_position_bias_table.shape[0] * kept // operation.unit
     if isinstance(operation, AttentionChannels):
         return sum(p.numel() for norm in (module.q_norm, module.k_norm) for p in norm.parameters())
+    if isinstance(operation, ChannelScale):
+        return kept
     if isinstance(operation, AllChannels):
         return sum(parameter.numel() for parameter in module.parameters())
     return sum(parameter[0].numel() * kept for parameter in module.parameters())

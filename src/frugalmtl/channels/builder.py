@@ -18,6 +18,7 @@ from frugalmtl.channels.operations import (
     Channels,
     ChannelSlice,
     ChannelWise,
+    Concat,
     Dense,
     Grouped,
     Image,
@@ -26,6 +27,7 @@ from frugalmtl.channels.operations import (
     Rearrange,
     Sum,
     WithoutWeights,
+    parts_of,
 )
 from frugalmtl.channels.plan import ChannelPlan
 from frugalmtl.channels.program import LayerSource, MixSource, ProgramDraft
@@ -66,7 +68,7 @@ class ProgramBuilder:
         """The output of a node (after its site) as the branch reads it: these channels in this order."""
         node = self.graph.nodes[index]
         if node.site is None and isinstance(
-            node.operation, Dense | Grouped | ChannelWise | Sum | Rearrange | ChannelSlice
+            node.operation, Dense | Grouped | ChannelWise | Sum | Rearrange | ChannelSlice | Concat
         ):
             return self.before_site(index, branch, channels)
         if node.site is not None and branch != self.shared:
@@ -126,6 +128,8 @@ class ProgramBuilder:
             return self._apply(index, branch, channels, inputs, [self.in_order(sources[0], branch, inputs)])
         if isinstance(operation, ChannelSlice):
             return self.in_order(sources[0], branch, tuple(operation.start + channel for channel in channels))
+        if isinstance(operation, Concat):
+            return _concatenated(self, index, branch, channels)
         if isinstance(operation, Sum):
             parts = [self.in_order(source, branch, channels) for source in sources]
             return self._apply(index, branch, channels, channels, parts)
@@ -249,6 +253,18 @@ class ProgramBuilder:
                 inputs = [self.in_order(source, branch, channels) for source in sources]
             self.tensors[key] = self._apply(index, branch, channels, channels, inputs)
         return self.tensors[key]
+
+
+def _concatenated(builder: ProgramBuilder, index: int, branch: int, channels: Channels) -> fx.Node:
+    """Channels of a concatenation of several nodes, in this order."""
+    node, nodes = builder.graph.nodes[index], builder.graph.nodes
+    widths = [nodes[source].channels for source in node.inputs]
+    parts, stored = list[fx.Node](), list[int]()
+    for number, (source, part) in enumerate(zip(node.inputs, parts_of(channels, widths), strict=True)):
+        if part:
+            parts.append(builder.in_order(source, branch, part))
+            stored += [sum(widths[:number]) + channel for channel in part]
+    return builder.draft.select(builder.draft.concatenate(parts, node.axis), tuple(stored), channels, node.axis)
 
 
 def site_order(private: Mask) -> list[int]:

@@ -9,7 +9,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from frugalmtl.channels.attention import AttentionChannels
-from frugalmtl.channels.operations import ChannelWise, Operation, Rearrange, Sum
+from frugalmtl.channels.operations import ChannelSlice, ChannelWise, Concat, Operation, Rearrange, Sum
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def units(nodes: Sequence[Node]) -> list[int]:
     result: list[int] = []
     for node in nodes:
         unit = node.operation.unit
-        if isinstance(node.operation, ChannelWise | Sum | Rearrange):
+        if isinstance(node.operation, ChannelWise | Sum | Rearrange | ChannelSlice | Concat):
             unit = max([unit, *(result[source] for source in node.inputs if nodes[source].site is None)])
         result.append(1 if isinstance(node.operation, AttentionChannels) else unit)
     return result

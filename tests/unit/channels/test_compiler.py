@@ -16,6 +16,7 @@ import torch
 from timm import create_model
 from torch import nn
 
+from frugalmtl.backbones.families import FAMILIES
 from frugalmtl.backbones.timm import Timm
 from frugalmtl.channels import Mask, node_macs, projection_macs, static_network
 from frugalmtl.channels.attention import AttentionChannels
@@ -24,6 +25,7 @@ from frugalmtl.evaluation.cost import count
 from tests.support.channels import (
     CIFAR,
     KINDS,
+    MIXED,
     SIZE,
     SWIN,
     SWIN_MERGED,
@@ -70,8 +72,8 @@ def check(parts: Branches, private: Sequence[Mask], levels: Levels = None, size:
     assert Needs(parts.graph, private, read, parts.projections).parameters(parts.networks) == counted.params
 
 
-def test_most_families_are_covered() -> None:
-    assert {"resnet", "efficientnet", "mobilenetv3", "high_resolution_net", "regnet", VIT} <= set(KINDS)
+def test_all_families_are_covered() -> None:
+    assert {*FAMILIES.names(), MIXED} <= set(KINDS)
 
 
 CASES = [

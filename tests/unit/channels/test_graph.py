@@ -6,6 +6,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from timm.layers.std_conv import StdConv2d
 from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone
@@ -19,7 +20,6 @@ from frugalmtl.channels.operations import (
     Grouped,
 )
 from frugalmtl.core.checks import UserError
-from tests.support.backbones import tiny_backbone
 from tests.support.channels import KINDS, backbone, image, scramble
 
 MOBILENETV2 = "mobilenetv2_100"
@@ -215,6 +215,35 @@ class Shuffled(nn.Module):
         return features.flip(1)
 
 
+class Halved(nn.Module):
+    """Two halves of the positions, exchanged."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        halves = torch.split(features, (32, 32), 3)
+        return torch.cat([halves[1], halves[0]], 3)
+
+
+class Parted(nn.Module):
+    """Channels of one group go into different parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.first, self.rest = nn.Conv2d(4, 4, 1, groups=2), nn.Conv2d(1, 4, 1), nn.Conv2d(3, 4, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        parts = torch.split(self.conv(features), (1, 3), 1)
+        return self.first(parts[0]) + self.rest(parts[1])
+
+
+class Shifted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(4))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.shift.view(1, -1, 1, 1)
+
+
 class Branching(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         return features if features.sum() > 0 else -features
@@ -235,12 +264,16 @@ def test_a_layer_that_is_read_twice_has_a_site() -> None:
 @pytest.mark.parametrize(
     ("block", "word"),
     [
-        (Shuffled(), "flip"),
-        (Branching(), "traced"),
+        (Shuffled(), r"^stages\.0\.1 \(Shuffled\) does .*flip"),
+        (Branching(), r"^stages\.0\.1 \(Branching\) cannot be traced"),
+        (Halved(), r"^stages\.0\.1 \(Halved\) works on another axis"),
+        (Parted(), r"^stages\.0\.1\.conv computes groups of 2"),
+        (Shifted(), r"^stages\.0\.1 \(Shifted\) does .*add"),
+        (StdConv2d(4, 4, 1), r"^stages\.0\.1 \(StdConv2d\) does"),
         (nn.PReLU(4), "known"),
         (nn.ConvTranspose2d(4, 4, 1, groups=2), "groups"),
     ],
-    ids=["flip", "branching", "prelu", "transposed groups"],
+    ids=["flip", "branching", "halved", "parted", "shifted", "standardised", "prelu", "transposed groups"],
 )
 def test_unknown_operations_are_refused_in_one_line(block: nn.Module, word: str) -> None:
     with pytest.raises(UserError, match=f"{word}.*choose another") as caught:
@@ -249,7 +282,10 @@ def test_unknown_operations_are_refused_in_one_line(block: nn.Module, word: str)
 
 
 def test_backbones_that_cannot_be_traced_are_refused_in_one_line() -> None:
-    words = {tiny_backbone("convnext"): "choose another", CifarResNet(depth=8): "give the backbone shortcut: B"}
+    words = {
+        Timm(model="test_nfnet"): r"stem\.conv1 \(ScaledStdConv2d\) .*choose another",
+        CifarResNet(depth=8): "give the backbone shortcut: B",
+    }
     for refused, word in words.items():
         with pytest.raises(UserError, match=word) as caught:
             graph_of(refused)

@@ -8,7 +8,10 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from timm.layers import LayerScale2d
 from timm.layers.attention import Attention as TimmAttention
+from timm.layers.attention2d import MultiQueryAttention2d
+from timm.layers.blur_pool import BlurPool2d
 from timm.layers.norm_act import BatchNormAct2d
 from timm.layers.squeeze_excite import SEModule
 from timm.models._efficientnet_blocks import SqueezeExcite
@@ -20,14 +23,18 @@ from frugalmtl.backbones.views import SwinTokens, WindowGrid
 from frugalmtl.channels.attention import AttentionChannels, WindowAttentionChannels
 from frugalmtl.channels.operations import (
     AllChannels,
+    ChannelScale,
     ChannelSlice,
     ChannelWise,
+    Concat,
     Dense,
     Grouped,
+    MultiQueryChannels,
     Operation,
     PatchEmbedding,
     Permute,
     Sum,
+    parts_of,
 )
 from frugalmtl.channels.windows import MergePatches, Partition, merge_patches
 from tests.support.channels import backbone, image, scramble
@@ -61,6 +68,8 @@ CHANNEL_WISE = [
     (nn.Conv2d(6, 6, 3, groups=6, padding=1), 1),
     (nn.Conv2d(6, 6, 3, groups=6, bias=False), 1),
     (LayerScale(6), -1),
+    (LayerScale2d(6), 1),
+    (BlurPool2d(6), 1),
     (nn.ReLU(), 1),
     (nn.MaxPool2d(2), 1),
 ]
@@ -133,6 +142,8 @@ ALL_CHANNELS = [
     (nn.LayerNorm(8, elementwise_affine=False), -1),
     (SqueezeExcite(8, rd_ratio=0.5), 1),
     (SEModule(8, rd_ratio=0.5), 1),
+    (MultiQueryAttention2d(8, num_heads=2, key_dim=4, kv_stride=2, padding="same"), 1),
+    (MultiQueryAttention2d(8, num_heads=2, query_strides=2, use_bias=True), 1),
 ]
 
 
@@ -141,13 +152,14 @@ ALL_CHANNELS = [
 def test_slices_of_operations_over_all_channels(module: nn.Module, axis: int, seed: int) -> None:
     module = ready(deepcopy(module))
     order = tuple(int(index) for index in np.random.default_rng(seed).permutation(8))
-    features = torch.randn(2, 8, 5, 5).double() if axis == 1 else torch.randn(2, 5, 5, 8).double()
-    result = AllChannels("x").sliced(module, order, order)
+    features = torch.randn(2, 8, 6, 4).double() if axis == 1 else torch.randn(2, 6, 4, 8).double()
+    operation = MultiQueryChannels("x") if isinstance(module, MultiQueryAttention2d) else AllChannels("x")
+    result = operation.sliced(module, order, order).eval()
     with torch.no_grad():
         assert torch.allclose(result(pick(features, order, axis)), pick(module(features), order, axis), atol=1e-12)
     for outputs, inputs in (((1, 2), (1, 2)), (order, order[::-1])):
         with pytest.raises(ValueError, match="all of them"):
-            AllChannels("x").sliced(module, outputs, inputs)
+            operation.sliced(module, outputs, inputs)
 
 
 @pytest.mark.parametrize("qk_norm", [False, True])
@@ -216,6 +228,9 @@ READS: list[tuple[Operation, nn.Module | None, int, int, int]] = [
     (Grouped("x", 2, 3), nn.Conv2d(4, 6, 1, groups=2), 4, 6, 1),
     (AllChannels("x"), nn.LayerNorm(6), 6, 6, -1),
     (ChannelSlice(2, 3), None, 8, 3, -1),
+    (ChannelSlice(1, 4, 1), None, 6, 4, 1),
+    (ChannelScale("x", "weight", 1), nn.LayerNorm(6), 6, 6, 1),
+    (MultiQueryChannels("x"), MultiQueryAttention2d(6, num_heads=2, key_dim=4, kv_stride=2, padding="same"), 6, 6, 1),
     (Permute((0, 2, 3, 1)), None, 4, 4, 1),
     (MergePatches(), None, 3, 12, -1),
     (Partition(WindowGrid((2, 2), (1, 1))), None, 4, 4, -1),
@@ -242,8 +257,13 @@ def test_required_inputs_are_what_an_output_depends_on(case: tuple[Operation, nn
     assert not nothing.any()
 
 
-def test_required_inputs_of_sums_and_attention() -> None:
+def test_required_inputs_of_sums_attention_and_concatenations() -> None:
     needed = np.array([[True, False, False, False], [False, False, False, True]])
+    assert [mask.tolist() for mask in Concat(1).required_inputs(needed, [1, 3])] == [
+        [[True], [False]],
+        [[False, False, False], [False, False, True]],
+    ]
+    assert parts_of((3, 0, 2), [1, 3]) == [(0,), (2, 1)]
     assert all((mask == needed).all() for mask in Sum().required_inputs(needed, [4, 4]))
     heads = AttentionChannels("x", 2, 2).required_inputs(needed, [4, 4, 4])
     assert len(heads) == 3

@@ -1,8 +1,11 @@
+from .apart import ChannelScale as ChannelScale
 from .apart import ChannelSlice as ChannelSlice
 from .apart import ChannelWise as ChannelWise
+from .apart import Concat as Concat
 from .apart import Permute as Permute
 from .apart import Rearrange as Rearrange
 from .apart import Sum as Sum
+from .apart import parts_of as parts_of
 from .base import Channels as Channels
 from .base import Image as Image
 from .base import Mask as Mask
@@ -15,4 +18,5 @@ from .mixing import Dense as Dense
 from .mixing import Grouped as Grouped
 from .mixing import PatchEmbedding as PatchEmbedding
 from .together import AllChannels as AllChannels
+from .together import MultiQueryChannels as MultiQueryChannels
 from .together import excitation as excitation

@@ -22,8 +22,7 @@ class AllChannels(Operation):
 
     def weights(self, module: nn.Module, outputs: Channels, inputs: Channels) -> dict[str, Tensor]:
         """Its weights in the order of the channels."""
-        if outputs != inputs or sorted(outputs) != list(range(len(outputs))):
-            raise ValueError("an operation over all channels has all of them as inputs and outputs, in one order")
+        check_whole(outputs, inputs)
         weights = dict(tensors_of(module))
         if isinstance(module, nn.LayerNorm):
             return {name: select(tensor, outputs) for name, tensor in weights.items()}
@@ -34,6 +33,35 @@ class AllChannels(Operation):
             elif tensor is expand.weight or tensor is expand.bias:
                 weights[name] = select(tensor, outputs)
         return weights
+
+
+class MultiQueryChannels(AllChannels):
+    """Attention of several queries per position on one key and value, from and to maps (MobileNetV4; Qin et al., 2024).
+
+    What happens between the projections is computed whole.
+    """
+
+    def weights(self, module: nn.Module, outputs: Channels, inputs: Channels) -> dict[str, Tensor]:
+        """Its weights in the order of the channels, which queries, keys and values read and the last layer gives."""
+        check_whole(outputs, inputs)
+        weights = dict(tensors_of(module))
+        for name, tensor in weights.items():
+            part, layer, _ = name.split(".")
+            if part != "output" and layer == "proj":
+                weights[name] = select(tensor, inputs, dim=1) if tensor.ndim > 1 else tensor
+            elif tensor.ndim:  # depthwise convolutions and norms before a projection, and the last projection
+                weights[name] = select(tensor, outputs)
+        return weights
+
+
+def check_whole(outputs: Channels, inputs: Channels) -> None:
+    """Check that an operation has all its channels.
+
+    Raises:
+        ValueError: it has not, or their order differs.
+    """
+    if outputs != inputs or sorted(outputs) != list(range(len(outputs))):
+        raise ValueError("an operation over all channels has all of them as inputs and outputs, in one order")
 
 
 def excitation(module: nn.Module) -> tuple[nn.Conv2d, nn.Conv2d]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from timm.layers import LayerScale2d
+from timm.layers.attention2d import MultiQueryAttention2d
+from timm.layers.blur_pool import BlurPool2d
+from timm.layers.conv2d_same import Conv2dSame
 from timm.layers.drop import DropBlock2d, DropPath
 from timm.layers.norm_act import BatchNormAct2d
 from timm.layers.squeeze_excite import SEModule
@@ -12,7 +16,15 @@ from torch import nn
 from frugalmtl.backbones.families._patches import PatchResize
 from frugalmtl.backbones.families.vision_transformer import PatchGrid
 from frugalmtl.backbones.general.fixed_size import FixedSize
-from frugalmtl.channels.operations import AllChannels, ChannelWise, Dense, Grouped, Operation, PatchEmbedding
+from frugalmtl.channels.operations import (
+    AllChannels,
+    ChannelWise,
+    Dense,
+    Grouped,
+    MultiQueryChannels,
+    Operation,
+    PatchEmbedding,
+)
 from frugalmtl.core.checks import UserError
 
 PER_CHANNEL = (
@@ -28,18 +40,25 @@ PER_CHANNEL = (
     nn.SyncBatchNorm,
     BatchNormAct2d,
     LayerScale,
+    LayerScale2d,
     PatchResize,
     FixedSize,
 )
 ACTIVATIONS = ("torch.nn.modules.activation", "timm.layers.activations")
 OVER_CHANNELS = (nn.LayerNorm, SqueezeExcite, SEModule)
-DENSE = (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)
+DENSE = (nn.Conv2d, Conv2dSame, nn.Linear, nn.ConvTranspose2d)
+"""Exact types: a subclass may compute its filters from all their inputs (weight standardisation)."""
 NO_ACTIVATIONS = (nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Softmin, nn.PReLU, nn.GLU, nn.MultiheadAttention)
 
 
 def is_known(module: nn.Module) -> bool:
     """Whether :func:`operation_of` has the module as a whole."""
-    return isinstance(module, (PatchGrid, *PER_CHANNEL, *OVER_CHANNELS, *DENSE)) or _activation(module)
+    if isinstance(module, BlurPool2d):
+        return module.channels is not None
+    if isinstance(module, MultiQueryAttention2d):
+        last, first = module.output.get_submodule("proj"), module.query.get_submodule("proj")
+        return bool(last.out_channels == first.in_channels)
+    return type(module) in DENSE or isinstance(module, (PatchGrid, *PER_CHANNEL, *OVER_CHANNELS)) or _activation(module)
 
 
 def _activation(module: nn.Module) -> bool:
@@ -56,6 +75,10 @@ def operation_of(target: str, module: nn.Module) -> Operation:
         if not isinstance(module.norm_pre, nn.Identity):
             raise UserError("a normalisation before the first block cannot be cut by channels: choose another backbone")
         return PatchEmbedding(target)
+    if isinstance(module, MultiQueryAttention2d):
+        return MultiQueryChannels(target)
+    if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) > 1:
+        raise UserError(f"{target} normalises over positions, which cannot be cut by channels: choose another backbone")
     if isinstance(module, OVER_CHANNELS):
         return AllChannels(target)
     if isinstance(module, nn.Conv2d) and module.groups > 1:
@@ -64,4 +87,4 @@ def operation_of(target: str, module: nn.Module) -> Operation:
         return Grouped(target, module.groups, module.out_channels // module.groups)
     if isinstance(module, nn.ConvTranspose2d) and module.groups > 1:
         raise UserError("transposed convolutions in groups cannot be cut by channels: choose another backbone")
-    return Dense(target) if isinstance(module, DENSE) else ChannelWise(target)
+    return Dense(target) if type(module) in DENSE else ChannelWise(target)

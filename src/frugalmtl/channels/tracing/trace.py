@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-import torch
-
 from frugalmtl.backbones import Backbone
 from frugalmtl.channels.graph import Graph
 from frugalmtl.channels.tracing.reading import read_nodes
@@ -20,10 +18,15 @@ def graph_of(backbone: Backbone) -> Graph:
     Raises:
         UserError: the backbone does something whose effect on channels is not known.
     """
+    tracer = ChannelTracer()
     try:
-        traced = ChannelTracer().trace(backbone)
-    except (torch.fx.proxy.TraceError, TypeError) as error:
-        raise UserError(f"this backbone cannot be traced channel by channel ({error}): choose another") from None
+        traced = tracer.trace(backbone)
+    except UserError:
+        raise
+    except Exception as error:  # modules that look at values or sizes may raise anything on what stands for a tensor
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        where = tracer.failed or "this backbone"
+        raise UserError(f"{where} cannot be traced channel by channel ({reason}): choose another backbone") from None
     nodes, outputs = read_nodes(traced, backbone)
     nodes = measured(nodes, outputs, backbone)
     return with_sites(nodes, outputs)

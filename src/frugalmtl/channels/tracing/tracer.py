@@ -19,7 +19,13 @@ from frugalmtl.core.checks import UserError
 
 
 class ChannelTracer(fx.Tracer):
-    """Stops at modules whose effect on channels is known, and opens attention between its projections."""
+    """Stops at modules whose effect on channels is known, and opens attention between its projections.
+
+    Attributes:
+        failed: the innermost module that could not be traced.
+    """
+
+    failed: str = ""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module is one operation."""
@@ -43,7 +49,11 @@ class ChannelTracer(fx.Tracer):
             return m.reduction(m.norm(self.create_proxy("call_function", merge, args, {})))
         if isinstance(tokens_of(m), SwinTokens):
             return self._swin_block(m, args[0])
-        return super().call_module(m, forward, args, kwargs)
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception:
+            self.failed = self.failed or f"{self.path_of_module(m)} ({type(m).__name__})"
+            raise
 
     def _attention(self, attention: Any, tokens: fx.Proxy, where: dict[str, Any]) -> fx.Proxy:
         """Projections, and attention between them; ``where`` names the block of attention in windows."""

@@ -38,7 +38,7 @@ def test_a_table_is_written(config: Path, tmp_path: Path, capsys: pytest.Capture
         (["--runtime", "onnxruntime", "--dtype", "bfloat16"], "in float32 alone"),
         (["--batch", "0"], "batch"),
         (["--threads", "0"], "threads"),
-        (["--backbone", "{name: timm, model: convnext_atto}"], "on channels is not known"),
+        (["--backbone", "{name: timm, model: test_nfnet}"], "on channels is not known"),
     ],
 )
 def test_mistakes_are_one_line(
