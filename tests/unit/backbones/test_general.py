@@ -11,6 +11,7 @@ from frugalmtl.backbones.general.agreement import agrees, takes
 from frugalmtl.backbones.general.family import General
 from frugalmtl.backbones.general.getter import Intermediates
 from frugalmtl.backbones.timm import Timm
+from frugalmtl.backbones.views import require_residual
 from frugalmtl.core.checks import UserError
 
 CHAINS = {"test_nfnet": {}, "test_mambaout": {}, "ese_vovnet19b_slim_dw": {}}
@@ -137,3 +138,8 @@ def test_patches_of_14_pixels_lie_at_stride_16() -> None:
         levels = backbone(image())
     for level, feature in zip(levels, expected, strict=True):
         torch.testing.assert_close(level, feature)
+
+
+def test_one_block_cannot_be_skipped() -> None:
+    with pytest.raises(UserError, match=r"one block \(ByobNet as a whole\), which cannot be skipped"):
+        require_residual(build("test_byobnet"))

@@ -12,6 +12,7 @@ from frugalmtl.backbones.families._patches import PatchResize
 from frugalmtl.backbones.families.high_resolution_net import Transition
 from frugalmtl.backbones.families.vision_transformer import GridBlock, PatchGrid
 from frugalmtl.backbones.general.fixed_size import FixedSize
+from frugalmtl.backbones.general.getter import Intermediates
 from frugalmtl.backbones.views.base import Residual
 from frugalmtl.backbones.views.cifar_resnet import CifarBlockView
 from frugalmtl.backbones.views.convnext import ConvNeXtBlockView
@@ -83,6 +84,11 @@ def residual_of(block: nn.Module, name: str = "") -> Residual | None:
     if type(block) in PLAIN:
         return None
     kind = view_of(block)
+    if isinstance(block, Intermediates):
+        raise UserError(
+            f"the backbone is one block ({type(block.network).__name__} as a whole), which cannot be skipped: choose "
+            "one that is a chain of residual blocks"
+        )
     if kind is None:
         inside = f" of {type(block.block).__name__}" if isinstance(block, GridBlock) else ""
         label = f"{name} ({type(block).__name__}{inside})" if name else f"{type(block).__name__}{inside}"
