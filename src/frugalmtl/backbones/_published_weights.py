@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 from timm.models import set_pretrained_check_hash
 from torch import Tensor
@@ -25,7 +27,7 @@ def word_of(weights: str | None, *, pretrained: bool) -> str | None:
     return WORD if pretrained else weights
 
 
-def read_published_weights(model: str) -> dict[str, Tensor]:
+def read_published_weights(model: str, image_size: tuple[int, int] | None = None) -> dict[str, Tensor]:
     """The published weights of a timm model, by timm's names.
 
     Downloaded once, by ``timm.create_model(model, pretrained=True)``, into the cache of the Hugging Face client
@@ -33,6 +35,8 @@ def read_published_weights(model: str) -> dict[str, Tensor]:
 
     Args:
         model: its name, with a tag or without (``"resnet50"``, ``"resnet50.a1_in1k"``).
+        image_size: height and width that the model is built for, where it is built for one: timm resamples what depends
+            on it (embeddings of positions).
 
     Raises:
         UserError: there are none for the model or tag, or they are neither in the cache nor to be had.
@@ -43,8 +47,9 @@ def read_published_weights(model: str) -> dict[str, Tensor]:
         choice = f"take one of {', '.join(tagged)}" if tagged else "leave weights out, or name a file"
         raise UserError(f"timm publishes no weights for {model!r}: {choice}")
     set_pretrained_check_hash(True)  # of files whose names hold one; timm's default trusts the transport
+    size: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
     try:
-        network = timm.create_model(model, pretrained=True)
+        network = timm.create_model(model, pretrained=True, **size)
     except Exception as error:  # clients of both caches raise many kinds; offline, or a file that is not what it was
         reason = (str(error).splitlines() or [""])[0].strip(" .")[:120] or type(error).__name__
         place = f"{config.hf_hub_filename or _FILE} of the Hugging Face repository {config.hf_hub_id}"

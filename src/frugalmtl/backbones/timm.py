@@ -121,7 +121,8 @@ class Timm(Backbone):
         expects = packaged or network.pretrained_cfg
         self.mean, self.std = _triple(expects, "mean"), _triple(expects, "std")
         if weights is not None:
-            tensors = read_packaged_weights(name, network) if packaged else local or read_published_weights(model)
+            tensors = read_packaged_weights(name, network) if packaged else local
+            tensors = tensors or read_published_weights(model, arguments.get("img_size"))
             needed = _names_of(network, chain)
             fill(
                 network, family.renamed(tensors, network), needed, packaged.distribution if packaged else repr(weights)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
+
 import pytest
 import timm
 import torch
+from timm.models import _registry
 from torch import Tensor, nn
 
 from frugalmtl.backbones.general.agreement import agrees, takes
@@ -106,6 +110,24 @@ def test_sizes_that_a_model_takes() -> None:
     network = timm.create_model("test_coatnet").eval()
     assert takes(network, (160, 160))
     assert not takes(network, (64, 96))
+
+
+def test_published_weights_are_resampled_to_the_size_of_the_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(3)
+    published = timm.create_model("test_coatnet")
+    torch.save(published.state_dict(), tmp_path / "weights.pth")
+    config = copy.deepcopy(_registry._model_pretrained_cfgs["test_coatnet"])
+    config.file = str(tmp_path / "weights.pth")
+    monkeypatch.setitem(_registry._model_pretrained_cfgs, "test_coatnet", config)
+    same_size = Timm(model="test_coatnet", weights="imagenet")
+    assert torch.equal(same_size.get_submodule("stages.0.1.stem.conv1").weight, published.stem.conv1.weight)
+    other = Timm((64, 96), model="test_coatnet", weights="imagenet")
+    assert {name for name, value in other.state_dict().items() if value.shape != same_size.state_dict()[name].shape}
+    for name, value in other.state_dict().items():
+        if value.shape == same_size.state_dict()[name].shape and value.is_floating_point():
+            assert torch.equal(value, same_size.state_dict()[name]), name
 
 
 @pytest.mark.parametrize("pyramid", [None, "stages"])
