@@ -27,7 +27,8 @@ class Timm(Backbone):
     Any model that timm gives features of. Each stage is what runs up to one of the features that the model's own
     ``feature_info`` names; a model that is no such chain is one stage of one block, and so has no blocks to skip or to
     stitch between. Either way the levels of the pyramid are the features that timm gives, which is checked bit for bit
-    when the model is built (:class:`~frugalmtl.backbones.general.General`).
+    when the model is built (:class:`~frugalmtl.backbones.general.General`); docs/backbones.md shows a model of every
+    family, and which encoders it fits.
 
     ResNets (and ResNeXts), EfficientNets, MobileNets V2 to V4, ConvNeXts and RegNets give the output of each stage from
     stride 4 on. HRNets give the four branches of the last stage as they are (``hrnet_w18``: 18, 36, 72 and 144
@@ -158,7 +159,7 @@ def _family(name: str, image_size: tuple[int, int] | None) -> Family:
     if name in names:
         return General(name, image_size)
     close = get_close_matches(name, names, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else "timm.list_models() in Python has all names"
+    hint = f"did you mean {' or '.join(close)}?" if close else "docs/backbones.md names one of every family"
     raise UserError(f"unknown timm model {name!r}: {hint}")
 
 

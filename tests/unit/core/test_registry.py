@@ -40,9 +40,7 @@ def test_a_wrong_section_gives_one_clear_line(section: object, message: str) -> 
 
 
 def test_names_that_belong_elsewhere_say_what_to_do() -> None:
-    with pytest.raises(
-        UserError, match=r"format 'tensorrt' is none of onnx, .*: write onnx.*trtexec --onnx=FILE"
-    ):
+    with pytest.raises(UserError, match=r"format 'tensorrt' is none of onnx, .*: write onnx.*trtexec --onnx=FILE"):
         EXPORTERS.check("tensorrt")
 
 
