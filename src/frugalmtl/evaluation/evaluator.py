@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.counting import device_of, evaluating
 from frugalmtl.core.types import Batch, Predictions, Scores
+from frugalmtl.evaluation.confusion import Confusion
 from frugalmtl.evaluation.metrics import METRICS, Score
 from frugalmtl.tasks import Task
 
@@ -31,13 +32,15 @@ class Evaluation:
     Attributes:
         scores: ``{task: {metric key: value}}``; NaN where the set holds nothing to score.
         remarks: tasks and keys with a remark alone.
+        confusions: of the tasks whose metrics count one.
     """
 
     scores: Scores
     remarks: Remarks
+    confusions: dict[str, Confusion] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
-        """A line per task with its scores, a dash where there is none, and a line per remark below it.
+        """A line per task with its scores, a dash where there is none; below it a line per remark, and its classes.
 
         >>> Evaluation({"depth": {"rmse": math.nan}}, {"depth": {"rmse": "no valid label"}}).lines()
         ['depth: rmse –', '  rmse: no valid label']
@@ -47,6 +50,7 @@ class Evaluation:
             numbers = (f"{key} {'–' if math.isnan(value) else format(value, '.4f')}" for key, value in values.items())
             lines.append(f"{task}: {', '.join(numbers)}")
             lines += [f"  {key}: {remark}" for key, remark in self.remarks.get(task, {}).items()]
+            lines += [f"  {line}" for line in self.confusions[task].lines()] if task in self.confusions else []
         return lines
 
 
@@ -110,7 +114,16 @@ def evaluate_with_remarks(
     return Evaluation(
         {task: {key: float(value) for key, value in values.items()} for task, values in scores.items()},
         {task: lines for task, lines in remarks.items() if lines},
+        {task.name: matrix for task in scored if (matrix := _confusion(task, metrics[task.name])) is not None},
     )
+
+
+def _confusion(task: Task, metrics: Sequence[Score]) -> Confusion | None:
+    """The first confusion matrix that a task's metrics keep, if it has seen a label."""
+    matrices = [matrix for metric in metrics if (matrix := metric.confusion_matrix()) is not None]
+    if not matrices or not matrices[0].any() or len(matrices[0]) != len(task.classes):
+        return None
+    return Confusion(list(task.classes), matrices[0].tolist())
 
 
 def build_metrics(task: Task, device: torch.device | str = "cpu") -> list[Score]:

@@ -61,6 +61,7 @@ class TaskInfo:
     Attributes:
         legend: ``{class: "#rrggbb"}`` of its pictures.
         reads: how its pictures are read, where there are no classes.
+        classes: their names, in the order of the rows' confusion matrices.
     """
 
     name: str
@@ -71,6 +72,7 @@ class TaskInfo:
     weight: float = 1.0
     legend: dict[str, str] = field(default_factory=dict)
     reads: str = ""
+    classes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -113,6 +115,7 @@ class Row:
         image_pictures: what it shows of single images; their numbers are those of :attr:`Results.examples`.
         affinity: ``{task that takes a step: {task that feels it: relative decrease of its loss}}``, mean over epochs
             and seeds; empty if it was not measured.
+        confusions: ``{task: [C][C]}``: pixels of a class (rows) by what is predicted there (columns), over all seeds.
     """
 
     name: str
@@ -140,6 +143,7 @@ class Row:
     pictures: list[Heatmap] = field(default_factory=list)
     affinity: dict[str, dict[str, float]] = field(default_factory=dict)
     image_pictures: ImagePictures = field(default_factory=ImagePictures)
+    confusions: dict[str, list[list[int]]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -287,6 +291,7 @@ class Results:
         for row in self.rows:
             scored = set(row.scores_mean) | set(row.scores_std) | {task for seed in row.seeds for task in seed.scores}
             _all_known(f"task in the scores of row {row.name!r}", scored, tasks)
+            _check_confusions(row, {task.name: len(task.classes) for task in self.tasks})
             every = [*row.pictures, *row.image_pictures.all()]
             check_pictures(f"row {row.name!r}", every, len(self.examples))
         _all_known(f"row in {where}.curves", self.curves, names)
@@ -354,6 +359,17 @@ def _unique(where: str, names: list[str]) -> list[str]:
         if names.count(name) > 1:
             raise UserError(f"{where} holds {name!r} more than once: names must be unique")
     return names
+
+
+def _check_confusions(row: Row, classes: dict[str, int]) -> None:
+    for task, counts in row.confusions.items():
+        known(f"task in the confusion matrices of row {row.name!r}", task, classes)
+        lengths = [len(line) for line in counts]
+        if lengths != [classes[task]] * classes[task] or any(count < 0 for line in counts for count in line):
+            raise UserError(
+                f"the confusion matrix of task {task!r} of row {row.name!r} must hold counts of {classes[task]} by "
+                f"{classes[task]} classes, but has rows of {lengths}"
+            )
 
 
 def _all_known(what: str, used: Any, names: list[str]) -> None:

@@ -41,6 +41,14 @@ class Score(Metric):
     def compute(self) -> dict[str, Tensor]:
         """Score everything added so far: 0-d tensors, NaN where there is nothing to score."""
 
+    def confusion_matrix(self) -> Tensor | None:
+        """Counts ``[C, C]`` of labels (rows) by predictions (columns), of the joint set of all processes; None for a
+        metric that keeps none.
+
+        In a process group every process must call it.
+        """
+        return None
+
     def remarks(self) -> dict[str, str]:
         """``{key: line}``: why a value is missing, or the rule behind it; of the joint set of all processes.
 

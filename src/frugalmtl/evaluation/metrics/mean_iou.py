@@ -89,6 +89,11 @@ class MeanIoU(Score):
                 f"expected 0..{self.num_classes - 1}; mask other values out"
             )
 
+    def confusion_matrix(self) -> Tensor:
+        """Counts ``[C, C]`` of labels (rows) by predictions (columns), of the joint set of all processes."""
+        with self.sync_context():
+            return self.confusion.clone()
+
     def per_class(self) -> Tensor:
         """IoU of every class ``[C]``; NaN for a class that neither labels nor predictions hold."""
         return class_iou(self.confusion)

@@ -11,6 +11,7 @@ from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset
 from frugalmtl.deployment import DeployedModel
 from frugalmtl.evaluation.aggregate import spread
+from frugalmtl.evaluation.confusion import Confusion
 from frugalmtl.evaluation.cost import CONVENTION
 from frugalmtl.evaluation.delta import delta_mtl, mean_rank
 from frugalmtl.evaluation.evaluator import build_metrics
@@ -112,6 +113,7 @@ def collect(
                 target_runtime=encoder.target_runtime,
                 pictures=encoder.pictures(),
                 affinity=mean_affinity([run.epochs() for run in row_runs]),
+                confusions=summed_confusions([run.confusions(first.test_split) for run in row_runs]),
                 config=as_plain(config),
                 environment=row_runs[0].environment(),
                 run_dirs=[str(run.folder) for run in row_runs],
@@ -172,6 +174,16 @@ def mean_affinity(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, dic
     return result
 
 
+def summed_confusions(seeds: Sequence[Mapping[str, Confusion]]) -> dict[str, list[list[int]]]:
+    """The confusion matrices of every task, summed over seeds; left out where a seed has none."""
+    result = {}
+    for task in seeds[0]:
+        if all(task in seed for seed in seeds):
+            matrices = [seed[task].counts for seed in seeds]
+            result[task] = [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
+    return result
+
+
 def primary_scores(run: RunFolder, split: str, tasks: Sequence[Task]) -> dict[str, float]:
     """The score that counts of each task, from a run's kept scores of a split.
 
@@ -212,6 +224,7 @@ def _task_info(task: Task) -> TaskInfo:
         weight=float(task.weight),
         legend=dict(task.legend),
         reads=task.reads,
+        classes=list(task.classes),
     )
 
 

@@ -80,10 +80,12 @@ def test_every_drawing_stands_on_the_page(make_results: Make, tmp_path: Path) ->
     results.rows[1].pictures = [Heatmap("own", "Own channels", ["a"], ["x", "y"], [[0.25, 0.75]])]
     results.curves["hard"][0].statistics = {"run.depth": 0.5}
     results.colour_by = "encoder.name"
+    results.tasks[0].classes = ["floor", "wall"]
+    results.rows[0].confusions = {"segmentation": [[9, 1], [2, 8]]}
     every = [replace(each, draw=lambda look: b"<svg/>") for each in drawings(results)]
     assert {type(kind).__name__ for kind in members(pictures.__name__, Picture)} == {
-        "Affinity", "Cosines", "DecisionMaps", "DeltaTradeoff", "GradientLengths", "MetricTradeoff", "PairSummaries",
-        "SweptValues", "TaskWeights", "TrainingCurves", "TrainingStatistics",
+        "Affinity", "Confusions", "Cosines", "DecisionMaps", "DeltaTradeoff", "GradientLengths", "MetricTradeoff",
+        "PairSummaries", "SweptValues", "TaskWeights", "TrainingCurves", "TrainingStatistics",
     }  # fmt: skip
     page = render_page(results, tmp_path, every)
-    assert page.count("<figure") == len(every) == 16
+    assert page.count("<figure") == len(every) == 17

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from frugalmtl.core.checks import UserError
 from frugalmtl.core.documents.json_values import json_text
 from frugalmtl.core.files import write_text
 from frugalmtl.core.names import path_part
 from frugalmtl.core.types import Scores
+from frugalmtl.evaluation.confusion import Confusion
 from frugalmtl.evaluation.evaluator import Evaluation, Remarks
 from frugalmtl.experiment.runs.records import read_kept
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """The file's content for one task: what :class:`~frugalmtl.evaluation.confusion.Confusion` holds, and its IoU."""
+
+    iou: list[float]
+    classes: list[str]
+    counts: list[list[int]]
 
 
 @dataclass
@@ -35,8 +46,11 @@ class KeptScores:
         return self._kept("scores", split)
 
     def write_scores(self, split: str, result: Evaluation) -> None:
-        """Keep the scores of a split, and beside them the remarks on them."""
+        """Keep the scores of a split, and beside them the remarks on them and the confusion matrices of classes."""
         write_text(self._kept("remarks", split), json_text(result.remarks) + "\n")
+        classes = {task: {"iou": each.iou(), **asdict(each)} for task, each in result.confusions.items()}
+        if classes:
+            write_text(self._kept("classes", split), json_text(classes, indent=None) + "\n")
         write_text(self.scores_file(split), json_text(result.scores) + "\n")
 
     def scores(self, split: str, *, missing_ok: bool = False) -> Scores:
@@ -56,6 +70,21 @@ class KeptScores:
         """
         path = self._kept("remarks", split)
         return read_kept(Remarks, path) if path.exists() else {}
+
+    def confusions(self, split: str) -> dict[str, Confusion]:
+        """The confusion matrices of the tasks with classes; none in a run of an earlier version.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        path = self._kept("classes", split)
+        if not path.exists():
+            return {}
+        records = read_kept(dict[str, _Classes], path)
+        try:
+            return {task: Confusion(record.classes, record.counts) for task, record in records.items()}
+        except UserError as error:
+            raise UserError(f"{path} is damaged ({error}): delete it; the next evaluation writes it again") from None
 
     def _kept(self, what: str, split: str) -> Path:
         return self.folder / f"{what}-{path_part('split', split)}{self.at_point}.json"
