@@ -74,6 +74,16 @@ class MultiTaskModel(nn.Module):
         wanted = wanted_of(names, tasks)
         return None if len(wanted) == len(names) or (wanted and not self.decoder.separable) else wanted
 
+    def begin_predictions(self) -> None:
+        """Let the last layers of tasks that say so (:attr:`Task.begin`) begin with that bias, where they have one."""
+        for task in self.tasks:
+            if task.begin is None:
+                continue
+            for layers in self.decoder.last_layers(task.name):
+                for layer in layers:
+                    if isinstance(bias := getattr(layer, "bias", None), nn.Parameter):
+                        nn.init.constant_(bias, task.begin / len(layers))
+
     def recipe(self) -> tuple[Stage, ...]:
         """The stages this model trains in (the encoder's)."""
         return self.encoder.recipe()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from frugalmtl.losses import LOSSES
 
-INDEX_TARGETS = {"cross_entropy"}
-DENSE_ONLY = {"balanced_bce", "normalised_l1"}
+BORROWED = {"dice", "focal"}
+INDEX_TARGETS = {"cross_entropy", "lovasz", *BORROWED}
+DENSE_ONLY = {"balanced_bce", "normalised_l1", "lovasz", *BORROWED}
+NEEDED = pytest.mark.skipif(find_spec("segmentation_models_pytorch") is None, reason="of segmentation_models.pytorch")
 
 
 def example(name: str, *, dense: bool, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
@@ -28,7 +31,12 @@ def example(name: str, *, dense: bool, dtype: torch.dtype = torch.float64) -> tu
     return raw.requires_grad_(), target, valid
 
 
-CASES = [(name, dense) for name in LOSSES.names() for dense in (True, False) if dense or name not in DENSE_ONLY]
+CASES = [
+    pytest.param(name, dense, marks=NEEDED if name in BORROWED else ())
+    for name in LOSSES.names()
+    for dense in (True, False)
+    if dense or name not in DENSE_ONLY
+]
 
 
 @pytest.mark.parametrize(("name", "dense"), CASES)

@@ -47,6 +47,14 @@ class Split:
         """
         raise NotImplementedError
 
+    def label(self, index: int, task: str) -> Tensor | None:
+        """The label of one task of the sample at ``index``, as :meth:`load` gives it; None without one.
+
+        Raises:
+            UserError: it cannot be used.
+        """
+        return self.load(index).labels.get(task)
+
     @property
     def ids(self) -> Sequence[str]:
         """Names of the samples, in the order of the indices; empty if they are known by loading alone."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from frugalmtl.core.checks import UserError
 from frugalmtl.data.base import Sample, Split
 from frugalmtl.data.counting import Examined
@@ -71,6 +73,10 @@ class SplitPart(Split):
             UserError: it cannot be used.
         """
         return self.whole.load(self.indices[index])
+
+    def label(self, index: int, task: str) -> Tensor | None:
+        """The label of one task of the sample at ``index`` of the part."""
+        return self.whole.label(self.indices[index], task)
 
     @property
     def ids(self) -> Sequence[str]:

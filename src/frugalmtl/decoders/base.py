@@ -34,6 +34,10 @@ class Decoder(nn.Module):
     def enter_stage(self, stage: str) -> None:
         """Called by the engine before the first step of a stage (also when a run is resumed inside it)."""
 
+    def last_layers(self, task: str) -> list[list[nn.Module]]:  # noqa: ARG002 (of any)
+        """The last layers of a task: for each prediction, auxiliary ones too, those whose sum it is."""
+        return []
+
     def deploy(self, tasks: Collection[str] | None = None) -> nn.Module:
         """A plain module ``({task: pyramid}, size) -> {task: raw prediction}``: no auxiliary outputs, nothing unused.
 

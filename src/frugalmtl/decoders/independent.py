@@ -64,6 +64,11 @@ class Independent(Decoder):
         helping = {task.name: raw[task.name] for task in tasks if task.auxiliary}
         return Predictions(final, {"initial": helping} if helping else {})
 
+    def last_layers(self, task: str) -> list[list[nn.Module]]:
+        """Those of the task's head."""
+        head = self.heads[task]
+        return [head.last_layers()] if isinstance(head, Head) else []
+
     def deploy(self, tasks: Collection[str] | None = None) -> nn.Module:
         """The deployed heads of the wanted tasks that are not auxiliary."""
         names = [task.name for task in self.tasks if not task.auxiliary and (tasks is None or task.name in tasks)]

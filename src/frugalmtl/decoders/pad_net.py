@@ -92,6 +92,15 @@ class PADNet(Decoder):
         final = {task.name: raw[task.name] for task in self.tasks if not task.auxiliary}
         return Predictions(final, {"initial": initial} if initial else {})
 
+    def last_layers(self, task: str) -> list[list[nn.Module]]:
+        """Those of the initial and the final prediction."""
+        if task in self.pooled:
+            return [[self.pooled[task].out]]  # type: ignore[list-item]  # a head
+        layers = [[self.initial[task]]]
+        if task in self.final:
+            layers.append([list(self.final[task].children())[-1]])
+        return layers
+
     def deploy(self, tasks: Collection[str] | None = None) -> nn.Module:
         """The final predictions of the wanted tasks without the initial ones; what they read of other tasks stays."""
         names = [task.name for task in self.tasks if not task.auxiliary]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from frugalmtl.core.registry import Registry, Spec, SpecLike
 from frugalmtl.core.types import Batch, Predictions
+from frugalmtl.losses._masking import full_precision
 from frugalmtl.tasks import Task
 
 LOSSES = Registry("frugalmtl.losses", "loss")
@@ -58,7 +59,8 @@ class Criterion:
         self.losses: dict[str, Loss] = {}
         for task in tasks:
             spec = LOSSES.check(task.loss)
-            self.losses[task.name] = partial(LOSSES.get(spec.name), **spec.args)
+            loss = partial(LOSSES.get(spec.name), **spec.args)
+            self.losses[task.name] = loss if task.activate is None else _activated(task.activate, loss)
 
     def __call__(self, predictions: Predictions, batch: Batch, tasks: Collection[str] | None = None) -> TaskLosses:
         """Predictions and labels of one batch -> losses of all tasks, in their order.
@@ -81,6 +83,15 @@ class Criterion:
             result.by_task[name] = sum(values.values(), start=next(iter(values.values())).new_zeros(()))
             result.parts |= {key: value.detach() for key, value in values.items()}
         return result
+
+
+def _activated(activate: Callable[[Tensor], Tensor], loss: Loss) -> Loss:
+    """A loss of activated predictions, in full precision before the activation."""
+
+    def of_raw(raw: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        return loss(activate(full_precision(raw)), target, valid)
+
+    return of_raw
 
 
 def is_of_classes(section: SpecLike | Spec) -> bool:

@@ -108,6 +108,10 @@ class Task:
         rotate: effect on the values of turning the image by an angle in degrees, counter-clockwise.
         stored: values that a stored continuous label can hold.
         normalise: repairs values after interpolation (normals: unit length again).
+        activate: raw predictions (batched) -> what the loss compares with labels, where that is not the raw value.
+        begin: the value that the last layers' biases begin with; None leaves them as they are drawn.
+        from_labels: ``{option: statistic of the training labels}``: options of the section whose values are counted
+            when a training begins (:mod:`frugalmtl.data.counting`), and then are part of the section.
         valid: stored label -> bool map ``[H, W]`` (``[K]`` or ``[]``) of where it counts.
         weight: fixed loss weight of the published protocol.
         draw: decoded prediction or label of one image -> RGB picture ``[H, W, 3]``; only for dense tasks.
@@ -139,6 +143,9 @@ class Task:
     rotate: Callable[[Tensor, float], Tensor] = _unchanged
     stored: LabelValues = LabelValues()
     normalise: Callable[[Tensor], Tensor] = _unchanged
+    activate: Callable[[Tensor], Tensor] | None = None
+    begin: float | None = None
+    from_labels: Mapping[str, str] = field(default_factory=dict)
     valid: Callable[[Tensor], Tensor] = _all_valid
     weight: float = 1.0
     draw: Callable[[Tensor], Image] = _no_picture

@@ -25,6 +25,11 @@ class Head(nn.Module):
         """Levels ``[B, C_l, H/s_l, W/s_l]``, finest first -> ``[B, outputs, h, w]`` or ``[B, outputs]``."""
         raise NotImplementedError
 
+    def last_layers(self) -> list[nn.Module]:
+        """The layers whose sum is the prediction, as trained; by default the last of ``out``, if the head has it."""
+        layers = [module for module in getattr(self, "out", nn.Identity()).modules() if hasattr(module, "bias")]
+        return layers[-1:]
+
     def deploy(self) -> nn.Module:
         """The cheapest plain module with the same output in eval mode. Called on a copy in eval mode."""
         return self

@@ -77,6 +77,10 @@ class DeepLabV2(Head):
             prediction = prediction + branch(pyramid[-1])
         return prediction
 
+    def last_layers(self) -> list[nn.Module]:
+        """The last layer of every branch."""
+        return [list(branch.children())[-1] for branch in self.branches]
+
     def deploy(self) -> nn.Module:
         """Dropout taken out."""
         self.branches = nn.ModuleList(

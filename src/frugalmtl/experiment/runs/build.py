@@ -186,6 +186,7 @@ def build(config: Experiment, dataset: Dataset | None = None, *, tasks: tuple[Ta
     encoder = ENCODERS.build(config.encoder, backbone, names)
     decoder = DECODERS.build(config.decoder, encoder.channels, encoder.strides, tasks)
     model = MultiTaskModel(encoder, decoder, tasks)
+    model.begin_predictions()
     balancer: Balancer = BALANCERS.build(config.balancer, tasks)
     balancer.attach(model)
     return Built(tasks, backbone, model, balancer, size, "apply" if dataset is None else dataset.exif)

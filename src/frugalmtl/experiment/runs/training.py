@@ -15,6 +15,7 @@ from frugalmtl.core.disk.locks import refuse_held
 from frugalmtl.core.terminal import output_console, progress_bar, visible, without_markup
 from frugalmtl.core.types import Scores
 from frugalmtl.data import Dataset, Loader
+from frugalmtl.data.counting.settled import settled
 from frugalmtl.data.coverage import require_labels
 from frugalmtl.deployment import plan_encoder
 from frugalmtl.engine import TrainJob, TrainLoop, make_fabric
@@ -71,14 +72,19 @@ def train_run(
         require_unchanged(config, run.weights)
         return Run.create(folder, config)
     dataset = dataset or build_dataset(config)
-    built = build(config, dataset)
     checkpoint = run.checkpoint()
+    built = build(config, dataset, tasks=None if checkpoint is None else run.network().tasks)
     source = start_of(config, start) if checkpoint is None else None
     if source is not None:
         source.restructure(built.model)
     if checkpoint is not None:
         require_same_part(built, checkpoint)
     notes = check_training(config, built, dataset, steps=not checked)
+    if checkpoint is None and any(task.from_labels for task in built.tasks):
+        dataset.prepare([SPLIT])
+        built = build(config, dataset, tasks=settled(built.tasks, dataset, SPLIT, progress=progress))
+        if source is not None:
+            source.restructure(built.model)
     settings = (
         replace(config.train, progress="auto" if progress else "plain")
         if config.train.progress == "auto"
@@ -232,7 +238,7 @@ def evaluate_run(
     kind = "" if deployed else "-training_model"
     name = f"{split}{kind}"
     kept = run.scores(name, missing_ok=True) if reuse else {}
-    result = Evaluation(kept, run.remarks(name)) if kept else None
+    result = Evaluation(kept, run.remarks(name), run.confusions(name)) if kept else None
     if result is None:
         dataset = dataset or build_dataset(run.config)
         known("split:", split, dataset.splits)

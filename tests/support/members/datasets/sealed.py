@@ -26,7 +26,7 @@ class Sealed(Dataset):
     image_size = (32, 32)
 
     def __init__(self, *, log: str, sealed: bool = False, train: int = 40) -> None:
-        self.tasks = (segmentation(classes=("one", "two", "three")), depth())
+        self.tasks = (segmentation(classes=("one", "two", "three")), depth(start="random"))
         self.log, self.sealed = Path(log), sealed
         self.counts = {"train": train, "val": 8, "test": 8}
 

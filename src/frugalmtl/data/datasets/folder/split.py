@@ -79,7 +79,7 @@ class FolderSplit(Split):
             BadFileError: the first file that cannot be used.
         """
         name = self.ids[index]
-        image = self._image(name)
+        image = _image_of(self, name)
         labels = dict[str, Tensor]()
         for source in self.sources:
             label = source.label(name)
@@ -90,6 +90,14 @@ class FolderSplit(Split):
                 raise BadFileError(turned)
             labels[source.task.name] = label
         return Sample(image, labels, name)
+
+    def label(self, index: int, task: str) -> Tensor | None:
+        """The label of one task of the sample at ``index``; its image is not opened.
+
+        Raises:
+            BadFileError: it cannot be used.
+        """
+        return self._source(task).label(self.ids[index])
 
     def has_image(self, index: int) -> bool:
         """Whether the image's file exists."""
@@ -137,7 +145,7 @@ class FolderSplit(Split):
             return Examined([])
         if len(images) == 1:
             try:
-                image = self._image(name)
+                image = _image_of(self, name)
             except BadFileError as error:
                 problems.append(error.problem)
         sources = [source for source in self.sources if source.task.name in {task.name for task in tasks}]
@@ -154,11 +162,12 @@ class FolderSplit(Split):
         unlabelled = bool(sources) and not any(source.has(name) for source in sources)
         return examined(image, labels, tasks, files, name=name, earlier=problems, unlabelled=unlabelled)
 
-    def _image(self, name: str) -> Tensor:
-        return read_image(the_file(self.images, self.listing, name), self.exif)
-
     def _source(self, task: str) -> Source:
         return next(source for source in self.sources if source.task.name == task)
+
+
+def _image_of(split: FolderSplit, name: str) -> Tensor:
+    return read_image(the_file(split.images, split.listing, name), split.exif)
 
 
 def _missing(split: FolderSplit, name: str) -> Problem:
