@@ -2,7 +2,7 @@
 
 from frugalmtl.report.costs import Cost, Latency, RowCost, StepCost
 from frugalmtl.report.image_pictures import ImagePictures
-from frugalmtl.report.panels import Shown, make_panels
+from frugalmtl.report.maps.panels import Shown, make_panels
 from frugalmtl.report.results import (
     Cell,
     Epoch,
