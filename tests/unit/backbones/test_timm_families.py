@@ -17,7 +17,7 @@ from frugalmtl.encoders.hard_sharing import HardSharing
 from frugalmtl.model import MultiTaskModel
 from frugalmtl.tasks.segmentation import segmentation
 
-PAGE = Path(__file__).parents[2] / "docs" / "backbones.md"
+PAGE = Path(__file__).parents[3] / "docs" / "backbones.md"
 LINES = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")][2:]
 ROWS = {row[0]: row for row in ([cell.strip() for cell in line.split("|")[1:-1]] for line in LINES)}
 FAST = ("byobnet", "mambaout", "maxxvit", "nfnet", "vision_transformer_relpos")
