@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,22 @@ from PIL import Image
 
 from frugalmtl.cli.main import main
 from tests.integration.conftest import EXPERIMENT, write_config
+
+PACKAGES = ("onnxruntime", "numpy", "pillow")
+
+
+@pytest.fixture(scope="session")
+def clean_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python of its own that has the packages of the script beside a file, and no other."""
+    folder = tmp_path_factory.mktemp("clean")
+    venv.create(folder, with_pip=True)
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    install = [str(python), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", *PACKAGES]
+    done = subprocess.run(install, capture_output=True, text=True)
+    if done.returncode and ("No matching distribution" in done.stderr or "connection" in done.stderr.lower()):
+        pytest.skip(f"no package index: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    return python
 
 
 @pytest.fixture(scope="session")
