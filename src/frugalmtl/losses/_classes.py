@@ -9,7 +9,8 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def of_classes(loss: Function) -> Function:
-    """Declare that a loss is the negative logarithm of the probability of classes (yes or no are two of them).
+    """Declare that a loss is the negative logarithm of the probability of classes (yes or no are two of them),
+    however much each pixel counts.
 
     Methods that read a loss as a likelihood treat it unlike distances, which stand for a density.
     """

@@ -5,9 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from frugalmtl.core.checks import not_negative
+from frugalmtl.losses._classes import of_classes
 from frugalmtl.losses._segmentation_models import masked_loss
 
 
+@of_classes
 def focal(
     raw: Tensor, target: Tensor, valid: Tensor, *, gamma: float = 2.0, weights: tuple[float, ...] | None = None
 ) -> Tensor:
