@@ -37,6 +37,7 @@ def test_the_page_lists_every_family_of_timm() -> None:
     assert all(row[1] in timm.list_models(module=name) for name, row in ROWS.items())
 
 
+@pytest.mark.slow  # counts the parameters of every model of a family
 def test_the_page_shows_the_smallest_model() -> None:
     assert smallest("nfnet") == (ROWS["nfnet"][1], pytest.approx(float(ROWS["nfnet"][2]), abs=0.051))
 
