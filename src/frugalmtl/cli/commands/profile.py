@@ -62,7 +62,8 @@ class ProfileParser(ConfigParser):
             experiments = row_experiments(comparison, seed=comparison.seeds[0])
             row = as_plain(experiments[known("row", parsed.row, experiments)])
             return super().read(row, parsed)  # type: ignore[no-any-return]  # as above
-        if parsed.flags or parsed.rounds or parsed.graph or parsed.onnxruntime or parsed.device != "cpu":
+        asked = parsed.flags or parsed.graph or parsed.onnxruntime
+        if asked or parsed.rounds is not None or parsed.device != "cpu":
             raise UserError("the rows of a comparison are counted as they stand, and not timed: name one with --row")
         return comparison
 
