@@ -21,7 +21,7 @@ import numpy as np
 import onnxruntime
 import torch
 from shared.machine import add_device, caption, chosen_device
-from torch import Tensor, nn
+from torch import nn
 
 from frugalmtl.channels.times import Machine
 from frugalmtl.channels.times.machine import NumberFormat
@@ -33,7 +33,7 @@ from frugalmtl.evaluation.cost import count, latency
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.measure.layer_times import layer_times
 from frugalmtl.experiment.runs.build import build
-from frugalmtl.export import EXPORTERS
+from frugalmtl.export import EXPORTERS, OnnxSession
 from frugalmtl.model import MultiTaskModel
 
 HEAD: dict[str, object] = {"name": "independent", "head": {"name": "hrnet", "width": 64}}
@@ -65,28 +65,6 @@ class Point:
 
     module: nn.Module
     macs: int
-
-
-class Session(nn.Module):
-    """An ONNX file in onnxruntime as a module, so that one function times both runtimes.
-
-    Args:
-        path: of the file.
-        threads: of one operation.
-    """
-
-    def __init__(self, path: Path, threads: int) -> None:
-        super().__init__()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        # Threads that go on waiting actively after a run would slow down whoever comes next in the round.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-    def forward(self, image: Tensor) -> list[np.ndarray]:
-        """Image ``[B, 3, H, W]`` -> raw predictions."""
-        outputs: list[np.ndarray] = self.session.run(None, {"image": image.numpy()})
-        return outputs
 
 
 def random_gates(encoder: InterroGate, share: float, *, even: bool = True, seed: int = 0) -> None:
@@ -189,7 +167,7 @@ def priced(backbone: str, size: int, machine: Machine) -> Point:
     return Point(module, count(module, (size, size)).macs)
 
 
-def sessions(rows: dict[str, Point], folder: Path, size: int, batches: Sequence[int], threads: int) -> dict[str, Point]:
+def sessions(rows: dict[str, Point], folder: Path, size: int, batches: Sequence[int]) -> dict[str, Point]:
     """The same points in onnxruntime."""
     # One file for all batch sizes.
     dynamic = any(batch > 1 for batch in batches)
@@ -198,7 +176,7 @@ def sessions(rows: dict[str, Point], folder: Path, size: int, batches: Sequence[
     for number, (name, point) in enumerate(rows.items()):
         path = folder / f"{number}.onnx"
         export(point.module, path, (size, size))
-        result[name] = Point(Session(path, threads), point.macs)
+        result[name] = Point(OnnxSession(path.read_bytes()), point.macs)
         path.unlink()
     return result
 
@@ -250,7 +228,7 @@ def tables(backbone: str, machine: Machine, options: argparse.Namespace) -> list
         point.module.to(machine.device, getattr(torch, machine.dtype))
     if machine.runtime == "onnxruntime":
         with tempfile.TemporaryDirectory() as folder:
-            timed = sessions(timed, Path(folder), options.size, options.batches, options.threads)
+            timed = sessions(timed, Path(folder), options.size, options.batches)
     gc.collect()
     goal = EXPECTED_ON_GPUS if machine.device == "cuda" else EXPECTED.get(backbone)
     for batch in options.batches:

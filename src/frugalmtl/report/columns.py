@@ -12,7 +12,6 @@ from frugalmtl.report.formatting import NOT_MEASURED, decimals_for, finite, numb
 from frugalmtl.report.results import Results, Row, TaskInfo
 
 IN_FILE = "onnxruntime_latency_ms"
-COST_FIELDS = ("macs", "flops", "params", "bytes", "peak_memory", "latency_ms")
 
 
 @dataclass(frozen=True)
