@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-SCRIPTS = [path for path in sorted(BENCHMARKS.rglob("*.py")) if "ArgumentParser(" in path.read_text(encoding="utf-8")]
+from tests.architecture._sources import REPOSITORY, nodes_of, python_files, text_of
+
+SCRIPTS = [path for path in python_files(REPOSITORY / "benchmarks") if "ArgumentParser(" in text_of(path)]
 WITHOUT_TABLE = ("toy_fronts.py", "growth.py")
 """They draw or count, which no machine changes."""
 
 
 def called(path: Path) -> set[str]:
     """Names of the functions that a script calls."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    return {node.func.id for node in nodes_of(path) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

@@ -5,31 +5,31 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
-import pytest
+from tests.architecture._sources import ROOMS, SOURCE, nodes_of, place_of, python_files
 
-import frugalmtl_rooms
-
-SOURCE = Path(frugalmtl_rooms.__file__).parent
-FILES = sorted(SOURCE.rglob("*.py"))
+FILES = python_files(ROOMS)
 ALLOWED = {"numpy", "frugalmtl_rooms", *sys.stdlib_module_names}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_imports_are_numpy_and_the_standard_library(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
-            names = [node.module or ""]
-        for name in names:
-            assert name.split(".")[0] in ALLOWED, f"{path}:{node.lineno} imports {name}"
+def test_imports_are_numpy_and_the_standard_library() -> None:
+    offences = []
+    for path in FILES:
+        for node in nodes_of(path):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{'.' * node.level}{node.module or ''}"]
+            offences += [
+                f"{place_of(path, node)} imports {name}" for name in names if name.split(".")[0] not in ALLOWED
+            ]
+    assert offences == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_every_file_is_shipped(path: Path) -> None:
-    assert (path.parent / "__init__.py").exists(), f"{path.parent} is no package: a wheel would lack it"
+def test_every_file_is_shipped() -> None:
+    folders = {path.parent for path in FILES}
+    assert [place_of(folder) for folder in folders if not (folder / "__init__.py").exists()] == [], (
+        "a wheel would lack them"
+    )
 
 
 def test_renders_where_nothing_else_can_be_imported() -> None:
@@ -55,7 +55,7 @@ frames = list(clip(3, 2, 32))
 print(picture.image.shape, len(frames), CLASSES[picture.segmentation[0, 0]])
 """
     done = subprocess.run(
-        [sys.executable, "-I", "-c", f"import sys; sys.path[:0] = [{str(SOURCE.parent)!r}]\n{code}"],
+        [sys.executable, "-I", "-c", f"import sys; sys.path[:0] = [{str(SOURCE)!r}]\n{code}"],
         capture_output=True,
         text=True,
         check=False,
