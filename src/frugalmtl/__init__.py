@@ -1,7 +1,8 @@
 """frugalmtl: efficient multi-task vision, saved operations measured on the clock.
 
-Measured, not promised: what InterroGate saves in multiply-adds it saves in time up to a factor of 1.08 to 1.26 on
-ResNet-18 and 1.18 to 1.55 on HRNet-18, on two CPU threads (``benchmarks/interrogate_latency.md``).
+Measured, not promised: what InterroGate saves in multiply-adds it saves in time up to a factor of 0.95 to 1.13 on
+HRNet-18 and 1.01 to 1.25 on ResNet-18 with tied gates, up to 1.29 with gates apart, on one CPU thread
+(``benchmarks/interrogate_latency.md``).
 
 The names below are what most users need; they are loaded on first use, so that ``import frugalmtl`` is quick.
 Everything else is imported from its package: ``from frugalmtl.encoders import ENCODERS``.
