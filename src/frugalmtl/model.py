@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.recipe import Stage
+from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.core.types import Decisions, Predictions, Pyramid
 from frugalmtl.decoders import Decoder
 from frugalmtl.encoders import DecidingEncoder, Encoder
@@ -69,10 +70,14 @@ class MultiTaskModel(nn.Module):
         return predictions
 
     def encoded_tasks(self, tasks: Collection[str] | None) -> tuple[str, ...] | None:
-        """The tasks that the encoder runs for where predictions of ``tasks`` are wanted; None for all."""
+        """The tasks that the encoder runs for where predictions of ``tasks`` are wanted; None for all.
+
+        A decoder that penalises is always run.
+        """
         names = self.encoder.task_names
         wanted = wanted_of(names, tasks)
-        return None if len(wanted) == len(names) or (wanted and not self.decoder.separable) else wanted
+        runs_whole = not self.decoder.separable if wanted else bool(self.decoder.penalties())
+        return None if len(wanted) == len(names) or runs_whole else wanted
 
     def begin_predictions(self) -> None:
         """Let the last layers of tasks that say so (:attr:`Task.begin`) begin with that bias, where they have one."""
@@ -85,8 +90,13 @@ class MultiTaskModel(nn.Module):
                         nn.init.constant_(bias, task.begin / len(layers))
 
     def recipe(self) -> tuple[Stage, ...]:
-        """The stages this model trains in (the encoder's)."""
-        return self.encoder.recipe()
+        """The stages this model trains in: the encoder's, with what the decoder adds to each of them.
+
+        Raises:
+            ValueError: encoder and decoder have a penalty of one name.
+        """
+        groups, penalties = self.decoder.groups(), self.decoder.penalties()
+        return tuple(_with(stage, groups, penalties) for stage in self.encoder.recipe())
 
     def enter_stage(self, stage: str) -> None:
         """Tell both halves that a stage begins."""
@@ -133,6 +143,20 @@ class MultiTaskModel(nn.Module):
         }
 
 
+def _with(stage: Stage, groups: tuple[ParameterGroup, ...], penalties: Mapping[str, float]) -> Stage:
+    """A stage with parameter groups and penalties of a decoder, which hold in its turns too."""
+
+    def joined(others: Mapping[str, float]) -> dict[str, float]:
+        if common := sorted(others.keys() & penalties.keys()):
+            raise ValueError(f"stage {stage.name!r}: encoder and decoder both have a penalty called {common[0]!r}")
+        return {**others, **penalties}
+
+    turns = tuple(
+        turn if turn.penalties is None else replace(turn, penalties=joined(turn.penalties)) for turn in stage.turns
+    )
+    return replace(stage, groups=(*stage.groups, *groups), penalties=joined(stage.penalties), turns=turns)
+
+
 def _encode(
     encoder: Encoder, image: Tensor, tasks: Collection[str] | None, decisions: Decisions | None
 ) -> list[Tensor]:
@@ -149,6 +173,5 @@ def _only(predictions: Predictions, tasks: Collection[str]) -> Predictions:
     def chosen(by_task: dict[str, Tensor]) -> dict[str, Tensor]:
         return {name: raw for name, raw in by_task.items() if name in tasks}
 
-    return Predictions(
-        chosen(predictions.by_task), {name: chosen(by_task) for name, by_task in predictions.auxiliary.items()}
-    )
+    auxiliary = {name: replace(item, by_task=chosen(item.by_task)) for name, item in predictions.auxiliary.items()}
+    return replace(predictions, by_task=chosen(predictions.by_task), auxiliary=auxiliary)

@@ -121,11 +121,12 @@ class TestDecoder:
         predictions = decoder(self.features(kind, tasks, shared=False), SIZE)
         wanted = tasks_of(tasks)
         assert list(predictions.by_task) == [task.name for task in wanted if not task.auxiliary]
-        supervised = [predictions.by_task, *predictions.auxiliary.values()]
+        outputs = [raw for task in wanted for raw in predictions.outputs_of(task.name)]
         for task in wanted:
-            shapes = {tuple(group[task.name].shape) for group in supervised if task.name in group}
+            likened = [predictions.by_task, *(item.by_task for item in predictions.auxiliary.values() if not item.loss)]
+            shapes = {tuple(group[task.name].shape) for group in likened if task.name in group}
             assert shapes == {(2, task.channels, *SIZE) if task.dense else (2, task.channels)}
-        torch.stack([raw.square().mean() for group in supervised for raw in group.values()]).sum().backward()
+        torch.stack([raw.square().mean() for raw in outputs]).sum().backward()
         without = [key for key, parameter in decoder.named_parameters() if parameter.grad is None]
         assert without == []
 

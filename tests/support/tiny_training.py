@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from frugalmtl.balancing import BALANCERS, Balancer
 from frugalmtl.core.recipe import ParameterGroup, Stage
 from frugalmtl.core.seeding import derive_seed, seed_everything
-from frugalmtl.core.types import Batch, Features, Predictions, Scores
+from frugalmtl.core.types import Auxiliary, Batch, Features, Predictions, Scores
 from frugalmtl.decoders import Decoder
 from frugalmtl.encoders import Encoder
 from frugalmtl.encoders.base import consecutive_pyramids, wanted_of
@@ -152,7 +152,7 @@ class Heads(Decoder):
         self.first = tasks[0].name
 
     def forward(self, features: Pyramids, size: tuple[int, int]) -> Predictions:
-        auxiliary = {"initial": {self.first: self.initial(features[self.first][0])}}
+        auxiliary = {"initial": Auxiliary({self.first: self.initial(features[self.first][0])})}
         return Predictions({name: head(features[name][0]) for name, head in self.heads.items()}, auxiliary)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,20 +74,42 @@ class Features:
 
 
 @dataclass
+class Auxiliary:
+    """Outputs that are trained and not returned: deep supervision, or what a decoder learns beside its predictions.
+
+    Attributes:
+        by_task: ``{task: raw outputs}``. They are held against the labels of their task, at the labels' size where
+            they have the task's own loss; another loss says what it takes.
+        loss: section of ``losses/`` (a name, or a mapping with a key ``name``) in place of the task's own, for all
+            tasks of ``by_task``. It is given the outputs as they are, without the task's activation.
+        weight: factor of these losses, on top of the task's.
+    """
+
+    by_task: dict[str, Tensor]
+    loss: str | Mapping[str, Any] | None = None
+    weight: float = 1.0
+
+
+@dataclass
 class Predictions:
     """What a model gives.
 
     Attributes:
         by_task: raw outputs (logits) ``[B, C, H, W]`` at image size for dense tasks, ``[B, C]`` for the others.
-        auxiliary: ``{name: {task: raw outputs}}`` for deep supervision; empty in a deployed model.
+        auxiliary: what is trained beside them, by name; empty in a deployed model.
         penalties: see :class:`Features`.
         statistics: see :class:`Features`.
     """
 
     by_task: dict[str, Tensor]
-    auxiliary: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    auxiliary: dict[str, Auxiliary] = field(default_factory=dict)
     penalties: dict[str, Tensor] = field(default_factory=dict)
     statistics: dict[str, Tensor] = field(default_factory=dict)
+
+    def outputs_of(self, task: str) -> list[Tensor]:
+        """All that the loss of a task is taken of: its prediction, if it has one, and its auxiliary outputs."""
+        sources = (self.by_task, *(auxiliary.by_task for auxiliary in self.auxiliary.values()))
+        return [source[task] for source in sources if task in source]
 
 
 @dataclass

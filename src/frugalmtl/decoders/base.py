@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frugalmtl.core.recipe import ParameterGroup
 from frugalmtl.core.types import Predictions, Pyramid
 
 
@@ -33,6 +34,17 @@ class Decoder(nn.Module):
 
     def enter_stage(self, stage: str) -> None:
         """Called by the engine before the first step of a stage (also when a run is resumed inside it)."""
+
+    def groups(self) -> tuple[ParameterGroup, ...]:
+        """Parameter groups that every stage of a recipe gets, by names in the model (``"decoder.units.*"``)."""
+        return ()
+
+    def penalties(self) -> Mapping[str, float]:
+        """Weights of the penalties in its :class:`Predictions`, by name: what every stage of a recipe adds to the loss.
+
+        No name may be one of the encoder's penalties.
+        """
+        return {}
 
     def last_layers(self, task: str) -> list[list[nn.Module]]:  # noqa: ARG002 (of any)
         """The last layers of a task: for each prediction, auxiliary ones too, those whose sum it is."""

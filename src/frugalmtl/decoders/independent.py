@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from torch import Tensor, nn
 
 from frugalmtl.core.checks import known
-from frugalmtl.core.types import Predictions, Pyramid
+from frugalmtl.core.types import Auxiliary, Predictions, Pyramid
 from frugalmtl.decoders.base import Decoder, resize
 from frugalmtl.decoders.heads import HEADS, Head
 from frugalmtl.tasks import Task
@@ -62,7 +62,7 @@ class Independent(Decoder):
         raw = {task.name: resize(self.heads[task.name](features[task.name]), size) for task in tasks}
         final = {task.name: raw[task.name] for task in tasks if not task.auxiliary}
         helping = {task.name: raw[task.name] for task in tasks if task.auxiliary}
-        return Predictions(final, {"initial": helping} if helping else {})
+        return Predictions(final, {"initial": Auxiliary(helping)} if helping else {})
 
     def last_layers(self, task: str) -> list[list[nn.Module]]:
         """Those of the task's head."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from frugalmtl.core.types import Predictions, Pyramid
+from frugalmtl.core.types import Auxiliary, Predictions, Pyramid
 from frugalmtl.decoders._features import once_per_pyramid
 from frugalmtl.decoders.base import Decoder, resize
 from frugalmtl.decoders.heads import HEADS
@@ -90,7 +90,7 @@ class PADNet(Decoder):
             if not task.dense:
                 (initial if task.auxiliary else raw)[task.name] = self.pooled[task.name](features[task.name])
         final = {task.name: raw[task.name] for task in self.tasks if not task.auxiliary}
-        return Predictions(final, {"initial": initial} if initial else {})
+        return Predictions(final, {"initial": Auxiliary(initial)} if initial else {})
 
     def last_layers(self, task: str) -> list[list[nn.Module]]:
         """Those of the initial and the final prediction."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from frugalmtl.core.registry import Registry, Spec, SpecLike
-from frugalmtl.core.types import Batch, Predictions
+from frugalmtl.core.types import Auxiliary, Batch, Predictions
 from frugalmtl.losses._masking import full_precision
 from frugalmtl.tasks import Task
 
@@ -24,9 +24,9 @@ class TaskLosses:
     """The losses of one batch, before any weighting.
 
     Attributes:
-        by_task: ``{task: scalar}``: the final loss plus the losses of all auxiliary predictions of that task, so that
-            deep supervision carries the task's weight (PAD-Net: ``sum_k w_k L(initial_k) + sum_k w_k L(final_k)``).
-            That of a task that is not wanted is 0 and has no graph.
+        by_task: ``{task: scalar}``: the final loss plus the losses of all auxiliary outputs of that task, each times
+            its own weight, so that deep supervision carries the task's weight too (PAD-Net: ``sum_k w_k L(initial_k) +
+            sum_k w_k L(final_k)``). That of a task that is not wanted is 0 and has no graph.
         parts: the summands apart, ``{"task": scalar, "task@auxiliary name": scalar}``, detached, for logs; of the
             wanted tasks alone.
     """
@@ -57,9 +57,9 @@ class Criterion:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.losses: dict[str, Loss] = {}
+        self.auxiliary: dict[str, tuple[SpecLike, Loss]] = {}
         for task in tasks:
-            spec = LOSSES.check(task.loss)
-            loss = partial(LOSSES.get(spec.name), **spec.args)
+            loss = _loss_of(LOSSES.check(task.loss))
             self.losses[task.name] = loss if task.activate is None else _activated(task.activate, loss)
 
     def __call__(self, predictions: Predictions, batch: Batch, tasks: Collection[str] | None = None) -> TaskLosses:
@@ -75,14 +75,31 @@ class Criterion:
         for name, loss in self.losses.items():
             if tasks is not None and name not in tasks:
                 continue
-            parts = {name: predictions.by_task[name]} if name in predictions.by_task else {}
-            parts |= {f"{name}@{key}": raw[name] for key, raw in predictions.auxiliary.items() if name in raw}
-            if not parts:
+            target, valid = batch.targets[name], batch.valid[name]
+            values = {name: loss(predictions.by_task[name], target, valid)} if name in predictions.by_task else {}
+            for key, auxiliary in predictions.auxiliary.items():
+                if name in auxiliary.by_task:
+                    value = self._replaced(loss, key, auxiliary)(auxiliary.by_task[name], target, valid)
+                    values[f"{name}@{key}"] = value if auxiliary.weight == 1.0 else auxiliary.weight * value
+            if not values:
                 raise KeyError(f"the model predicts nothing for the task {name!r}")
-            values = {key: loss(raw, batch.targets[name], batch.valid[name]) for key, raw in parts.items()}
             result.by_task[name] = sum(values.values(), start=next(iter(values.values())).new_zeros(()))
             result.parts |= {key: value.detach() for key, value in values.items()}
         return result
+
+    def _replaced(self, loss: Loss, key: str, auxiliary: Auxiliary) -> Loss:
+        """The loss of auxiliary outputs: the task's, or one that is read from its section once."""
+        if auxiliary.loss is None:
+            return loss
+        section, known = self.auxiliary.get(key, (None, loss))
+        if section != auxiliary.loss:
+            known = _loss_of(LOSSES.check(auxiliary.loss, what=f"loss of the auxiliary outputs {key!r}"))
+            self.auxiliary[key] = (auxiliary.loss, known)
+        return known
+
+
+def _loss_of(spec: Spec) -> Loss:
+    return partial(LOSSES.get(spec.name), **spec.args)
 
 
 def _activated(activate: Callable[[Tensor], Tensor], loss: Loss) -> Loss:

@@ -52,5 +52,5 @@ def test_every_head_begins_where_the_task_says(head: str) -> None:
 
 def test_initial_predictions_begin_there_too() -> None:
     result = predictions({"name": "pad_net", "width": 8, "fuse_width": 8}, 7.5)
-    for raw in (result.by_task["depth"], result.auxiliary["initial"]["depth"]):
+    for raw in (result.by_task["depth"], result.auxiliary["initial"].by_task["depth"]):
         torch.testing.assert_close(raw, torch.full_like(raw, 7.5))

@@ -125,7 +125,7 @@ def test_auxiliary_tasks_help_pad_net_but_have_no_final_prediction() -> None:
     }
     before = decoder(features, (64, 64))
     assert list(before.by_task) == ["task0"]
-    assert list(before.auxiliary["initial"]) == ["task0", "task1"]
+    assert list(before.auxiliary["initial"].by_task) == ["task0", "task1"]
     features["task1"] = [level + 1 for level in features["task1"]]
     assert not torch.equal(decoder(features, (64, 64)).by_task["task0"], before.by_task["task0"])
 

@@ -261,5 +261,4 @@ def _last_common_width(model: MultiTaskModel, names: Sequence[str]) -> int:
 
 def _outputs(predictions: Predictions, names: Sequence[str]) -> Mapping[str, list[Tensor]]:
     """What each task's loss is made of."""
-    sources = (predictions.by_task, *predictions.auxiliary.values())
-    return {name: [source[name] for source in sources if name in source] for name in names}
+    return {name: predictions.outputs_of(name) for name in names}

@@ -127,5 +127,4 @@ class StepSetup:
         """Predictions of all tasks, see :attr:`~frugalmtl.balancing.ForwardPass.everything`."""
         with self.fabric.autocast(), still_statistics(self.model), RngState(batch.image.device).restored():
             predictions: Predictions = self.model(batch.image, cut)
-        sources = (predictions.by_task, *predictions.auxiliary.values())
-        return {name: [raw[name] for raw in sources if name in raw] for name in self.criterion.losses}
+        return {name: predictions.outputs_of(name) for name in self.criterion.losses}
