@@ -24,7 +24,7 @@ PYRAMIDS = {
     "dilated": ([6, 8, 12, 16], [4, 8, 8, 8]),
     "single": ([16], [8]),
 }
-SMALL = {"width": 16, "fuse_width": 16}
+SMALL = {"width": 16, "fuse_width": 16, "pyramid_width": 8, "reduction": 2}
 SIZE = (64, 96)
 Scramble = Callable[[nn.Module], None]
 
