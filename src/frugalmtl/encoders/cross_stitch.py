@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from copy import deepcopy
-from itertools import islice
-from typing import Literal, cast
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone, State, state_of, tensors_of
-from frugalmtl.core.checks import UserError, fraction, positive
-from frugalmtl.core.recipe import ParameterGroup, Stage
-from frugalmtl.core.types import Features, Pyramid
-from frugalmtl.encoders.base import Encoder, SeparateNetworks, wanted_of
+from frugalmtl.core.checks import UserError
+from frugalmtl.encoders._interleaved import InterleavedNetworks
 
 
-class CrossStitch(Encoder):
+class CrossStitch(InterleavedNetworks):
     r"""Cross-stitch network: after each stage the tasks' features are mixed, ``x_i' = sum_j a_ij x_j``.
 
     The weights a start at ``own`` on the diagonal and ``other`` beside it. The networks are first trained alone (the
     units are bypassed), then together with the units, whose learning rate is ``lr_factor`` times higher.
-
-    The cut holds the wanted tasks' mixed features of every earlier stage that heads read directly, and what goes into
-    the last unit: its inputs are read by every task, so :meth:`branch` applies that unit.
-
-    While the units are bypassed, only the wanted tasks' networks run. Else every task's features are made of all
-    networks', so these run up to the last unit whatever is wanted (of which only the wanted tasks' rows are computed).
 
     Source: Misra et al., "Cross-stitch Networks for Multi-task Learning" (CVPR 2016), section 3. A weight per channel,
     a unit after the last stage too and the initial weights follow Vandenhende et al., "Multi-Task Learning for Dense
@@ -59,85 +50,24 @@ class CrossStitch(Encoder):
         lr_factor: float = 100.0,
         pretrain_share: float = 0.5,
     ) -> None:
-        super().__init__()
         if granularity not in ("channel", "scalar"):
             raise UserError(f"granularity must be 'channel' or 'scalar', but got {granularity!r}")
-        if fraction("pretrain_share", pretrain_share) == 1.0:
-            raise UserError("pretrain_share must be below 1: some epochs must train the units; or choose single_task")
-        self.lr_factor, self.pretrain_share = positive("lr_factor", lr_factor), pretrain_share
-        self.task_names = tuple(tasks)
-        self.channels, self.strides = list(backbone.channels), list(backbone.strides)
-        self.networks = nn.ModuleDict({task: deepcopy(backbone) for task in self.task_names})
-        count = len(self.task_names)
+        count = len(tasks)
         if other is None:
             other = (1.0 - own) / max(1, count - 1)
         matrix = torch.full((count, count), other).fill_diagonal_(own)
-        self.units = nn.ModuleList(
-            CrossStitchUnit(
-                matrix, channels if granularity == "channel" else (1,) * len(channels), backbone.channel_axis
-            )
-            for channels in backbone.stage_channels
+        super().__init__(
+            backbone,
+            tasks,
+            partial(_unit, matrix, granularity == "channel", backbone.channel_axis),
+            after_stem=False,
+            lr_factor=lr_factor,
+            pretrain_share=pretrain_share,
         )
-        self.sizes = [len(widths) for widths in backbone.stage_channels]
-        self.pyramid_stages = backbone.pyramid_stages
-        self.stitched = True
 
-    def encode(self, image: Tensor, tasks: Collection[str] | None = None) -> list[Tensor]:
-        """Image ``[B, 3, H, W]`` -> by stage that the pyramid reads, by wanted task: the tensors of the state; before
-        the last unit, those of all tasks."""
-        wanted = wanted_of(self.task_names, tasks)
-        running = self._running(wanted)
-        networks, last = [self.networks[task] for task in running], len(self.units) - 1
-        states: list[State] = [image for _ in running]
-        cut: list[Tensor] = []
-        for stage, unit in enumerate(self.units):
-            states = advance(networks, stage, states)
-            if self.stitched and stage < last and states:
-                states = unit(states)
-            if stage in self.pyramid_stages:
-                for task, state in zip(running, states, strict=True):
-                    cut += tensors_of(state) if stage == last or task in wanted else []
-        return cut
 
-    def branch(self, shared: list[Tensor], tasks: Collection[str] | None = None) -> Features:
-        """The tensors of the cut -> pyramids of the wanted tasks, after the last unit."""
-        wanted, last = wanted_of(self.task_names, tasks), len(self.units) - 1
-        kept: dict[int, list[State]] = {}
-        tensors = iter(shared)
-        for stage in self.pyramid_stages:
-            stored = self._running(wanted) if stage == last else wanted
-            kept[stage] = [state_of(list(islice(tensors, self.sizes[stage]))) for _ in stored]
-        if self.stitched and wanted:
-            rows = [self.task_names.index(task) for task in wanted]
-            kept[last] = self.units[last](kept[last], None if len(rows) == len(self.task_names) else rows)
-        features = Features(pyramids(self.networks, kept, wanted))
-        if self.stitched:
-            features.statistics = {f"units.{index}": unit.mean() for index, unit in enumerate(self._units())}
-        return features
-
-    def _running(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
-        """The tasks whose networks run."""
-        return self.task_names if self.stitched and wanted else wanted
-
-    def recipe(self) -> tuple[Stage, ...]:
-        """Networks alone, then all together with the units at a higher learning rate."""
-        joint = Stage("joint", 1.0 - self.pretrain_share, groups=(ParameterGroup("encoder.units.*", self.lr_factor),))
-        if self.pretrain_share == 0.0:
-            return (joint,)
-        return Stage("single_task", self.pretrain_share, frozen=("encoder.units.*",)), joint
-
-    def enter_stage(self, stage: str) -> None:
-        """Bypass the units while the networks train alone."""
-        self.stitched = stage != "single_task"
-
-    def deploy(self) -> nn.Module:
-        """The networks in step with their units; without units if these are bypassed."""
-        if not self.stitched:
-            return SeparateNetworks(self.networks, self.read_tasks())
-        return StitchedNetworks(self.networks, self._units(), self.pyramid_stages, self.read_tasks())
-
-    def _units(self) -> list[CrossStitchUnit]:
-        return [cast(CrossStitchUnit, unit) for unit in self.units]
+def _unit(matrix: Tensor, per_channel: bool, channel_axis: int, channels: Sequence[int]) -> CrossStitchUnit:
+    return CrossStitchUnit(matrix, channels if per_channel else (1,) * len(channels), channel_axis)
 
 
 class CrossStitchUnit(nn.Module):
@@ -199,52 +129,3 @@ def mix(tensors: Sequence[Tensor], weight: Tensor, channel_axis: int) -> list[Te
             total.addcmul_(tensor, factor)
         mixed.append(total)
     return mixed
-
-
-def advance(networks: Iterable[nn.Module], stage: int, states: Sequence[State]) -> list[State]:
-    """Run one stage of every network on its own state."""
-    return [cast(Backbone, net).stages[stage](state) for net, state in zip(networks, states, strict=True)]
-
-
-def pyramids(networks: nn.ModuleDict, kept: Mapping[int, Sequence[State]], tasks: Sequence[str]) -> dict[str, Pyramid]:
-    """``{stage: a state per task}`` -> ``{task: pyramid}``."""
-    return {
-        task: cast(Backbone, networks[task]).pyramid({stage: states[index] for stage, states in kept.items()})
-        for index, task in enumerate(tasks)
-    }
-
-
-class StitchedNetworks(nn.Module):
-    """Deployed form: T networks in step; after each stage their features are mixed.
-
-    Args:
-        networks: one per task.
-        units: one per stage.
-        pyramid_stages: stages whose features are read.
-        tasks: those whose pyramids are returned; all networks run for them.
-    """
-
-    def __init__(
-        self,
-        networks: nn.ModuleDict,
-        units: Sequence[CrossStitchUnit],
-        pyramid_stages: Sequence[int],
-        tasks: Sequence[str],
-    ) -> None:
-        super().__init__()
-        self.task_names = tuple(tasks)
-        self.rows = [list(networks).index(task) for task in tasks]
-        self.networks = networks
-        self.units = nn.ModuleList([*units[:-1], units[-1].of_rows(self.rows)])
-        self.pyramid_stages = tuple(pyramid_stages)
-
-    def forward(self, image: Tensor) -> dict[str, Pyramid]:
-        """Image ``[B, 3, H, W]`` -> ``{task: pyramid}``."""
-        states: list[State] = [image for _ in self.networks]
-        kept: dict[int, list[State]] = {}
-        for stage, unit in enumerate(self.units):
-            last = stage == len(self.units) - 1
-            states = unit(advance(self.networks.values(), stage, states))
-            if stage in self.pyramid_stages:
-                kept[stage] = states if last else [states[row] for row in self.rows]
-        return pyramids(self.networks, kept, self.task_names)
