@@ -3,7 +3,7 @@
 from frugalmtl.backbones.views.base import Residual
 from frugalmtl.backbones.views.lookup import VIEWS, residual_blocks, residual_of
 from frugalmtl.backbones.views.macs import BlockMacs, macs_per_block
-from frugalmtl.backbones.views.needs import require_residual, require_tokens
+from frugalmtl.backbones.views.needs import require_residual, require_stages, require_tokens
 from frugalmtl.backbones.views.tokens import SwinTokens, TokenHalves, tokens_of
 from frugalmtl.backbones.views.windows import WindowGrid
 
@@ -16,6 +16,7 @@ __all__ = [
     "WindowGrid",
     "macs_per_block",
     "require_residual",
+    "require_stages",
     "require_tokens",
     "residual_blocks",
     "residual_of",

@@ -28,3 +28,23 @@ def require_tokens(backbone: Backbone) -> None:
         raise UserError(
             "no block of this backbone is known as attention and MLP on tokens: choose a Swin or Vision Transformer"
         )
+
+
+def require_stages(backbone: Backbone) -> None:
+    """Check that every stage gives one map, and has a block whose output is as fine in front of its last one.
+
+    Raises:
+        UserError: a stage has not.
+    """
+    for stage in range(len(backbone.stages)):
+        infos = [info for info in backbone.blocks if info.stage == stage]
+        if any(len(info.channels) > 1 for info in infos[-2:]):
+            raise UserError(
+                f"stage {stage + 1} of this backbone gives maps of several resolutions: choose one whose stages give "
+                "one map each (ResNet, EfficientNet, Swin)"
+            )
+        if len(infos) < 2 or infos[-2].strides != infos[-1].strides:
+            raise UserError(
+                f"stage {stage + 1} of this backbone has no block in front of its last one at the same resolution: "
+                "choose one with two blocks or more in each stage (ResNet, Swin, ViT)"
+            )
