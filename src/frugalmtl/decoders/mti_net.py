@@ -95,7 +95,9 @@ class MTINet(Decoder):
         distilled = [exchange(maps) for exchange, maps in zip(self.exchange, by_scale, strict=True)]
         raw = {name: resize(head([maps[name] for maps in distilled]), size) for name, head in self.final.items()}
         auxiliary = {
-            f"scale {scale}": Auxiliary({name: resize(head(maps[name]), size) for name, head in heads.items()})
+            f"scale {scale}": Auxiliary(
+                {name: resize(head(maps[name]), size) for name, head in cast(nn.ModuleDict, heads).items()}
+            )
             for scale, (heads, maps) in enumerate(zip(self.initial, by_scale, strict=True))
         }
         helping: dict[str, Tensor] = {}
@@ -152,7 +154,8 @@ class ScaleFeatures(nn.Module):
         for scale in reversed(range(len(self.blocks))):
             inputs = {name: scales[name][scale] for name in self.names}
             for name, item in coarser.items():
-                inputs[name] = torch.cat([inputs[name], resize(item, inputs[name].shape[-2:])], dim=1)
+                height, width = inputs[name].shape[-2:]
+                inputs[name] = torch.cat([inputs[name], resize(item, (height, width))], dim=1)
             maps = {name: block(inputs[name]) for name, block in cast(nn.ModuleDict, self.blocks[scale]).items()}
             results.insert(0, maps)
             if scale > 0:

@@ -112,7 +112,7 @@ class NDDRUnit(nn.Module):
             rows = []
             for fusion in cast(nn.ModuleList, fusions):
                 weight = cast(nn.Conv2d, cast(nn.Sequential, fusion)[0]).weight.detach().flatten(1)
-                blocks = weight.split(len(weight), dim=1)
+                blocks = torch.split(weight, len(weight), dim=1)
                 rows.append(torch.stack([block.diagonal().mean() for block in blocks]))
             matrices.append(torch.stack(rows))
         return torch.stack(matrices).mean(0)
