@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from frugalmtl.channels.times import LayerTimes
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.disk.locks import HOLDER, _in_use
+from frugalmtl.deployment.elsewhere import NetworkTimes
 from frugalmtl.engine.checkpoints.folder import verified
 from frugalmtl.engine.checkpoints.saved_run import facts_at_start, read_state
 from frugalmtl.engine.logs.run_log import _step_of
@@ -49,11 +50,12 @@ def test_files_that_are_needed(name: str, text: str, run: Path, canary: Path) ->
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_tables_of_layer_times(text: str, tmp_path: Path, canary: Path) -> None:
+@pytest.mark.parametrize("kind", [LayerTimes, NetworkTimes])
+def test_tables_of_times(kind: type[LayerTimes | NetworkTimes], text: str, tmp_path: Path, canary: Path) -> None:
     file = tmp_path / "times.json"
     file.write_text(TEXTS[text], encoding="utf-8")
     with harmless(canary), pytest.raises(UserError, match=r"times\.json is damaged"):
-        LayerTimes.read(file)
+        kind.read(file)
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from frugalmtl.core.budget import Decision
 from frugalmtl.core.seeding import derive_seed, seed_everything
 from frugalmtl.decoders import DECODERS
 from frugalmtl.deployment import deploy
@@ -93,7 +96,22 @@ def measured(model: MultiTaskModel) -> int:
     return count(deploy(model, example=torch.randn(1, 3, *SIDE)), SIDE).macs
 
 
-def stopwatch(model: MultiTaskModel) -> float:
-    """Milliseconds as a bent function of the operations of the deployed model."""
-    deployed_macs = count(deploy(model, example=torch.randn(1, 3, *SIDE)), SIDE).macs
-    return (deployed_macs / 1e6) ** 1.5
+def milliseconds(model: MultiTaskModel) -> float:
+    """Time as a bent function of the operations of the deployed model."""
+    return float((measured(model) / 1e6) ** 1.5)
+
+
+@dataclass
+class ClockBy:
+    """A clock that takes the time of each decision from a function."""
+
+    time: Callable[[], float]
+    place: str = "this machine in a dream"
+    between: int = 0
+
+    def __call__(self, decisions: Sequence[Decision] = ()) -> list[float]:
+        times = []
+        for decide in decisions or (lambda: None,):
+            decide()
+            times.append(self.time())
+        return times

@@ -259,8 +259,12 @@ class Scored:
     def macs(self, model: MultiTaskModel) -> float:
         return float(sum(parameter.numel() for parameter in model.parameters()))
 
-    def latency(self, model: MultiTaskModel) -> float:
-        return self.macs(model) / 1e6
+    def latency(self, model: MultiTaskModel, decisions: Sequence[Callable[[], None]] = ()) -> list[float]:
+        times = []
+        for decide in decisions or (lambda: None,):
+            decide()
+            times.append(self.macs(model) / 1e6)
+        return times
 
 
 def build_balancer(section: str | dict[str, Any] = "fixed") -> Balancer:

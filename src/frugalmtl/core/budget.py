@@ -4,18 +4,54 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar, cast, get_args
+from itertools import pairwise
+from typing import Literal, Protocol, TypeVar, cast, get_args
 
 from frugalmtl.core.checks import UserError, known, positive
 
 Choice = TypeVar("Choice")
 Runtime = Literal["eager", "onnxruntime"]
+Decision = Callable[[], None]
+"""Puts a model into a state in which it could be deployed."""
+HERE: dict[Runtime, str] = {"eager": "this machine in eager PyTorch", "onnxruntime": "this machine in onnxruntime"}
+"""Whose time a budget without a file counts."""
 
 ROUNDS = 10
 CLOSE_ENOUGH = 0.01
 """Relative distance from the wanted time at which no further model is measured."""
+UNRESOLVED = 0.1
+"""Relative difference up to which two measurements of one time are not told apart: they lie minutes apart, and the
+machine does other things in between. A budget so little below the least time is that of the cheapest model."""
+
+
+TimeOf = Callable[..., list[float]]
+"""Tells the time of a model as it would be deployed, as a :class:`Clock` does when it is called; slow."""
+
+
+class Clock(Protocol):
+    """Tells the time of a model as it would be deployed, and whose time it is.
+
+    Attributes:
+        between: how many models between the cheapest and the dearest it is asked for before a training.
+    """
+
+    between: int
+
+    @property
+    def place(self) -> str:
+        """Machine and runtime, for messages (``"this machine in eager PyTorch"``)."""
+        ...
+
+    def __call__(self, decisions: Sequence[Decision] = ()) -> list[float]:
+        """Milliseconds per image with each decision, measured against each other; with none, of the model as it is.
+
+        Args:
+            decisions: each puts the model into the state whose time is told. It is left in the last one.
+        """
+        ...
+
 
 _UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
@@ -61,13 +97,13 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class CostEnd:
-    """The cheapest or the most expensive model that a method can deploy.
+class CostPoint:
+    """A model that a method can deploy: the cheapest, the most expensive, or one between.
 
     Attributes:
         words: names it in messages (``"single-task networks"``).
         macs: its multiply-adds per image.
-        milliseconds: per image on this machine; NaN where it was not measured.
+        milliseconds: per image; NaN where it was not measured.
     """
 
     words: str
@@ -75,7 +111,7 @@ class CostEnd:
     milliseconds: float = float("nan")
 
 
-def goal_in_macs(budget: Budget, reference: float, least: CostEnd, most: CostEnd, slack: float = 0.001) -> float:
+def goal_in_macs(budget: Budget, reference: float, least: CostPoint, most: CostPoint, slack: float = 0.001) -> float:
     """Multiply-adds to aim at, for a budget that is a share or a number of multiply-adds.
 
     A budget that every model meets is that of the most expensive one, and a warning says so.
@@ -102,40 +138,51 @@ def goal_in_macs(budget: Budget, reference: float, least: CostEnd, most: CostEnd
     return goal
 
 
-def goal_of_time(wanted: float, least: CostEnd, most: CostEnd) -> float:
-    """Multiply-adds at which a time is to be expected, on the line between the measured ends.
+def goal_of_time(wanted: float, points: Sequence[CostPoint], place: str) -> float:
+    """Multiply-adds at which a time is to be expected, on the lines between measured models.
 
-    A time that every model keeps is that of the most expensive one, and a warning says so.
+    A time that every model keeps is that of the most expensive one, and one that lies below the cheapest model's by no
+    more than :data:`UNRESOLVED` is that of the cheapest one; a warning says so.
 
     Args:
         wanted: milliseconds per image.
-        least: the cheapest model, measured.
-        most: the most expensive one, measured.
+        points: measured models, from the cheapest to the most expensive.
+        place: where they were measured, see :class:`Clock`.
 
     Raises:
         UserError: every model takes longer.
     """
+    least, most = points[0], points[-1]
     fast, slow = least.milliseconds, most.milliseconds
-    if wanted < fast:
+    if wanted < (1.0 - UNRESOLVED) * fast:
         raise UserError(
-            f"a budget of {wanted:.4g} ms cannot be kept: on this machine {least.words} takes {fast:.4g} ms, "
+            f"a budget of {wanted:.4g} ms cannot be kept: on {place} {least.words} takes {fast:.4g} ms, "
             f"{most.words} {slow:.4g} ms; ask for something between"
         )
+    if wanted < fast:
+        words = (
+            f"a budget of {wanted:.4g} ms is what {least.words} takes, within {UNRESOLVED:.0%}: {fast:.4g} ms on "
+            f"{place}; that is trained"
+        )
+        warnings.warn(words, stacklevel=2)
+        return least.macs
     if wanted > slow:
-        words = f"a budget of {wanted:.4g} ms is met by {most.words} in {slow:.4g} ms on this machine: that is trained"
+        words = f"a budget of {wanted:.4g} ms is met by {most.words} in {slow:.4g} ms on {place}: that is trained"
         warnings.warn(words, stacklevel=2)
         return most.macs
-    return _between((least.macs, fast), (most.macs, slow), wanted)
+    crossed = [pair for pair in pairwise(points) if pair[0].milliseconds <= wanted <= pair[1].milliseconds]
+    below, above = crossed[-1] if crossed else (least, most)  # of several the dearest: it keeps the time as well
+    return _between((below.macs, below.milliseconds), (above.macs, above.milliseconds), wanted)
 
 
 def nearest_in_time(
-    wanted: float, goal: float, least: CostEnd, most: CostEnd, trial: Callable[[float], tuple[Choice, float]]
+    wanted: float, goal: float, least: CostPoint, most: CostPoint, trial: Callable[[float], tuple[Choice, float]]
 ) -> Choice:
     """The choice whose measured time is nearest to the wanted one, of at most :data:`ROUNDS` that are tried.
 
     Each trial is made at the multiply-adds where the wanted time is to be expected between the nearest faster and
-    slower trials, so that the time is closed in on from both sides. Where every model keeps the time, only the most
-    expensive one is tried.
+    slower trials, so that the time is closed in on from both sides. Where every model keeps the time only the most
+    expensive one is tried, and where none does only the cheapest.
 
     Args:
         wanted: milliseconds per image.
@@ -147,7 +194,7 @@ def nearest_in_time(
     below, above = (least.macs, least.milliseconds), (most.macs, most.milliseconds)
     trials: list[tuple[float, Choice]] = []
     target = goal
-    for _ in range(ROUNDS if wanted <= most.milliseconds else 1):
+    for _ in range(ROUNDS if least.milliseconds <= wanted <= most.milliseconds else 1):
         choice, measured = trial(target)
         trials.append((abs(measured - wanted), choice))
         if abs(measured - wanted) <= CLOSE_ENOUGH * wanted:

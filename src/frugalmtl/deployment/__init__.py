@@ -4,16 +4,17 @@ from frugalmtl.deployment.captured import CapturedModel, CapturedPass, device_na
 from frugalmtl.deployment.deployed import deploy, deployable
 from frugalmtl.deployment.model import DeployedModel
 from frugalmtl.deployment.planning import plan_encoder
-from frugalmtl.deployment.timing import stopwatch
+from frugalmtl.deployment.timing import Stopwatch, deployed_with
 
 __all__ = [
     "CapturedModel",
     "CapturedPass",
     "DeployedModel",
+    "Stopwatch",
     "deploy",
     "deployable",
+    "deployed_with",
     "device_named",
     "plan_encoder",
     "require_capturable",
-    "stopwatch",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
 from torch import Tensor, nn
 
 from frugalmtl.channels.times import LayerTimes, Machine, SizedLayer
+from frugalmtl.core.budget import Clock
 from frugalmtl.core.types import Pyramid
 from frugalmtl.encoders.base import ModelContext
 from frugalmtl.evaluation.cost import count
@@ -19,10 +20,11 @@ from frugalmtl.model import MultiTaskModel
 def plan_encoder(
     model: MultiTaskModel,
     image_size: tuple[int, int],
-    latency: Callable[[], float] | None = None,
+    latency: Clock | None = None,
     *,
     machine: Machine | None = None,
     processes: int = 1,
+    layer_times: Callable[[Sequence[SizedLayer]], LayerTimes] | None = None,
 ) -> None:
     """Set which levels of an encoder are read, and plan it with the cost of the deployed decoder.
 
@@ -32,6 +34,7 @@ def plan_encoder(
         latency: see :class:`~frugalmtl.encoders.base.ModelContext`.
         machine: that the model trains on; this machine's CPU if not given.
         processes: that train together; of several none measures layers, since each would measure other times.
+        layer_times: measures layers instead.
 
     Raises:
         UserError: the encoder has a budget that cannot be kept.
@@ -39,13 +42,13 @@ def plan_encoder(
     model.encoder.read_levels = model.read_levels()
     decoder = _FromImage(model, copy.deepcopy(model.decoder).eval().deploy())
     place = machine or Machine.here()
-    timed = partial(_measured, place) if processes == 1 else None
+    timed = layer_times or (partial(measured_layers, place) if processes == 1 else None)
     macs = float(count(decoder, image_size).macs)
     model.encoder.plan(ModelContext(image_size, macs, latency, place, timed))
 
 
 @lru_cache(maxsize=8)
-def _measured(machine: Machine, layers: tuple[SizedLayer, ...]) -> LayerTimes:
+def measured_layers(machine: Machine, layers: tuple[SizedLayer, ...]) -> LayerTimes:
     """Times of layers, measured once in a process: a training is planned before its dry run and again after it."""
     return measure_layers(layers, machine)
 

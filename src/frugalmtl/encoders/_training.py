@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from frugalmtl.core.budget import TimeOf
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.recipe import Share, Stage
 from frugalmtl.core.types import Batch, Scores
@@ -22,14 +23,15 @@ class StageView:
         gain: ``gain(scores, reference)``: mean over the tasks of the relative change of their primary score, positive
             where ``scores`` are better.
         macs: multiply-adds per image of the model as it would be deployed now.
-        latency: milliseconds per image of the model as it would be deployed now; slow.
+        latency: milliseconds per image of the model as it would be deployed now, or with decisions; see
+            :class:`~frugalmtl.core.budget.Clock`.
     """
 
     batches: Callable[[str], Iterable[Batch]]
     scores: Callable[[str], Scores]
     gain: Callable[[Scores, Scores], float]
     macs: Callable[[], float]
-    latency: Callable[[], float]
+    latency: TimeOf
 
 
 class TrainingHooks:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from frugalmtl.channels.times import LayerTimes, Machine, SizedLayer
-from frugalmtl.core.budget import Runtime
+from frugalmtl.core.budget import Clock, Runtime
 from frugalmtl.core.types import Features, Heatmap, Picture, Pyramid
 from frugalmtl.encoders._training import TrainingHooks
 
@@ -21,14 +21,14 @@ class ModelContext:
     Attributes:
         image_size: height and width that the network sees.
         decoder_macs: multiply-adds of the deployed decoder per image.
-        latency: measures the model as it would be deployed now: milliseconds per image. Slow; None if not available.
+        latency: tells the time of the model as it would be deployed; None if not available.
         machine: that the model trains on, for methods that choose widths by it; None if not known.
         layer_times: measures layers on that machine. Slow; None if not available.
     """
 
     image_size: tuple[int, int]
     decoder_macs: float
-    latency: Callable[[], float] | None = None
+    latency: Clock | None = None
     machine: Machine | None = None
     layer_times: Callable[[Sequence[SizedLayer]], LayerTimes] | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from frugalmtl.core.budget import HERE
 from frugalmtl.core.checks import UserError
-from frugalmtl.deployment import stopwatch
+from frugalmtl.core.terminal import tracked
+from frugalmtl.deployment import Stopwatch
 from frugalmtl.evaluation.cost import decides
 from frugalmtl.export.onnx import Onnx
 from frugalmtl.model import MultiTaskModel
@@ -81,9 +83,30 @@ def in_onnxruntime(deployed: nn.Module, image_size: tuple[int, int]) -> OnnxSess
         return OnnxSession(path.read_bytes())
 
 
+def sessions_where_possible(
+    networks: Mapping[str, nn.Module], image_size: tuple[int, int], *, progress: bool = False
+) -> tuple[dict[str, OnnxSession], dict[str, str]]:
+    """Deployed networks in onnxruntime, see :func:`in_onnxruntime`, and of those that cannot run there the reason.
+
+    Args:
+        networks: by name.
+        image_size: height and width.
+        progress: show a bar.
+    """
+    sessions: dict[str, OnnxSession] = {}
+    reasons: dict[str, str] = {}
+    for name, network in tracked(networks.items(), "writing ONNX files to be timed", shown=progress):
+        try:
+            sessions[name] = in_onnxruntime(network, image_size)
+        except UserError as error:
+            reasons[name] = str(error)
+    return sessions, reasons
+
+
 def stopwatch_of(
     model: MultiTaskModel, image_size: tuple[int, int], images: Sequence[Tensor] | None = None
-) -> Callable[[], float]:
-    """:func:`~frugalmtl.deployment.stopwatch` in the runtime that the encoder's budget of time is for."""
-    prepare = partial(in_onnxruntime, image_size=image_size) if model.encoder.target_runtime == "onnxruntime" else None
-    return stopwatch(model, image_size, images, prepare)
+) -> Stopwatch:
+    """A :class:`~frugalmtl.deployment.Stopwatch` in the runtime that the encoder's budget of time is for."""
+    runtime = model.encoder.target_runtime
+    prepare = partial(in_onnxruntime, image_size=image_size) if runtime == "onnxruntime" else None
+    return Stopwatch(model, image_size, images, prepare, HERE[runtime])

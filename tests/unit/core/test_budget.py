@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
-from frugalmtl.core.budget import ROUNDS, Budget, CostEnd, goal_in_macs, goal_of_time, nearest_in_time
+from frugalmtl.core.budget import ROUNDS, Budget, CostPoint, goal_in_macs, goal_of_time, nearest_in_time
 from frugalmtl.core.checks import UserError
 
 
@@ -66,7 +68,7 @@ def test_other_runtimes_are_refused(text: str, message: str) -> None:
         Budget.parse(text)
 
 
-LEAST, MOST = CostEnd("the smallest", 1e9, 2.0), CostEnd("the largest", 4e9, 20.0)
+LEAST, MOST = CostPoint("the smallest", 1e9, 2.0), CostPoint("the largest", 4e9, 20.0)
 
 
 def test_shares_refer_to_the_single_task_networks() -> None:
@@ -93,17 +95,43 @@ def test_a_budget_that_every_model_meets_is_that_of_the_dearest() -> None:
     with pytest.warns(UserWarning, match=message):
         assert goal_in_macs(Budget("macs", 4.1e9), 6e9, LEAST, MOST) == MOST.macs
     with pytest.warns(UserWarning, match="a budget of 20.1 ms is met by the largest in 20 ms"):
-        goal = goal_of_time(20.1, LEAST, MOST)
+        goal = goal_of_time(20.1, (LEAST, MOST), "this machine")
     tried: list[float] = []
     assert nearest_in_time(20.1, goal, LEAST, MOST, lambda target: (tried.append(target), 19.0)) is None
     assert tried == [goal] == [MOST.macs], "nothing is gained by trying others"
 
 
 def test_a_time_is_expected_on_the_line_between_the_ends() -> None:
-    assert goal_of_time(11.0, LEAST, MOST) == pytest.approx(2.5e9)
-    assert goal_of_time(2.0, LEAST, MOST) == pytest.approx(1.3e9), "never at an end itself"
-    with pytest.raises(UserError, match=r"a budget of 1.9 ms .*the smallest takes 2 ms, the largest 20 ms"):
-        goal_of_time(1.9, LEAST, MOST)
+    assert goal_of_time(11.0, (LEAST, MOST), "this machine") == pytest.approx(2.5e9)
+    assert goal_of_time(2.0, (LEAST, MOST), "this machine") == pytest.approx(1.3e9), "never at an end itself"
+    with pytest.raises(UserError, match=r"a budget of 1.79 ms .*the smallest takes 2 ms, the largest 20 ms"):
+        goal_of_time(1.79, (LEAST, MOST), "this machine")
+
+
+def test_a_time_is_expected_on_the_lines_between_all_that_was_measured() -> None:
+    points = (LEAST, CostPoint("", 2e9, 14.0), CostPoint("", 3e9, 13.0), MOST)
+    assert goal_of_time(8.0, points, "this machine") == pytest.approx(1.5e9)
+    assert goal_of_time(16.5, points, "this machine") == pytest.approx(3.5e9)
+    assert goal_of_time(13.5, points, "this machine") > 3e9, "the dearest that keeps it"
+
+
+def test_a_time_that_measurements_do_not_tell_from_the_least_is_that_of_the_cheapest() -> None:
+    with pytest.warns(UserWarning, match="a budget of 1.81 ms is what the smallest takes, within 10%: 2 ms"):
+        goal = goal_of_time(1.81, (LEAST, MOST), "this machine")
+    tried: list[float] = []
+    assert nearest_in_time(1.81, goal, LEAST, MOST, lambda target: (tried.append(target), 2.1)) is None
+    assert tried == [goal] == [LEAST.macs], "none is faster"
+
+
+@pytest.mark.parametrize("first", [9.6, 10.0, 10.4])
+@pytest.mark.parametrize("second", [9.6, 10.0, 10.4])
+def test_a_named_least_time_is_legal_at_the_next_measurement(first: float, second: float) -> None:
+    """Whoever asks for the time that a refusal names is not refused because the machine was a little slower then."""
+    with pytest.raises(UserError, match=f"the smallest takes {first:.4g} ms"):
+        goal_of_time(5.0, (CostPoint("the smallest", 1e9, first), MOST), "this machine")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert goal_of_time(first, (CostPoint("the smallest", 1e9, second), MOST), "this machine") < 2.5e9
 
 
 @pytest.mark.parametrize("wanted", [2.1, 5.0, 11.0, 19.5])
@@ -115,7 +143,7 @@ def test_a_time_is_closed_in_on_from_both_sides(wanted: float) -> None:
         tried.append(target)
         return target, 2.0 + 18.0 * ((target - 1e9) / 3e9) ** 2
 
-    chosen = nearest_in_time(wanted, goal_of_time(wanted, LEAST, MOST), LEAST, MOST, trial)
+    chosen = nearest_in_time(wanted, goal_of_time(wanted, (LEAST, MOST), "this machine"), LEAST, MOST, trial)
     assert chosen in tried
     assert len(tried) <= ROUNDS
     assert trial(chosen)[1] == pytest.approx(wanted, rel=0.01)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -127,7 +127,7 @@ class LayerTimes:
 
     @classmethod
     def read(cls, path: str | Path) -> LayerTimes:
-        """Read what :meth:`to_json` gave.
+        """Read what :meth:`to_json` gave, or a latency file, which holds the times of whole networks as well.
 
         Raises:
             UserError: no such file, or it is damaged or of another format.
@@ -135,4 +135,5 @@ class LayerTimes:
         content = read_json(path, "table of layer times", remedy=REMEDY)
         if content.get("format") != FORMAT:
             raise UserError(f"table of layer times {path} is not of format {FORMAT}: {REMEDY}")
-        return read(cls, {key: value for key, value in content.items() if key != "format"}, str(path))
+        keys = {item.name for item in fields(cls)} if "networks" in content else content.keys() - {"format"}
+        return read(cls, {key: content[key] for key in content if key in keys}, str(path))

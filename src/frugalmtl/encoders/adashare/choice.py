@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from frugalmtl.core.budget import HERE, Clock, TimeOf
 from frugalmtl.core.recipe import HOLDOUT
 from frugalmtl.encoders._training import StageView
-from frugalmtl.encoders.adashare.budget import Goal, Mask, Odds
+from frugalmtl.encoders.adashare.budget import Goal, Mask, Measure, Odds
 from frugalmtl.encoders.adashare.options import PolicyOptions
 from frugalmtl.encoders.adashare.policy import drawn_odds
-
-Latency = Callable[[], float]
-"""Milliseconds per image of the model as it would be deployed now."""
 
 
 class PolicyChoice(nn.Module):
@@ -82,19 +81,21 @@ class PolicyChoice(nn.Module):
             self._loaded = bool(self.decided)
             self._mask, self.open_blocks = self.chosen.cpu().numpy() if self._loaded else None, int(self.opened)
 
-    def plan(self, goal: Goal, odds: Odds, latency: Latency | None) -> None:
+    def plan(self, goal: Goal, odds: Odds, latency: Clock | None) -> None:
         """Check the budget, and decide on a policy that no search finds.
 
         Args:
             goal: the budget and what policies cost.
             odds: log-odds of the policy that was taken from another run, ``[T, L]``.
-            latency: see :data:`Latency`.
+            latency: tells the time of the model as it would be deployed.
 
         Raises:
             UserError: the budget cannot be kept.
         """
-        self.budget, before = goal, self.mask()
-        goal.plan(self._measured(latency))
+        before = self.mask()
+        place, between = (latency.place, latency.between) if latency is not None else (HERE["eager"], 0)
+        goal.plan(self._measured(latency), self.budget, place=place, between=between)
+        self.budget = goal
         self.goal.fill_(goal.macs)
         if self.options.policy == "given" and before is None:
             self.reopen(self.open_blocks)  # the structure is set later, from a checkpoint or a run yet to come
@@ -164,14 +165,13 @@ class PolicyChoice(nn.Module):
             return np.where(taken, np.abs(odds), -np.maximum(np.abs(odds), 1e-9))
         return odds
 
-    def _measured(self, latency: Latency | None) -> Callable[[Mask], float] | None:
-        """Milliseconds of the model deployed with a policy."""
+    def _measured(self, latency: TimeOf | None) -> Measure | None:
+        """Milliseconds of the model deployed with policies."""
         if latency is None:
             return None
 
-        def measure(policy: Mask) -> float:
-            self.decide(policy)
-            return latency()
+        def measure(policies: Sequence[Mask]) -> list[float]:
+            return latency([partial(self.decide, policy) for policy in policies])
 
         return measure
 

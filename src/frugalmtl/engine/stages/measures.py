@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NoReturn, Protocol
 
 import torch
 
+from frugalmtl.core.budget import Decision
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Batch, Scores
 from frugalmtl.encoders import StageView
@@ -37,8 +38,8 @@ class Measures(Protocol):
         """Multiply-adds per image of the deployed model."""
         ...
 
-    def latency(self, model: MultiTaskModel) -> float:
-        """Milliseconds per image of the deployed model."""
+    def latency(self, model: MultiTaskModel, decisions: Sequence[Decision] = ()) -> list[float]:
+        """Milliseconds per image of the deployed model, see :class:`~frugalmtl.core.budget.Clock`."""
         ...
 
 

@@ -93,6 +93,8 @@ class Experiment:
         decoder: how features become predictions, and its options.
         balancer: how the tasks' losses or gradients are combined, and its options.
         train: how long and how to optimise.
+        latency: file of the times of another machine, as a calibration kit writes it there (``frugalmtl profile
+            --calibration-kit``): a budget of time in onnxruntime counts that machine's milliseconds, not this one's.
         init_from: run folder (or, in a comparison, name of an earlier row) whose weights training starts from, wherever
             name and shape agree; how many do, and how many do not, is printed. An unfinished run gives its last
             checkpoint, and its step is printed. A section ``{run: ..., take: [structure]}`` says what is taken: the
@@ -117,6 +119,7 @@ class Experiment:
     decoder: Annotated[dict[str, Any], DECODERS] = field(default_factory=lambda: {"name": "independent"})
     balancer: Annotated[dict[str, Any], BALANCERS] = field(default_factory=lambda: {"name": "fixed"})
     train: TrainSettings = field(default_factory=TrainSettings)
+    latency: str | None = None
     init_from: InitFrom | str | None = None
     test_split: str = "test"
     evaluate_split: str = "val"
@@ -124,6 +127,8 @@ class Experiment:
 
     def __post_init__(self) -> None:
         path_part("name", self.name)
+        if self.latency == "":
+            raise UserError("latency is empty: name a latency file, or leave it out")
         if self.init_from == "":
             raise UserError("init_from is empty: name a run folder, or leave it out")
         if isinstance(self.image_size, int):  # kept as the two numbers that it stands for: the same run either way

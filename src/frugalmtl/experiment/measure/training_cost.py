@@ -15,7 +15,7 @@ from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.step_timing import TOTAL, StepTimer, noise_batch, time_steps
 from frugalmtl.evaluation.cost.memory import peak_of
 from frugalmtl.experiment.runs.build import Built
-from frugalmtl.export import stopwatch_of
+from frugalmtl.experiment.runs.streams.clock import clock_of
 
 
 @dataclass(frozen=True)
@@ -97,5 +97,5 @@ def step_timer(
     model, balancer = copy.deepcopy((built.model, built.balancer))
     if model.encoder.budget is not None:
         timed = model.encoder.target_latency_ms is not None
-        plan_encoder(model, built.image_size, stopwatch_of(model, built.image_size) if timed else None)
+        plan_encoder(model, built.image_size, clock_of(built, model) if timed else None)
     return StepTimer.at_stage(model, balancer, settings, batch, stage=stage, update=update)

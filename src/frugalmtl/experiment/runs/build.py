@@ -16,6 +16,7 @@ from frugalmtl.data import DATASETS, Dataset
 from frugalmtl.data.files import Exif
 from frugalmtl.decoders import DECODERS
 from frugalmtl.decoders.heads import HEADS
+from frugalmtl.deployment.elsewhere import LatencyFile, NetworkKind
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.evaluation import METRICS
 from frugalmtl.experiment.config.experiment import DatasetTask, Experiment
@@ -38,6 +39,7 @@ class Built:
         balancer: how losses or gradients are combined.
         image_size: height and width that the network sees.
         exif: whether its images are turned as their EXIF says.
+        latency: the file that a budget of time is held against; None for this machine.
     """
 
     tasks: tuple[Task, ...]
@@ -46,6 +48,7 @@ class Built:
     balancer: Balancer
     image_size: tuple[int, int]
     exif: Exif = "apply"
+    latency: LatencyFile | None = None
 
 
 def build_dataset(config: Experiment) -> Dataset:
@@ -189,7 +192,19 @@ def build(config: Experiment, dataset: Dataset | None = None, *, tasks: tuple[Ta
     model.begin_predictions()
     balancer: Balancer = BALANCERS.build(config.balancer, tasks)
     balancer.attach(model)
-    return Built(tasks, backbone, model, balancer, size, "apply" if dataset is None else dataset.exif)
+    exif = "apply" if dataset is None else dataset.exif
+    latency = None if config.latency is None else LatencyFile(config.latency, network_kind(config, tasks, size))
+    return Built(tasks, backbone, model, balancer, size, exif, latency)
+
+
+def network_kind(config: Experiment, tasks: Sequence[Task], image_size: tuple[int, int]) -> NetworkKind:
+    """What the times of an experiment's networks depend on, but for what its method decides."""
+    backbone, decoder = (
+        shown({key: section[key] for key in sorted(section)}, room=200)
+        for section in (without_weights(config).backbone, config.decoder)
+    )
+    channels = {task.name: task.channels for task in tasks if not task.auxiliary}
+    return NetworkKind(image_size, config.encoder["name"], backbone, decoder, channels)
 
 
 def _image_size(config: Experiment, dataset: Dataset | None) -> tuple[int, int]:

@@ -32,10 +32,10 @@ from frugalmtl.experiment.runs.kept.images import FILE as IMAGES
 from frugalmtl.experiment.runs.kept.images import example_images, keep_images
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.start import Start, gentler_command, start_of
+from frugalmtl.experiment.runs.streams.clock import check_latency_file, clock_of
 from frugalmtl.experiment.runs.streams.loaders import make_loader, training_loaders
 from frugalmtl.experiment.runs.streams.measures import RunMeasures
 from frugalmtl.experiment.runs.streams.parts import SPLIT, check_streams, held_out_fact, require_same_part, stream_parts
-from frugalmtl.export import stopwatch_of
 
 
 def train_run(
@@ -139,7 +139,7 @@ def _train(
     plan_encoder(
         built.model,
         built.image_size,
-        stopwatch_of(built.model, built.image_size) if fabric.world_size == 1 else None,
+        clock_of(built) if fabric.world_size == 1 else None,
         machine=processes.machine(config.train),
         processes=fabric.world_size,
     )
@@ -182,6 +182,7 @@ def check_training(config: Experiment, built: Built, dataset: Dataset, *, steps:
     parts = stream_parts(built, dataset)
     notes += check_streams(built, parts, config.train)
     training_loaders(built, parts, config, 0, config.train.devices)
+    check_latency_file(built)
     timed = built.model.encoder.target_latency_ms is not None
     if timed and config.train.devices != 1:
         raise UserError(f"a budget in milliseconds needs one training process, but devices is {config.train.devices}")
@@ -190,7 +191,7 @@ def check_training(config: Experiment, built: Built, dataset: Dataset, *, steps:
     plan_encoder(
         built.model,
         built.image_size,
-        stopwatch_of(built.model, built.image_size) if timed else None,
+        clock_of(built) if timed else None,
         machine=processes.machine(config.train),
         processes=config.train.devices,
     )

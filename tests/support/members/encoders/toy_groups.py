@@ -60,7 +60,7 @@ class ToyGroups(Encoder):
                 "scored": sorted(scores),
                 "gain": view.gain(scores, scores),
                 "macs": view.macs(),
-                "latency": view.latency(),
+                "latency": view.latency()[0],
             }
             self.restructure({"groups": [list(self.task_names)], "measured": self.measured})
 

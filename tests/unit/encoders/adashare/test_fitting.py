@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -107,9 +109,9 @@ def test_nothing_is_fitted_without_a_budget() -> None:
     assert free.macs == 0.0
 
 
-def milliseconds(policy: Mask) -> float:
+def milliseconds(policies: Sequence[Mask]) -> list[float]:
     """A bent function of the cost."""
-    return (cost_of(policy) / 1e6) ** 1.5
+    return [(cost_of(policy) / 1e6) ** 1.5 for policy in policies]
 
 
 @pytest.mark.parametrize("wanted", [60.0, 100.0, 300.0])
@@ -118,12 +120,12 @@ def test_milliseconds_are_found_by_measuring(wanted: float) -> None:
     asked.plan(milliseconds)
     measured: list[float] = []
 
-    def measure(policy: Mask) -> float:
-        measured.append(milliseconds(policy))
-        return measured[-1]
+    def measure(policies: Sequence[Mask]) -> list[float]:
+        measured.extend(milliseconds(policies))
+        return measured[-len(policies) :]
 
     policy = asked.fitted(np.random.default_rng(1).normal(size=(3, len(MACS))), measure)
-    assert milliseconds(policy) == pytest.approx(wanted, rel=0.05)
+    assert milliseconds([policy]) == [pytest.approx(wanted, rel=0.05)]
     assert 1 <= len(measured) <= 10
     assert asked.macs == cost_of(policy)
 
@@ -133,3 +135,10 @@ def test_milliseconds_that_cannot_be_kept_or_measured_are_refused() -> None:
         goal("0.001ms").plan(milliseconds)
     with pytest.raises(UserError, match="can be measured"):
         goal("100ms").plan(None)
+
+
+def test_what_was_measured_of_a_model_is_not_measured_anew() -> None:
+    first, second = goal("100ms"), goal("100ms")
+    first.plan(milliseconds)
+    second.plan(None, first)
+    assert second.macs == first.macs

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from frugalmtl.core.budget import Budget, CostEnd, goal_in_macs
+from frugalmtl.core.budget import Budget, CostPoint, goal_in_macs
 from frugalmtl.core.checks import UserError
 from frugalmtl.encoders.adamtl.efficiency.cost import ImageCost
 from frugalmtl.encoders.adamtl.parts import Rule
@@ -89,7 +89,7 @@ class Calibration(nn.Module):
         Raises:
             UserError: a point below the cheapest that the model can be.
         """
-        least, most = CostEnd("nothing on", cost.cheapest), CostEnd("everything on", cost.dearest)
+        least, most = CostPoint("nothing on", cost.cheapest), CostPoint("everything on", cost.dearest)
         for number, (name, budget) in enumerate(self.points.items()):
             try:
                 self.goals[number] = goal_in_macs(budget, single_task, least, most)

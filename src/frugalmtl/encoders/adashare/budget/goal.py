@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from frugalmtl.core.budget import Budget, CostEnd, goal_in_macs, goal_of_time, nearest_in_time
+from frugalmtl.core.budget import HERE, Budget, CostPoint, goal_in_macs, goal_of_time, nearest_in_time
 from frugalmtl.core.checks import UserError
 from frugalmtl.encoders.adashare.budget.fitting import TOLERANCE, CostOf, Fit, Fitting, Mask, Odds
 
-Measure = Callable[[Mask], float]
-"""Milliseconds per image of the model deployed with a policy; slow."""
+Measure = Callable[[Sequence[Mask]], list[float]]
+"""Milliseconds per image of the model deployed with each policy, measured against each other; slow."""
 
 CHEAPEST, DEAREST = "one network of no block that may be skipped, with all heads,", "the dearest policies"
 
@@ -33,13 +33,18 @@ class Goal:
         self.budget, self.cost_of, self.single_task, self.shape = budget, cost_of, single_task, shape
         self.macs = 0.0
         self._reachable: Mask | None = None
-        self._ends = CostEnd(CHEAPEST, 0.0), CostEnd(DEAREST, 0.0)
+        self._points = [CostPoint(CHEAPEST, 0.0), CostPoint(DEAREST, 0.0)]
 
-    def plan(self, measure: Measure | None) -> None:
+    def plan(
+        self, measure: Measure | None, before: Goal | None = None, *, place: str = HERE["eager"], between: int = 0
+    ) -> None:
         """Find the multiply-adds to aim at.
 
         Args:
             measure: for a budget in milliseconds.
+            before: of the same model, planned earlier: what it measured is not measured anew.
+            place: where it measures, as are the next, see :class:`~frugalmtl.core.budget.Clock`.
+            between: models between the cheapest and the dearest that are measured, too.
 
         Raises:
             UserError: no policy costs what was asked for; the message says what policies cost, or the nearest.
@@ -50,12 +55,18 @@ class Goal:
         dearest = Fitting(np.zeros(self.shape), self.cost_of, 2.0 * self.single_task).best()
         least, most = self.cost_of(nothing), dearest.cost
         if self.budget.kind == "ms":
-            times = [_measured(measure, policy) for policy in (nothing, dearest.policy)]
-            self._ends = CostEnd(CHEAPEST, least, times[0]), CostEnd(DEAREST, most, times[1])
-            self.macs = goal_of_time(self.budget.value, *self._ends)
+            if before is not None and [before._points[0].macs, before._points[-1].macs] == [least, most]:
+                self._points = before._points
+            else:
+                policies = [nothing, *self._between(least, most, between), dearest.policy]
+                times = _measured(measure, *policies)
+                words = [CHEAPEST, *[""] * between, DEAREST]
+                costs = map(self.cost_of, policies)
+                self._points = [CostPoint(*point) for point in zip(words, costs, times, strict=True)]
+            self.macs = goal_of_time(self.budget.value, self._points, place)
             return
-        self._ends = CostEnd(CHEAPEST, least), CostEnd(DEAREST, most)
-        self.macs = goal_in_macs(self.budget, self.single_task, *self._ends, slack=TOLERANCE)
+        ends = CostPoint(CHEAPEST, least), CostPoint(DEAREST, most)
+        self.macs = goal_in_macs(self.budget, self.single_task, *ends, slack=TOLERANCE)
         fit = Fitting(np.zeros(self.shape), self.cost_of, self.macs).best()
         if not fit.within:
             raise UserError(
@@ -88,9 +99,9 @@ class Goal:
 
         def trial(macs: float) -> tuple[Mask, float]:
             policy = self._fit(odds, macs).policy
-            return policy, _measured(measure, policy)
+            return policy, _measured(measure, policy)[0]
 
-        policy = nearest_in_time(self.budget.value, self.macs, *self._ends, trial)
+        policy = nearest_in_time(self.budget.value, self.macs, self._points[0], self._points[-1], trial)
         self.macs = self.cost_of(policy)
         return policy
 
@@ -113,6 +124,12 @@ class Goal:
         odds: Odds = np.where(policy, size, -size)
         return odds
 
+    def _between(self, least: float, most: float, number: int) -> list[Mask]:
+        """Policies by chance, of costs evenly spread between the ends."""
+        odds = np.random.default_rng(0).normal(size=self.shape)
+        targets = np.linspace(least, most, number + 2)[1:-1]
+        return [Fitting(odds, self.cost_of, float(target)).best().policy for target in targets]
+
     def _fit(self, odds: Odds, macs: float) -> Fit:
         return Fitting(odds, self.cost_of, macs).best(self._reachable)
 
@@ -120,10 +137,10 @@ class Goal:
         return f"{macs / 1e9:.4g} G multiply-adds ({macs / self.single_task:.3f}x of the single-task networks)"
 
 
-def _measured(measure: Measure | None, policy: Mask) -> float:
+def _measured(measure: Measure | None, *policies: Mask) -> list[float]:
     if measure is None:
         raise UserError("a budget in milliseconds needs a model that can be measured, in a single process")
-    return measure(policy)
+    return measure(policies)
 
 
 def _without(policy: Mask, block: int) -> Mask:

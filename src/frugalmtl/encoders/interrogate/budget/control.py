@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from frugalmtl.channels import Mask
-from frugalmtl.core.budget import Budget, CostEnd, goal_in_macs, goal_of_time, nearest_in_time
+from frugalmtl.core.budget import Budget, Clock, CostPoint, goal_in_macs, goal_of_time, nearest_in_time
 from frugalmtl.core.checks import UserError
 from frugalmtl.encoders.interrogate.budget.prices import price_for, smooth_cost
 from frugalmtl.encoders.interrogate.budget.rounding import GateGroup, rounded, rounded_to_cost
@@ -37,16 +38,16 @@ class BudgetControl:
         self.gates, self.budget, self.groups = gates, budget, list(groups)
         self.macs = torch.zeros(0)
         self.full = float("nan")
-        self.latency: Callable[[], float] | None = None
-        self.ends = CostEnd(CHEAPEST, 0.0), CostEnd(DEAREST, 0.0)
+        self.latency: Clock | None = None
+        self.points = [CostPoint(CHEAPEST, 0.0), CostPoint(DEAREST, 0.0)]
 
-    def plan(self, cost_of: CostOf, macs: Tensor, latency: Callable[[], float] | None) -> float:
+    def plan(self, cost_of: CostOf, macs: Tensor, latency: Clock | None) -> float:
         """Find the multiply-adds to aim at; 0 without a budget.
 
         Args:
             cost_of: see :data:`CostOf`.
             macs: ``[U]``, multiply-adds of every gate's own channels.
-            latency: measures the model as it would be deployed now, in milliseconds per image.
+            latency: tells the time of the model as it would be deployed.
 
         Raises:
             UserError: the budget cannot be kept.
@@ -59,20 +60,37 @@ class BudgetControl:
         if self.budget is None:
             return 0.0
         if self.budget.kind == "ms":
-            return self._plan_latency(least)
-        return goal_in_macs(self.budget, self.full, CostEnd(CHEAPEST, least), CostEnd(DEAREST, self.full))
+            return self._plan_latency(cost_of, least)
+        return goal_in_macs(self.budget, self.full, CostPoint(CHEAPEST, least), CostPoint(DEAREST, self.full))
 
-    def _plan_latency(self, least: float) -> float:
+    def _plan_latency(self, cost_of: CostOf, least: float) -> float:
         if self.budget is None or self.latency is None:
             raise UserError("a budget in milliseconds needs a model that can be measured, in a single process")
-        learned = self.gates.alpha.detach().clone()
-        times = []
-        for sign in (-1.0, 1.0):
-            self._set(learned.abs().clamp(min=1e-6) * sign)
-            times.append(self.latency())
-        self._set(learned)
-        self.ends = CostEnd(CHEAPEST, least, times[0]), CostEnd(DEAREST, self.full, times[1])
-        return goal_of_time(self.budget.value, *self.ends)
+        if [self.points[0].macs, self.points[-1].macs] != [least, self.full]:  # else known: one answer for one model
+            learned = self.gates.alpha.detach().clone()
+            sure = learned.abs().clamp(min=1e-6)
+            between = self._between(cost_of, least, self.latency.between)
+            decisions = [-sure, *(torch.where(mask, sure, -sure) for mask in between), sure]
+            times = self.latency([partial(self._set, alpha) for alpha in decisions])
+            self._set(learned)
+            costs = [least, *(cost_of(self.gates.places.split(mask.cpu().numpy())) for mask in between), self.full]
+            words = [CHEAPEST, *[""] * len(between), DEAREST]
+            self.points = [CostPoint(*point) for point in zip(words, costs, times, strict=True)]
+        return goal_of_time(self.budget.value, self.points, self.latency.place)
+
+    def _between(self, cost_of: CostOf, least: float, number: int) -> list[Tensor]:
+        """Open gates ``[T, U]`` of models between the ends, by their worth; by chance where they are worth the same."""
+        worth = self.gates.worth().double().cpu().numpy()
+        if np.ptp(worth) == 0.0:
+            worth = np.random.default_rng(0).random(worth.shape)
+        cost = self.gates.cost.double().cpu().numpy()
+        targets = np.linspace(least, self.full, number + 2)[1:-1]
+        exact = self._exact(cost_of)
+        masks = [rounded_to_cost(worth, cost, self.groups, exact, float(target)) for target in targets]
+        return [torch.from_numpy(mask).to(self.gates.alpha.device) for mask in masks]
+
+    def _exact(self, cost_of: CostOf) -> Callable[[Mask], float]:
+        return lambda open_gates: cost_of(self.gates.places.split(open_gates))
 
     def steer(self, cost_of: CostOf, goal: float, share: float) -> None:
         """Set the price so that the cost lies ``share`` of the way from the single-task networks' to the goal.
@@ -96,11 +114,8 @@ class BudgetControl:
             self._decide(rounded(worth, self.groups))
             return
 
-        def exact(open_gates: Mask) -> float:
-            return cost_of(self.gates.places.split(open_gates))
-
         def decided(target: float) -> Mask:
-            return rounded_to_cost(worth, cost, self.groups, exact, target)
+            return rounded_to_cost(worth, cost, self.groups, self._exact(cost_of), target)
 
         latency = self.latency
         if self.budget.kind != "ms" or latency is None:
@@ -109,10 +124,9 @@ class BudgetControl:
 
         def trial(target: float) -> tuple[Mask, float]:
             chosen = decided(target)
-            self._decide(chosen)
-            return chosen, latency()
+            return chosen, latency([partial(self._decide, chosen)])[0]
 
-        self._decide(nearest_in_time(self.budget.value, goal, *self.ends, trial))
+        self._decide(nearest_in_time(self.budget.value, goal, self.points[0], self.points[-1], trial))
 
     def _decide(self, open_gates: Mask) -> None:
         """Alphas whose sign says what was decided, as far from zero as the scores were."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from frugalmtl.core.budget import Decision
 from frugalmtl.core.checks import UserError, known
 from frugalmtl.core.distributed import gather
 from frugalmtl.core.recipe import HOLDOUT, TRAIN
@@ -17,10 +18,10 @@ from frugalmtl.evaluation.delta import delta_mtl
 from frugalmtl.evaluation.evaluator import evaluate
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import Built
+from frugalmtl.experiment.runs.streams.clock import clock_of
 from frugalmtl.experiment.runs.streams.images import NetworkImages
 from frugalmtl.experiment.runs.streams.loaders import make_loader, make_transform
 from frugalmtl.experiment.runs.streams.parts import StreamPart
-from frugalmtl.export import stopwatch_of
 from frugalmtl.model import MultiTaskModel
 
 
@@ -90,16 +91,24 @@ class RunMeasures:
         deployed = deploy(copy.deepcopy(model).cpu())
         return float(cost_per_image(deployed, self.built.image_size, self.images).macs)
 
-    def latency(self, model: MultiTaskModel) -> float:
+    def latency(self, model: MultiTaskModel, decisions: Sequence[Decision] = ()) -> list[float]:
         """Milliseconds per image of the deployed model on the CPU, as the first process measures it.
+
+        Args:
+            model: in training.
+            decisions: see :class:`~frugalmtl.core.budget.Clock`; the other processes take them, too.
 
         Raises:
             UserError: in the other processes, that the first one failed.
         """
-        milliseconds, failure = math.nan, None
-        if self.rank == 0:
+        milliseconds: list[float] = []
+        failure = None
+        if self.rank > 0:
+            for decide in decisions:
+                decide()
+        else:
             try:
-                milliseconds = stopwatch_of(model, self.built.image_size, self.images)()
+                milliseconds = clock_of(self.built, model, self.images)(decisions)
             except Exception as error:  # the others wait for an answer
                 failure = error
         milliseconds, words = gather((milliseconds, failure and (str(failure) or type(failure).__name__)))[0]
@@ -107,7 +116,7 @@ class RunMeasures:
             raise failure
         if words is not None:
             raise UserError(f"the first process could not measure the latency of the deployed model: {words}")
-        return float(milliseconds)
+        return list(milliseconds)
 
     @property
     def images(self) -> NetworkImages:

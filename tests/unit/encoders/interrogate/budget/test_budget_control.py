@@ -15,8 +15,9 @@ from frugalmtl.encoders.base import ModelContext
 from tests.support.channels import CIFAR, image
 from tests.support.gated import (
     SIDE,
+    ClockBy,
     budgeted,
-    stopwatch,
+    milliseconds,
     toy_model,
 )
 
@@ -126,8 +127,10 @@ def test_time_is_measured_at_the_start_and_when_gates_are_frozen_only() -> None:
         calls.append(encoder.macs_of() / encoder.budget_control.full * 7)
         return calls[-1]
 
-    encoder.plan(ModelContext(SIDE, 0.0, watch))
+    encoder.plan(ModelContext(SIDE, 0.0, ClockBy(watch)))
     assert len(calls) == 2
+    encoder.plan(ModelContext(SIDE, 0.0, ClockBy(watch)))
+    assert len(calls) == 2, "one answer for one model, before the dry run and after it"
     encoder.enter_stage("joint")
     for epoch in range(8):
         known = len(calls)
@@ -140,6 +143,6 @@ def test_time_is_measured_at_the_start_and_when_gates_are_frozen_only() -> None:
 def test_a_time_that_cannot_be_kept_is_refused() -> None:
     model = toy_model(budget="0.5ms", frozen_share=0.25, pretrain_share=0.0)
     with pytest.raises(UserError, match=r"ms cannot be kept: on this machine.*ask for something between"):
-        plan_encoder(model, SIDE, lambda: stopwatch(model))
+        plan_encoder(model, SIDE, ClockBy(lambda: milliseconds(model)))
     with pytest.raises(UserError, match="measured"):
         plan_encoder(model, SIDE)

@@ -17,9 +17,10 @@ from frugalmtl.engine.checkpoints import load_matching_weights
 from frugalmtl.model import MultiTaskModel
 from tests.support.gated import (
     SIDE,
+    ClockBy,
     measured,
+    milliseconds,
     set_gates,
-    stopwatch,
     toy_model,
     toy_tasks,
 )
@@ -84,16 +85,16 @@ def test_a_budget_in_operations(tmp_path: Path) -> None:
 
 def test_a_trained_model_takes_the_time_that_its_budget_says(tmp_path: Path) -> None:
     reference = toy_model(pretrain_share=0.0)
-    slow = stopwatch(reference)
+    slow = milliseconds(reference)
     set_gates(reference.encoder, torch.zeros_like(reference.encoder.gates.alpha, dtype=torch.bool))
-    fast = stopwatch(reference)
+    fast = milliseconds(reference)
     wanted = 0.5 * (slow + fast)
     model = toy_model(budget=f"{wanted:.5f}ms", frozen_share=0.25, pretrain_share=0.0)
     before = model.encoder.gates.alpha.detach().clone()
-    plan_encoder(model, SIDE, lambda: stopwatch(model))
+    plan_encoder(model, SIDE, ClockBy(lambda: milliseconds(model)))
     assert torch.equal(model.encoder.gates.alpha, before), "measuring leaves the gates as they are"
     fit(model, tmp_path)
-    assert stopwatch(model) == pytest.approx(wanted, rel=0.02)
+    assert milliseconds(model) == pytest.approx(wanted, rel=0.02)
     assert model.encoder.target_latency_ms == pytest.approx(wanted, rel=1e-5)
 
 
