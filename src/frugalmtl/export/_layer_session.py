@@ -28,14 +28,15 @@ class LayerSession(nn.Module):
     def __init__(self, module: nn.Module, image: Tensor) -> None:
         super().__init__()
         require_onnxruntime("onnx")
-        self.session = open_session(_model(module, image))
+        self.session = open_session(layer_file(module, image))
 
     def forward(self, image: Tensor) -> Tensor:
         """As the layer."""
         return torch.from_numpy(self.session.run(None, {"image": image.numpy()})[0])
 
 
-def _model(module: nn.Module, image: Tensor) -> bytes:
+def layer_file(module: nn.Module, image: Tensor) -> bytes:
+    """The ONNX file of a convolution or linear layer, for an image of that shape."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
     nodes: list[Any] = []

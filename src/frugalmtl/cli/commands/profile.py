@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from frugalmtl.cli._arguments import ConfigParser, add_budget, open_run
@@ -29,7 +30,24 @@ class ProfileParser(ConfigParser):
         self.add_argument("--row", default=None, help="measure this row of a comparison (default: count all rows)")
         self.add_argument("--device", default="cpu", help="where networks are timed: cpu or cuda")
         self.add_argument("--graph", action="store_true", help="time deployed networks as captured CUDA graphs")
-        self.add_argument("--onnxruntime", action="store_true", help="time their ONNX files in onnxruntime as well")
+        self.add_argument(
+            "--onnxruntime",
+            action=argparse.BooleanOptionalAction,
+            default=None,
+            help="time their ONNX files in onnxruntime as well (default: on the CPU, where it is installed)",
+        )
+        self.add_argument(
+            "--calibration-kit",
+            metavar="DIR",
+            default=None,
+            help="instead: write ONNX files, and a script that times them elsewhere for a budget of time there",
+        )
+        self.add_argument(
+            "--calibrate",
+            metavar="FILE",
+            default=None,
+            help="instead: time these files here, in onnxruntime, and write the latency file for a config's 'latency'",
+        )
         self.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         self.add_argument(
             "--rounds",
@@ -45,6 +63,8 @@ class ProfileParser(ConfigParser):
             raise UserError("profile needs a run folder or --config FILE, and not both")
         if parsed.budget is not None and parsed.run is None:
             raise UserError(f"--budget {parsed.budget}: only a trained run keeps a budget; name its folder")
+        if parsed.calibration_kit is not None or parsed.calibrate is not None:
+            _check_calibration(parsed)
         return parsed
 
     def read(self, content: dict[str, Any], parsed: argparse.Namespace) -> Experiment | Comparison:
@@ -62,10 +82,20 @@ class ProfileParser(ConfigParser):
             experiments = row_experiments(comparison, seed=comparison.seeds[0])
             row = as_plain(experiments[known("row", parsed.row, experiments)])
             return super().read(row, parsed)  # type: ignore[no-any-return]  # as above
-        asked = parsed.flags or parsed.graph or parsed.onnxruntime
+        asked = parsed.flags or parsed.graph or parsed.onnxruntime is not None
         if asked or parsed.rounds is not None or parsed.device != "cpu":
             raise UserError("the rows of a comparison are counted as they stand, and not timed: name one with --row")
         return comparison
+
+
+def _check_calibration(parsed: argparse.Namespace) -> None:
+    """Refuse two of the flags for latency files, or one with what belongs to a profile."""
+    if parsed.calibration_kit is not None and parsed.calibrate is not None:
+        raise UserError("--calibration-kit is for another machine and --calibrate for this one: give one of them")
+    if isinstance(parsed.settings, Comparison):
+        raise UserError("a latency file is of one experiment: name a row of the comparison with --row")
+    if parsed.graph or parsed.rounds is not None or parsed.device != "cpu" or parsed.budget is not None or parsed.json:
+        raise UserError("networks of a latency file are timed in onnxruntime on the CPU: leave the other flags out")
 
 
 def _comparison(content: dict[str, Any], source: str) -> Comparison:
@@ -82,6 +112,9 @@ def parser() -> ProfileParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print what an experiment or a run costs; of a comparison, what its rows cost beside the published figures."""
+    if arguments.calibration_kit is not None or arguments.calibrate is not None:
+        _calibrate(arguments)
+        return
     from frugalmtl.experiment.measure.profiling import TimedOn, profile_config, profile_run
     from frugalmtl.experiment.measure.published import count_rows
 
@@ -97,3 +130,20 @@ def run(arguments: argparse.Namespace) -> None:
         print(json_text(result))
     else:
         show(result)
+
+
+def _calibrate(arguments: argparse.Namespace) -> None:
+    """Write a calibration kit, or time its networks here."""
+    from frugalmtl.experiment.measure.calibration import calibrate_here, write_calibration_kit
+    from frugalmtl.export._calibrate import lines
+
+    source = arguments.settings if arguments.run is None else open_run(arguments)
+    if arguments.calibrate is not None:
+        result = calibrate_here(source, Path(arguments.calibrate))
+        print("\n".join(map(visible, lines(result))))
+        print(visible(f"{arguments.calibrate}: name it in the config as 'latency'"))
+        return
+    folder = Path(arguments.calibration_kit)
+    files = write_calibration_kit(source, folder)
+    print(visible(f"{folder}: {', '.join(path.name for path in files)}"))
+    print("copy the folder to the other machine and run there: python calibrate.py (needs onnxruntime and numpy alone)")
