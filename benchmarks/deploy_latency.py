@@ -106,8 +106,8 @@ def main() -> None:
     head = [
         "# Deployed against trained",
         "",
-        f"One image of {options.size} x {options.size}, three dense tasks, hard sharing; milliseconds: median "
-        f"(distance of the quartiles) of {options.rounds} interleaved rounds on {device.type}; "
+        f"One image of {options.size} x {options.size}, three dense tasks, hard sharing; milliseconds in eager "
+        f"PyTorch: median (distance of the quartiles) of {options.rounds} interleaved rounds on {device.type}; "
         f"{caption(device, 'timm')}. GMAC: 10^9 multiply-adds of convolutions and products. "
         "Made by `benchmarks/deploy_latency.py`.",
         "",

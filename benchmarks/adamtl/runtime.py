@@ -263,9 +263,9 @@ def main() -> None:
         f"Decisions are drawn: {BLOCKS:.0%} of the blocks of every image, and in these {TOKENS:.0%} of the tokens, one "
         "by one (tokens) or by whole windows (windows). Attention runs in all windows of a block (dense) or in those "
         "with a token that is on (windows). GMAC: 10^9 multiply-adds of the whole model, heads and policies included. "
-        "Times are medians over the rounds, ratios of times medians of the ratios within each round. Quotient: time / "
-        "hard sharing over MACs / hard sharing. Hard sharing runs timm's blocks; what AdaMTL's own blocks gain where "
-        "all is on stands in the second row.",
+        "Times are medians over the rounds in eager PyTorch, ratios of times medians of the ratios within each round. "
+        "Quotient: time / hard sharing over MACs / hard sharing. Hard sharing runs timm's blocks; what AdaMTL's own "
+        "blocks gain where all is on stands in the second row.",
         "",
     ]
     print("\n".join(lines))

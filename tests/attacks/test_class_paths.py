@@ -172,7 +172,12 @@ RUN_KEYS = (
 @pytest.mark.parametrize("key", RUN_KEYS)
 @pytest.mark.parametrize(
     "arguments",
-    [["evaluate", "RUN"], ["deploy", "RUN"], ["profile", "RUN", "--rounds", "1"], ["predict", "RUN", "skimage:coffee"]],
+    [
+        ["evaluate", "RUN"],
+        ["deploy", "RUN"],
+        ["profile", "RUN", "--rounds", "1", "--no-onnxruntime"],
+        ["predict", "RUN", "skimage:coffee"],
+    ],
     ids=lambda arguments: arguments[0],
 )
 def test_run_folder(arguments: list[str], key: str, run: Path, canary: Path, capsys: Any) -> None:

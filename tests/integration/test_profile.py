@@ -92,14 +92,16 @@ def test_comparison_as_table(config: str, capsys: pytest.CaptureFixture[str]) ->
 def test_row_is_profiled_as_its_experiment(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     alone = {**COMPARISON["base"], "name": "shared", "encoder": {"name": "hard_sharing"}}
     experiment = str(write_config(tmp_path / "alone.yaml", alone))
-    row = profiled(capsys, "--config", config, "--row", "shared", "--rounds", "1")
-    one = profiled(capsys, "--config", experiment, "--rounds", "1")
+    row = profiled(capsys, "--config", config, "--row", "shared", "--rounds", "1", "--no-onnxruntime")
+    one = profiled(capsys, "--config", experiment, "--rounds", "1", "--no-onnxruntime")
     assert row["name"] == one["name"] == "shared"
     for name in ("training", "deployed", "single_task", "single_task_deployed"):
         for figure in ("macs", "params", "bytes"):
             assert row[name][figure] == one[name][figure]
     assert row["published"][0]["flops_ratio"] == pytest.approx(2 * row["training"]["macs"] / 25.0e6)
-    changed = profiled(capsys, "--config", config, "--row", "shared", "--backbone.depth", "14", "--rounds", "1")
+    changed = profiled(
+        capsys, "--config", config, "--row", "shared", "--backbone.depth", "14", "--rounds", "1", "--no-onnxruntime"
+    )
     assert changed["training"]["macs"] > row["training"]["macs"]
 
 
@@ -107,7 +109,7 @@ def test_row_is_profiled_as_its_experiment(config: str, tmp_path: Path, capsys: 
 def test_costs_that_training_decides_are_not_told_as_final(
     row: str, decided: bool, config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["profile", "--config", config, "--row", row, "--rounds", "1"]) == 0
+    assert main(["profile", "--config", config, "--row", row, "--rounds", "1", "--no-onnxruntime"]) == 0
     assert ("decides its cost while it trains, and here has not been trained" in capsys.readouterr().out) is not decided
 
 
@@ -142,3 +144,36 @@ def test_row_of_an_experiment_is_refused(tmp_path: Path, capsys: pytest.CaptureF
     path = write_config(tmp_path / "alone.yaml", COMPARISON["base"])
     assert main(["profile", "--config", str(path), "--row", "shared"]) == 2
     assert "only the config of a comparison has rows" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_time_of_the_file_stands_beside_the_eager_one(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnxruntime")
+    assert main(["profile", "--config", config, "--row", "shared", "--rounds", "1"]) == 0
+    printed = capsys.readouterr().out
+    heads = next(line for line in printed.splitlines() if "ms eager" in line)
+    assert heads.split() == ["ms", "eager", *"p95 in a batch of 8 ms onnxruntime p95 in a batch of 8".split()]
+    assert "eager latency in a batch" in printed
+    assert "onnxruntime latency in a batch" in printed
+    result = profiled(capsys, "--config", config, "--row", "shared", "--rounds", "1")
+    times = {key: value["runtime"] for key, value in result["deployed"].items() if key.endswith("latency_ms")}
+    assert times == {
+        "latency_ms": "eager",
+        "batch_latency_ms": "eager",
+        "onnxruntime_latency_ms": "onnxruntime",
+        "onnxruntime_batch_latency_ms": "onnxruntime",
+    }
+    assert result["notes"] == []
+
+
+def test_what_cannot_be_timed_in_onnxruntime_is_said(
+    config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("frugalmtl.export._session.find_spec", lambda _: None)
+    result = profiled(capsys, "--config", config, "--row", "shared", "--rounds", "1")
+    assert result["notes"] == [
+        f'{name}: not timed in onnxruntime: runtime onnxruntime needs onnxruntime: run pip install "frugalmtl[onnx]"'
+        for name in ("deployed", "single task deployed")
+    ]
+    assert main(["profile", "--config", config, "--row", "shared", "--onnxruntime"]) == 2
+    assert "needs onnxruntime" in capsys.readouterr().err

@@ -13,6 +13,12 @@ from frugalmtl.core.terminal import output_console, without_markup
 NETWORKS = ("training", "deployed", "single_task", "single_task_deployed")
 COLUMNS = ("GFLOP", "params M", "MB stored", "MB peak")
 Figures = Mapping[str, Any]
+_FIGURES = {
+    "latency_ms": "eager latency",
+    "batch_latency_ms": "eager latency in a batch",
+    "onnxruntime_latency_ms": "onnxruntime latency",
+    "onnxruntime_batch_latency_ms": "onnxruntime latency in a batch",
+}
 
 
 def print_experiment(result: Figures) -> None:
@@ -20,11 +26,7 @@ def print_experiment(result: Figures) -> None:
     console = output_console()
     table = _table(result, "" if result["device"] == "cpu" else f", {result['device']}")
     varying = [name for name in NETWORKS if result[name]["macs_p5"] < result[name]["macs_p95"]]
-    batch = result["deployed"]["batch_latency_ms"]["batch"]
-    times = ["ms" if varying else "ms median", "ms p95", f"ms in {batch}"]
-    in_file = any("onnxruntime_latency_ms" in result[name] for name in NETWORKS)
-    times += ["ms onnxruntime", f"in {batch}"] if in_file else []
-    for column in ("", "GMAC", *(["p5 to p95"] if varying else []), *COLUMNS, *times):
+    for column in ("", "GMAC", *(["p5 to p95"] if varying else []), *COLUMNS):
         table.add_column(column, justify="left" if not column else "right", no_wrap=bool(column))
     for name in NETWORKS:
         cost = result[name]
@@ -37,13 +39,9 @@ def print_experiment(result: Figures) -> None:
             f"{cost['params'] / 1e6:.3f}",
             f"{cost['bytes'] / 1e6:.1f}",
             f"{cost['peak_memory'] / 1e6:.1f}",
-            f"{cost['latency_ms']['typical']:.1f}",
-            f"{cost['latency_ms']['p95']:.1f}",
-            f"{cost['batch_latency_ms']['typical']:.1f}",
-            *(_typical(cost, key) for key in ("onnxruntime_latency_ms", "onnxruntime_batch_latency_ms") if in_file),
         )
     console.print(table)
-    console.print(f"ms: eager PyTorch; ms in {batch}: per image, in a batch of {batch}", highlight=False)
+    console.print(_latencies(result, varying=bool(varying)))
     if varying:
         names, images = ", ".join(name.replace("_", " ") for name in varying), result[varying[0]]["images"]
         words = f"{names}: MACs and ms are means over images of the split {result['split']!r}, MACs over {images}"
@@ -51,12 +49,48 @@ def print_experiment(result: Figures) -> None:
     if not result["cost_decided"]:
         console.print("deployed: this encoder decides its cost while it trains, and here has not been trained")
     shares = result["ratio_to_single_task"]["deployed"]
-    words = ", ".join(f"{key.replace('_', ' ')} {value:.3f} x" for key, value in shares.items())
+    words = ", ".join(f"{_FIGURES.get(key, key.replace('_', ' '))} {value:.3f} x" for key, value in shares.items())
     console.print(f"deployed, relative to deployed single-task networks: {words}")
     decoder = ", ".join(f"{key} {value}" for key, value in result["single_task_decoder"].items())
     console.print(without_markup(f"decoder of the single-task networks: {decoder}"), highlight=False)
-    for row in result["published"]:
-        console.print(without_markup(f"published: {row}"), highlight=False)
+    for line in (*_elsewhere(result), *result["notes"], *(f"published: {row}" for row in result["published"])):
+        console.print(without_markup(line), highlight=False)
+
+
+def _latencies(result: Figures, *, varying: bool) -> Table:
+    """The latencies of an experiment by runtime: typical of one image and 95th percentile, and typical in a batch."""
+    batch, rounds = (result["deployed"]["batch_latency_ms"]["batch"], result["deployed"]["latency_ms"]["rounds"])
+    captured = result["deployed"]["latency_ms"]["runtime"] != "eager"
+    table = Table(
+        title=f"milliseconds per image, {'means or ' if varying else ''}medians of {rounds} interleaved rounds",
+        title_justify="left",
+        caption="ms: deployed networks as captured CUDA graphs, the others in eager PyTorch" if captured else None,
+        caption_justify="left",
+        box=SIMPLE,
+    )
+    table.add_column("", justify="left")
+    runtimes = {"": "ms" if captured else "ms eager", "onnxruntime_": "ms onnxruntime"}
+    timed = [key for key in runtimes if any(f"{key}latency_ms" in result[name] for name in NETWORKS)]
+    for key in timed:
+        for head in (runtimes[key], "p95", f"in a batch of {batch}"):
+            table.add_column(head, justify="right")
+    for name in NETWORKS:
+        cells = []
+        for key in timed:
+            if f"{key}latency_ms" in result[name]:
+                single, batched = result[name][f"{key}latency_ms"], result[name][f"{key}batch_latency_ms"]
+                cells += [f"{single['typical']:.2f}", f"{single['p95']:.2f}", f"{batched['typical']:.2f}"]
+        table.add_row(name.replace("_", " "), *cells)
+    return table
+
+
+def _elsewhere(result: Figures) -> list[str]:
+    """The time of the deployed network on the machine that its budget is for, where that is another one."""
+    there = result["elsewhere"]
+    if there is None:
+        return []
+    time = f"{there['milliseconds']:.4g} ms on {there['place']}"
+    return [f"deployed: {time}, by its multiply-adds, not measured; the budget is {there['budget']}"]
 
 
 def print_comparison(result: Figures) -> None:
@@ -120,10 +154,6 @@ def _columns(pairs: Sequence[tuple[Figures, Figures]]) -> dict[str, list[str]]:
         },
         "Delta %": published("delta_mtl", 1.0, "+.2f"),
     }
-
-
-def _typical(cost: Figures, key: str) -> str:
-    return f"{cost[key]['typical']:.1f}" if key in cost else ""
 
 
 def _cell(value: float | None, scale: float, form: str) -> str:

@@ -122,8 +122,11 @@ def cost_spread(row: Row, key: str) -> float:
 def off_budget(row: Row) -> float:
     """Measured cost divided by the budget, minus one: of the seed farthest from it; NaN without a budget in numbers.
 
-    A budget of time is compared with the latency, which is measured on the first seed's model.
+    A budget of time is compared with the latency, which is measured on the first seed's model; one of another machine
+    with the time that its latency file holds for such a model.
     """
+    if row.target_place:
+        return row.milliseconds_there / row.target_latency_ms - 1
     if row.target_latency_ms > 0:
         key = "onnxruntime_latency_ms" if row.target_runtime == "onnxruntime" else "latency_ms"
         return cost_value(row.cost.deployed, key) / row.target_latency_ms - 1

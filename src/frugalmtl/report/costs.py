@@ -15,6 +15,8 @@ class Latency:
         p95: 95th percentile over the rounds.
         typical: what tables and figures show: the median, or, where images cost differently, the mean over them.
         images: how many different ones it was measured on; 0 in files of earlier versions.
+        runtime: who ran the model: ``"eager"`` PyTorch, or ``"onnxruntime"`` its ONNX file; empty where nothing was
+            measured, and in files of earlier versions.
         batch: images in a batch.
     """
 
@@ -23,6 +25,7 @@ class Latency:
     typical: float = math.nan
     images: int = 0
     batch: int = 1
+    runtime: str = ""
 
     @property
     def milliseconds(self) -> float:

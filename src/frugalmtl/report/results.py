@@ -111,6 +111,8 @@ class Row:
         target_macs: the budget in multiply-adds per image.
         target_latency_ms: the budget in milliseconds per image, for a budget of time.
         target_runtime: who runs the model in that time: ``eager`` PyTorch, or ``onnxruntime``.
+        target_place: machine and runtime of a budget of time that another machine is to keep; empty for this one.
+        milliseconds_there: per image on that machine, read off its latency file at the deployed model's multiply-adds.
         pictures: what the encoder of the first seed shows of itself.
         image_pictures: what it shows of single images; their numbers are those of :attr:`Results.examples`.
         affinity: ``{task that takes a step: {task that feels it: relative decrease of its loss}}``, mean over epochs
@@ -140,6 +142,8 @@ class Row:
     target_macs: float = math.nan
     target_latency_ms: float = math.nan
     target_runtime: str = "eager"
+    target_place: str = ""
+    milliseconds_there: float = math.nan
     pictures: list[Heatmap] = field(default_factory=list)
     affinity: dict[str, dict[str, float]] = field(default_factory=dict)
     image_pictures: ImagePictures = field(default_factory=ImagePictures)

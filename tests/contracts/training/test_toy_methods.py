@@ -61,7 +61,7 @@ def test_a_toy_trains_evaluates_deploys_and_predicts(
     path, run = config(tmp_path, cache, toy), tmp_path / "run"
     assert main(["train", "--config", str(path), "--out", str(run)]) == 0
     assert main(["evaluate", str(run), "--split", "test"]) == 0
-    assert main(["profile", str(run), "--json"]) == 0
+    assert main(["profile", str(run), "--json", "--no-onnxruntime"]) == 0
     assert main(["deploy", str(run), "--format", "safetensors"]) == 0
     built, deployed = Run.open(run).deployed()
     image = torch.rand(1, 3, 64, 64)

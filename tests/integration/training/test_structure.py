@@ -63,7 +63,7 @@ def test_a_run_is_loaded_as_it_was_decided(search: Run, tmp_path: Path, capsys: 
     folder = str(search.folder)
     assert main(["evaluate", folder]) == 0
     assert main(["evaluate", folder, "--training_model"]) == 0
-    assert main(["profile", folder, "--rounds", "1"]) == 0
+    assert main(["profile", folder, "--rounds", "1", "--no-onnxruntime"]) == 0
     assert main(["deploy", folder, "--format", "safetensors"]) == 0
     deployed_scores, training_scores = search.scores("test"), search.scores("test-training_model")
     for task, values in deployed_scores.items():

@@ -163,6 +163,15 @@ def test_a_budget_of_time_is_held_against_its_runtime(make_results: Make) -> Non
     assert by_key["onnxruntime_latency_ms"].entries["hard"].missing
 
 
+def test_a_budget_of_another_machine_is_held_against_its_file(make_results: Make) -> None:
+    results = make_results(pictures=False)
+    row = results.row("gated")
+    row.budget, row.target_latency_ms, row.target_runtime = "20ms@onnxruntime", 20.0, "onnxruntime"
+    row.target_place, row.milliseconds_there = "the machine of box.json in onnxruntime", 19.0
+    row.cost.deployed.onnxruntime_latency_ms = Latency(5.0, 6.0, 5.0)
+    assert columns(results)[-1].entries["gated"].spread.replace("\u00a0", " ") == "off by −5.0 %"
+
+
 def test_a_budget_without_numbers_is_shown_without_a_deviation(make_results: Make) -> None:
     results = make_results(pictures=False)
     results.rows[1].budget = "0.5x"

@@ -12,7 +12,6 @@ from typing import Any
 
 from rich.console import Console
 
-from frugalmtl.core.checks import UserError
 from frugalmtl.core.disk.locks import hold, refuse_held
 from frugalmtl.core.terminal import output_console, tracked, without_markup
 from frugalmtl.data import Dataset
@@ -31,7 +30,7 @@ from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.predictor import Predictor
 from frugalmtl.experiment.runs.run import Run
 from frugalmtl.experiment.runs.streams.images import SplitImages
-from frugalmtl.export import OnnxSession, in_onnxruntime
+from frugalmtl.export import OnnxSession, sessions_where_possible
 from frugalmtl.report import Results, load_results, print_table, write_report
 
 
@@ -148,16 +147,14 @@ def _files(
     comparison: Comparison, loaded: Mapping[str, tuple[Built, DeployedModel]], *, progress: bool
 ) -> tuple[dict[str, OnnxSession], list[str]]:
     """The ONNX files of rows in onnxruntime, where those times are asked for, and why rows have none."""
-    files, notes = {}, []
     asked = {row: built.model.encoder.target_runtime == "onnxruntime" for row, (built, _) in loaded.items()}
     rows = [row for row in loaded if asked[row] or "onnxruntime" in comparison.runtimes]
-    for row in tracked(rows, "writing ONNX files to be timed", shown=progress):
-        built, deployed = loaded[row]
-        try:
-            files[row] = in_onnxruntime(deployed, built.image_size)
-        except UserError as error:
-            notes.append(f"{row_text(comparison, row, 'title', row)} was not timed in onnxruntime: {error}.")
-    return files, notes
+    size = next(iter(loaded.values()))[0].image_size
+    files, reasons = sessions_where_possible({row: loaded[row][1] for row in rows}, size, progress=progress)
+    return files, [
+        f"{row_text(comparison, row, 'title', row)} was not timed in onnxruntime: {reason}."
+        for row, reason in reasons.items()
+    ]
 
 
 def _steps(

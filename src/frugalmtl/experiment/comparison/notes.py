@@ -87,6 +87,25 @@ def cost_notes(deployed: Mapping[str, Cost], split: str) -> list[str]:
     return notes
 
 
+def elsewhere_notes(places: Mapping[str, str]) -> list[str]:
+    """Whose time budgets count that another machine is to keep.
+
+    Args:
+        places: machine and runtime, by the title of the row.
+
+    >>> elsewhere_notes({"a": "a box in onnxruntime", "b": "a box in onnxruntime"})[0].partition(":")[0]
+    'Budgets of time on a box in onnxruntime (a, b)'
+    """
+    rows: dict[str, list[str]] = {}
+    for title, place in places.items():
+        rows.setdefault(place, []).append(title)
+    return [
+        f"Budgets of time on {place} ({', '.join(titles)}): held against the time that the file has for the "
+        "multiply-adds of the deployed model; latency columns are of this machine."
+        for place, titles in rows.items()
+    ]
+
+
 def _start_notes(configs: Mapping[str, Experiment]) -> list[str]:
     """What rows have behind them beside their own training."""
     starts = {name: config.start for name, config in configs.items() if config.start is not None}

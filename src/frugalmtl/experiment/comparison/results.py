@@ -15,7 +15,7 @@ from frugalmtl.evaluation.confusion import Confusion
 from frugalmtl.evaluation.cost import CONVENTION
 from frugalmtl.evaluation.delta import delta_mtl, mean_rank
 from frugalmtl.evaluation.evaluator import build_metrics
-from frugalmtl.experiment.comparison.notes import cost_notes, gaps, protocol_notes, remark_notes
+from frugalmtl.experiment.comparison.notes import cost_notes, elsewhere_notes, gaps, protocol_notes, remark_notes
 from frugalmtl.experiment.config.comparison import Comparison, one_per_training, row_text
 from frugalmtl.experiment.config.files import as_plain
 from frugalmtl.experiment.measure.profiling import LATENCIES
@@ -25,6 +25,7 @@ from frugalmtl.experiment.runs.build import Built
 from frugalmtl.experiment.runs.environment import environment, hardware
 from frugalmtl.experiment.runs.folder import RunFolder
 from frugalmtl.experiment.runs.run import Run
+from frugalmtl.experiment.runs.streams.clock import time_elsewhere
 from frugalmtl.report import (
     Cost,
     Epoch,
@@ -88,6 +89,7 @@ def collect(
         pairs = zip(primary[name], primary[comparison.reference], strict=True)
         gain = spread([math.nan if undefined else delta_mtl(scores, single, directions) for scores, single in pairs])
         config, encoder = row_runs[0].config, loaded[name][0].model.encoder
+        there = time_elsewhere(loaded[name][0], float(costs[f"{name} deployed"]["macs"]))
         rows.append(
             Row(
                 name=name,
@@ -111,6 +113,8 @@ def collect(
                 target_macs=_or_nan(target_macs(row_runs[0], loaded[name][0])),
                 target_latency_ms=_or_nan(encoder.target_latency_ms),
                 target_runtime=encoder.target_runtime,
+                target_place="" if there is None else there.place,
+                milliseconds_there=math.nan if there is None else there.milliseconds,
                 pictures=encoder.pictures(),
                 affinity=mean_affinity([run.epochs() for run in row_runs]),
                 confusions=summed_confusions([run.confusions(first.test_split) for run in row_runs]),
@@ -142,6 +146,7 @@ def collect(
             notes=[
                 *protocol_notes(comparison, {name: row_runs[0] for name, row_runs in runs.items()}),
                 *cost_notes({row.name: row.cost.deployed for row in rows}, first.test_split),
+                *elsewhere_notes({row.title or row.name: row.target_place for row in rows if row.target_place}),
                 *gaps(undefined, unscored),
                 *remark_notes({name: [run.remarks(first.test_split) for run in each] for name, each in runs.items()}),
             ],
@@ -254,7 +259,7 @@ def _cost(figures: Mapping[str, Any]) -> Cost:
     keys = ("macs", "flops", "params", "bytes", "peak_memory", "macs_p5", "macs_p95")
     plain: dict[str, Any] = {key: float(figures[key]) for key in keys}
     times: dict[str, Any] = {
-        name: Latency(**{key: figures[name][key] for key in ("median", "p95", "typical", "images", "batch")})
+        name: Latency(**{key: figures[name][key] for key in ("median", "p95", "typical", "images", "batch", "runtime")})
         for name in LATENCIES
         if name in figures
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -30,8 +30,9 @@ from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.measure.published import published_beside_measured
 from frugalmtl.experiment.runs.build import Built, build, build_dataset, check, without_weights
 from frugalmtl.experiment.runs.run import Run
+from frugalmtl.experiment.runs.streams.clock import time_elsewhere
 from frugalmtl.experiment.runs.streams.images import SplitImages
-from frugalmtl.export import OnnxSession, in_onnxruntime
+from frugalmtl.export import OnnxSession, in_onnxruntime, sessions_where_possible
 
 SECONDS = 60.0
 """Time that the rounds of a latency measurement may take where their number is not set."""
@@ -84,9 +85,9 @@ def measure(
         ``{name: {macs, macs_p5, macs_p95, flops, products, params, bytes, images, peak_memory, latency_ms,
         batch_latency_ms}}``, the first as in :class:`~frugalmtl.evaluation.cost.CostPerImage`, and of those with a file
         ``onnxruntime_latency_ms`` and ``onnxruntime_batch_latency_ms``. Latencies are milliseconds per image,
-        ``{median, p95, mean, typical, rounds, images, batch}``, of single images and of batches; typical is the median
-        over the rounds, or, where images cost differently, the mean over them. Peak memory is that of a single image,
-        of the worst one where they differ.
+        ``{runtime, median, p95, mean, typical, rounds, images, batch}``, of single images and of batches; typical is
+        the median over the rounds, or, where images cost differently, the mean over them. Peak memory is that of a
+        single image, of the worst one where they differ.
 
     Raises:
         UserError: noise, and a module that chooses for each image what it runs; or such a module is to be captured.
@@ -108,15 +109,17 @@ def measure(
     result: dict[str, dict[str, Any]] = {}
     for name, module in tracked(modules.items(), "counting operations", shown=progress):
         cost = cost_per_image(module, image_size, None if images is None else images[name])
+        runtime = "CUDA graph" if name in captured else "eager"
         result[name] = {
             **cost.as_dict(),
             "peak_memory": _peak(module, batches_of(seen[name], 1, rounds)),
-            "latency_ms": _milliseconds(single[name], cost),
-            "batch_latency_ms": _milliseconds(batched[name], cost),
+            "latency_ms": _milliseconds(single[name], cost, runtime),
+            "batch_latency_ms": _milliseconds(batched[name], cost, runtime),
         }
         if name in files:
-            result[name]["onnxruntime_latency_ms"] = _milliseconds(single[f"{name}{_IN_FILE}"], cost)
-            result[name]["onnxruntime_batch_latency_ms"] = _milliseconds(batched[f"{name}{_IN_FILE}"], cost)
+            result[name]["onnxruntime_latency_ms"] = _milliseconds(single[f"{name}{_IN_FILE}"], cost, "onnxruntime")
+            in_batch = _milliseconds(batched[f"{name}{_IN_FILE}"], cost, "onnxruntime")
+            result[name]["onnxruntime_batch_latency_ms"] = in_batch
     return result
 
 
@@ -138,9 +141,10 @@ def _peak(module: nn.Module, batches: Sequence[Tensor]) -> int:
     return max(peak_memory(module, batch) for batch in (batches if decides(module) else batches[:1]))
 
 
-def _milliseconds(stats: LatencyStats, cost: CostPerImage) -> dict[str, float]:
-    """Milliseconds per image, and what they are of."""
+def _milliseconds(stats: LatencyStats, cost: CostPerImage, runtime: str) -> dict[str, float | str]:
+    """Milliseconds per image, whose they are, and what they are of."""
     return {
+        "runtime": runtime,
         "median": stats.median_ms / stats.batch,
         "p95": stats.p95_ms / stats.batch,
         "mean": stats.mean_ms / stats.batch,
@@ -167,7 +171,8 @@ class TimedOn:
     Attributes:
         device: that they run on.
         graph: deployed ones run as CUDA graphs.
-        onnxruntime: deployed ones are also timed as ONNX files in onnxruntime.
+        onnxruntime: deployed ones are also timed as ONNX files in onnxruntime; None for where that can be, and else a
+            note says why not.
 
     Raises:
         UserError: there is no such device, or one without graphs or on which files are not timed.
@@ -175,7 +180,7 @@ class TimedOn:
 
     device: str = "cpu"
     graph: bool = False
-    onnxruntime: bool = False
+    onnxruntime: bool | None = False
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -260,14 +265,16 @@ def profile(
         module.to(place.device)
     captured = DEPLOYED if place.graph else ()
     images = SplitImages.of(config).seen_by(built, config) if decides(modules["deployed"]) else None
+    files, notes = _files(modules, built.image_size, place)
     measured = measure(
         modules,
         built.image_size,
         rounds,
         None if images is None else dict.fromkeys(modules, images),
         captured=captured,
-        files={name: in_onnxruntime(modules[name], built.image_size) for name in DEPLOYED if place.onnxruntime},
+        files=files,
     )
+    there = time_elsewhere(built, float(measured["deployed"]["macs"]))
     learns_cost = built.model.encoder.learns_cost
     comparable = None if learns_cost and not trained else measured["deployed" if learns_cost else "training"]
     return {
@@ -284,5 +291,20 @@ def profile(
             "training": ratios(measured["training"], measured["single_task"]),
             "deployed": ratios(measured["deployed"], measured["single_task_deployed"]),
         },
+        "elsewhere": None if there is None else {**asdict(there), "budget": built.model.encoder.budget},
+        "notes": notes,
         "published": published_beside_measured(config, comparable),
     }
+
+
+def _files(
+    modules: Mapping[str, nn.Module], image_size: tuple[int, int], place: TimedOn
+) -> tuple[dict[str, OnnxSession], list[str]]:
+    """The ONNX files of deployed networks in onnxruntime, as far as they are to be timed, and why they are not."""
+    if place.onnxruntime is False or (place.onnxruntime is None and device_named(place.device).type != "cpu"):
+        return {}, []
+    if place.onnxruntime:
+        return {name: in_onnxruntime(modules[name], image_size) for name in DEPLOYED}, []
+    files, reasons = sessions_where_possible({name: modules[name] for name in DEPLOYED}, image_size)
+    notes = [f"{name.replace('_', ' ')}: not timed in onnxruntime: {reason}" for name, reason in reasons.items()]
+    return files, notes

@@ -18,7 +18,7 @@ from frugalmtl.report.palette import Theme, row_styles
 from frugalmtl.report.results import Results, TaskInfo
 
 CostKey = Literal["macs", "latency_ms"]
-COSTS: tuple[tuple[CostKey, str], ...] = (("macs", "multiply-adds"), ("latency_ms", "latency"))
+COSTS: tuple[tuple[CostKey, str], ...] = (("macs", "multiply-adds"), ("latency_ms", "eager latency"))
 """The costs that accuracy is drawn against, and their names in titles."""
 
 Point = tuple[float, float]

@@ -54,7 +54,7 @@ def metric_tradeoff(results: Results, cost: CostKey, look: Look | None = None) -
         if results.reference in points:
             level_line(axes, points[results.reference].y, look.theme)
         axes.set_xlabel(
-            "MACs" + cost_title(results, cost).rpartition("model")[2] if cost == "macs" else "latency in ms"
+            "MACs" + cost_title(results, cost).rpartition("model")[2] if cost == "macs" else "eager latency in ms"
         )
         cost_axis(axes, points, sideways=0.08)
         if not task.higher_is_better:

@@ -91,7 +91,7 @@ def test_a_comparison_counts_and_times_on_images_of_the_split(base: dict[str, An
     assert any("8 in batches of 8" in note for note in results.protocol.notes)
     assert any("choose for each image what they run: router." in note for note in results.protocol.notes)
     SEEN.clear()
-    assert main(["profile", results.row("router").run_dirs[0], "--rounds", "2", "--json"]) == 0
+    assert main(["profile", results.row("router").run_dirs[0], "--rounds", "2", "--json", "--no-onnxruntime"]) == 0
     assert chosen_for(base) == {1, 8}
 
 
@@ -108,13 +108,13 @@ def test_an_untrained_config_is_profiled_on_its_data_or_refused(
     base: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_config(tmp_path / "router.yaml", {**base, **ROUTER})
-    assert main(["profile", "--config", str(path), "--rounds", "2", "--json"]) == 0
+    assert main(["profile", "--config", str(path), "--rounds", "2", "--json", "--no-onnxruntime"]) == 0
     assert chosen_for(base) == {1, 8}
     result = json.loads(capsys.readouterr().out)
     deployed = result["deployed"]
     assert deployed["macs_p5"] < deployed["macs"] < deployed["macs_p95"]
     assert (deployed["images"], result["training"]["images"], result["split"]) == (8, 0, "test")
-    assert main(["profile", "--config", str(path), "--rounds", "2"]) == 0
+    assert main(["profile", "--config", str(path), "--rounds", "2", "--no-onnxruntime"]) == 0
     assert "deployed: MACs and ms are means over images of the split 'test', MACs over 8" in capsys.readouterr().out
     monkeypatch.setattr(profiling, "build", lambda *_: pytest.fail("nothing is built"))
     del base["data"]
