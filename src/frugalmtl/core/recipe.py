@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from frugalmtl.core.checks import UserError
+from frugalmtl.core.checks import UserError, fraction
 
 TRAIN = "train"
 """Stream of all training samples but those that a balancer holds out."""
@@ -99,6 +99,10 @@ class Stage:
         fresh: shell patterns over names of parameters and buffers that begin this stage as they began the run.
         keep: whether the stage ends with its last weights, or with those of the epoch whose scores on the stream
             :data:`HOLDOUT` were best.
+        settled: share of its epochs, at their end, in which the method decides nothing more about what the deployed
+            model runs; 1 for a stage that decides nothing, 0 for one that decides until it ends. The scores of a run's
+            last stage count in these epochs alone, where its weights are chosen by them (``train.keep``) or a training
+            ends by them (``train.patience``): an earlier epoch would be chosen for what it was still allowed to run.
     """
 
     name: str = "train"
@@ -111,8 +115,10 @@ class Stage:
     settings: Mapping[str, Any] = field(default_factory=dict)
     fresh: tuple[str, ...] = ()
     keep: Literal["last", "best"] = "last"
+    settled: float = 1.0
 
     def __post_init__(self) -> None:
+        fraction(f"settled of stage {self.name!r}", self.settled)
         unknown = sorted(self.settings.keys() - set(REPLACEABLE))
         if unknown:
             raise UserError(
@@ -122,6 +128,23 @@ class Stage:
     def trains(self, parameter: str) -> bool:
         """Whether the parameter of that name trains in this stage."""
         return not any(fnmatchcase(parameter, pattern) for pattern in self.frozen)
+
+    def settled_from(self, epochs: int) -> int:
+        """The first of its epochs (0-based) in which nothing more is decided; ``epochs`` if there is none.
+
+        Args:
+            epochs: length of the stage.
+        """
+        return settled_from(self.settled, epochs)
+
+
+def settled_from(share: float, epochs: int) -> int:
+    """The first of so many epochs (0-based) that belongs to a share at their end: one at least, none for a share of 0.
+
+    >>> settled_from(0.25, 8), settled_from(0.01, 8), settled_from(0.0, 8)
+    (6, 7, 8)
+    """
+    return epochs - (max(1, round(share * epochs)) if share > 0 else 0)
 
 
 def stage_epochs(recipe: tuple[Stage, ...], epochs: int) -> list[int]:

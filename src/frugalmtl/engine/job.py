@@ -40,9 +40,9 @@ class TrainJob:
         identity: further facts that must not differ when the run is continued (model and data sections of a config).
 
     Raises:
-        UserError: a stream is missing or has no batches; the balancer reads scores, or a stage keeps its best weights,
-            and there are no measures; a stage keeps its best weights by samples that it trains on; its turns do not fit
-            each other.
+        UserError: a stream is missing or has no batches; the balancer reads scores, or a stage or the settings choose
+            weights by them, and there are no measures; a stage keeps its best weights by samples that it trains on; its
+            turns do not fit each other.
     """
 
     model: MultiTaskModel
@@ -62,6 +62,8 @@ class TrainJob:
             raise UserError(f"{method} needs a second stream of batches: add {VALIDATION!r} to 'streams'")
         if self.balancer.needs_scores and self.measures is None:
             raise UserError(f"{method} reads scores: give 'measures'")
+        if self.settings.chosen_by_scores and self.measures is None:
+            raise UserError(f"{self.settings.chosen_by_scores} goes by scores: give 'measures'")
         for name, stream in self.streams.items():
             positive(f"the number of batches in an epoch of the stream {name!r}", stream.batches_per_epoch)
         for stage, _ in self.stages:
@@ -115,7 +117,8 @@ class TrainJob:
 def _facts_of(stage: Stage) -> dict[str, Any]:
     """A stage as plain values; what earlier versions did not know is left out where it is not used."""
     later = {field.name: field.default for field in fields(Stage) if field.name in ("stream", "keep")}
-    plain = {key: value for key, value in vars(stage).items() if later.get(key, ...) != value}
+    # `settled` follows from the method's options, which are facts themselves.
+    plain = {key: value for key, value in vars(stage).items() if later.get(key, ...) != value and key != "settled"}
     groups, turns = [vars(group) for group in stage.groups], [vars(turn) for turn in stage.turns]
     return {**plain, "groups": groups, "turns": turns}
 
@@ -146,6 +149,31 @@ def _check_held_out(model: MultiTaskModel, stage: Stage) -> None:
             )
 
 
+def _check_chosen(last: Stage, epochs: int, settings: TrainSettings) -> None:
+    """Check that scores can choose among the weights of the last stage, if they are to.
+
+    Raises:
+        UserError: nothing is evaluated; the stage decides to its end on what the deployed model runs; its method
+            chooses among its weights itself.
+    """
+    setting = settings.chosen_by_scores
+    if not setting:
+        return
+    if settings.evaluate_every == 0:
+        raise UserError(f"{setting} goes by the scores of evaluations, but evaluate_every is 0: set it, e.g. to 1")
+    if last.keep == "best":
+        raise UserError(
+            f"{setting} chooses among the weights of the last stage, but the method keeps the best weights of "
+            f"{last.name!r} by itself: leave the setting out"
+        )
+    if last.settled_from(epochs) == epochs:
+        raise UserError(
+            f"{setting} compares epochs between which the method decides nothing about what the deployed model runs, "
+            f"but in the last stage {last.name!r} it decides to the end: leave the setting out, or set the encoder's "
+            "options so that it decides earlier (docs/guides/training.md)"
+        )
+
+
 def check_trainable(model: MultiTaskModel, balancer: Balancer, settings: TrainSettings) -> None:
     """Check that settings, recipe and balancer fit each other; to be called once, before anything is written.
 
@@ -154,16 +182,18 @@ def check_trainable(model: MultiTaskModel, balancer: Balancer, settings: TrainSe
             setting by one that does not fit, or would choose among its weights by what it trains on; the recipe asks
             for an optimiser that cannot be made; an entry of ``lr_factors`` acts on nothing; the balancer reads scores,
             but nothing is evaluated after each epoch; TensorBoard is wanted but not installed; the training cannot be
-            compiled as asked.
+            compiled as asked; weights cannot be chosen as asked.
     """
     recipe = model.recipe()
-    for stage, epochs in zip(recipe, stage_epochs(recipe, settings.epochs), strict=True):
+    lengths = stage_epochs(recipe, settings.epochs)
+    for stage, epochs in zip(recipe, lengths, strict=True):
         settings.in_stage(stage)
         for turn in stage.turns:
             for name in turn.tasks or ():
                 known(f"task of the turn {turn.name!r} of stage {stage.name!r}:", name, model.encoder.task_names)
         _check_held_out(model, stage)
         model.encoder.check_stage(stage.name, epochs)
+    _check_chosen(*[pair for pair in zip(recipe, lengths, strict=True) if pair[1] > 0][-1], settings)
     check_groups(model, recipe, settings)
     if balancer.needs_scores and settings.evaluate_every != 1:
         raise UserError(

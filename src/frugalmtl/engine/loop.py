@@ -44,10 +44,11 @@ class TrainResult:
 
     Attributes:
         steps: optimiser steps of the whole run.
-        epochs: epochs of the whole run.
+        epochs: epochs of the whole run; fewer than the settings say where it ended early (``patience``).
         seconds: time spent training, over all interruptions.
         history: one record per epoch: ``epoch``, ``stage``, ``losses``, ``statistics`` of models that give any,
-            and, where it was evaluated, ``scores``.
+            and, where it was evaluated, ``scores``; where these choose (``keep``, ``patience``), ``best`` says whether
+            they were the best so far, and ``stopped`` that the training ended for want of better ones.
         checkpoint: folder of the final weights.
     """
 
@@ -128,10 +129,13 @@ class TrainLoop:
                 for index in range(saved.stage if saved else 0, len(self.job.stages)):
                     run, epoch, step = self._begin_stage(index, saved)
                     for number in range(epoch, self.job.stages[index][1]):
+                        if run.over:
+                            break
                         self._train_epoch(run, number, step)
                         step = 0
                     self._end_stage(run)
                     saved = None
+                self.journal.end()
                 return self._result(self._save(FINAL, {}))
         finally:
             self.journal.close()
@@ -149,7 +153,7 @@ class TrainLoop:
 
     def _result(self, folder: Path) -> TrainResult:
         journal = self.journal
-        return TrainResult(journal.steps, self.settings.epochs, journal.seconds(), journal.history, folder)
+        return TrainResult(journal.steps, len(journal.history), journal.seconds(), journal.history, folder)
 
     def _restore_flags(self) -> None:
         """Let parameters take gradients that did before the run."""
@@ -233,25 +237,26 @@ class TrainLoop:
                 setup.check.settle()
                 journal.log_step(report, {**run.place(), "epoch": number, "lr_factor": factor})
             if step + 1 == per_epoch:
-                self._end_epoch(run, number, label)
+                self._end_epoch(run, epoch, label)
             if journal.due(self.settings.checkpoint_every or per_epoch) and journal.steps < self.job.steps:
                 self._save_running(run, {"stage": run.index, "epoch": epoch, "step": step + 1})
             if self.on_step is not None:
                 self.on_step(journal.steps)
 
     def _end_epoch(self, run: StageRun, epoch: int, label: str) -> None:
-        """Evaluate where it is due, tell the balancer, and log the means of the epoch."""
+        """Evaluate an epoch of a stage where it is due, tell the balancer, and log the means of the epoch."""
         run.setup.check.settle()
-        record = {"epoch": epoch, "stage": run.stage.name, **self.journal.epoch_means(self.fabric.device)}
+        number = self.job.epoch_of_run(run.index, epoch)
+        record = {"epoch": number, "stage": run.stage.name, **self.journal.epoch_means(self.fabric.device)}
         every = self.settings.evaluate_every
-        due = every and ((epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs)
+        due = every and ((number + 1) % every == 0 or number + 1 == self.settings.epochs)
         if self.job.measures is not None and (due or run.best is not None):
             broadcast(self.model.buffers())
             with isolated(self.fabric.device):
                 if due:
                     record["scores"] = self.job.measures.evaluate(self.model)
                 if run.best is not None:
-                    record["holdout_scores"] = run.best.judge(self.model)
+                    record |= run.best.judge(self.model, epoch, record.get("scores"))
             run.set_modes()
         self.balancer.end_epoch(record["losses"], record.get("scores"))
         self.journal.epoch(record, label)

@@ -63,6 +63,12 @@ class TrainSettings:
         affinity_every: optimiser steps between two measurements of inter-task affinity: what a step for one task does
             to the losses of the others. Each costs T + 1 forward and T backward passes; 0 never measures.
         evaluate_every: epochs between two evaluations; 0 never evaluates during training.
+        keep: ``"best"`` ends with the weights of the epoch whose scores on ``evaluate_split`` were best, ``"last"``
+            with the last ones. An epoch is better than the best one before it if the mean over the tasks of the
+            relative change of their primary score is above 0. Epochs count from where the method decides nothing more
+            about what the deployed model runs, in the last stage. Needs ``evaluate_every``.
+        patience: evaluations in a row without a better epoch (see ``keep``) after which the training ends early; 0
+            never ends it. The schedule is not stretched. Needs ``evaluate_every``.
         tensorboard: write TensorBoard events beside the log.
         progress: ``"auto"`` shows a bar on a terminal and nothing elsewhere, ``"plain"`` prints a line per epoch.
         deterministic: ask torch for deterministic kernels (matters on GPUs; slower).
@@ -90,6 +96,8 @@ class TrainSettings:
     log_every: int = 20
     checkpoint_every: int = 0
     evaluate_every: int = 0
+    keep: Literal["last", "best"] = "last"
+    patience: int = 0
     interference_every: int = 0
     affinity_every: int = 0
     tensorboard: bool = False
@@ -100,7 +108,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "devices", "log_every"):
             positive(name, getattr(self, name))
-        counts = "warmup_steps checkpoint_every evaluate_every interference_every affinity_every"
+        counts = "warmup_steps checkpoint_every evaluate_every patience interference_every affinity_every"
         for name in counts.split():
             if getattr(self, name) < 0:
                 raise UserError(f"{name} must be 0 or more, but got {getattr(self, name)!r}")
@@ -123,6 +131,11 @@ class TrainSettings:
 
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
+    @property
+    def chosen_by_scores(self) -> str:
+        """The setting by which scores decide what the training ends with, or when; empty without one."""
+        return "keep: best" if self.keep == "best" else f"patience: {self.patience}" if self.patience else ""
+
     def in_stage(self, stage: Stage) -> TrainSettings:
         """The settings in one stage of a recipe, which may replace some.
 
@@ -137,4 +150,5 @@ class TrainSettings:
     def identity(self) -> dict[str, Any]:
         """The settings that must not change while a run is under way; ``lr_factors`` as texts, since order counts."""
         factors = [f"{pattern}: {float(factor)}" for pattern, factor in self.lr_factors.items()]
-        return {key: value for key, value in asdict(self).items() if key not in FREE} | {"lr_factors": factors}
+        facts = {key: value for key, value in asdict(self).items() if key not in FREE} | {"lr_factors": factors}
+        return facts | ({"evaluate_every": self.evaluate_every} if self.chosen_by_scores else {})

@@ -82,6 +82,8 @@ class SeedResult:
     Attributes:
         macs: multiply-adds of its deployed model; a method that prunes gives another network per seed.
         params: parameters of its deployed model.
+        epochs: that were trained.
+        kept_epoch: the epoch whose weights are kept, counted from 1.
     """
 
     seed: int
@@ -90,6 +92,8 @@ class SeedResult:
     history_file: str = ""
     macs: float = math.nan
     params: float = math.nan
+    epochs: int | None = None
+    kept_epoch: int | None = None
 
 
 @dataclass

@@ -58,6 +58,7 @@ def recipe(search: SearchOptions, penalties: PenaltyOptions) -> tuple[Stage, ...
                 ),
             ),
             settings=settings,
+            settled=0.0,
         ),
         Stage(RETRAIN, search.retrain_share(), frozen=(_LOGITS,), fresh=_WEIGHTS),
     )

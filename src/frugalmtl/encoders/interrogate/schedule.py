@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from frugalmtl.core.checks import UserError
-from frugalmtl.core.recipe import ParameterGroup, Stage
+from frugalmtl.core.recipe import ParameterGroup, Stage, settled_from
 from frugalmtl.encoders.interrogate.options import GateTraining
 
 SINGLE_TASK, SHARED, JOINT = "single_task", "shared", "joint"
@@ -54,6 +54,7 @@ class GateSchedule:
             groups=(ParameterGroup("encoder.gates.*", optimizer=sgd, weight_decay=0.0, scheduled=False),),
             penalties={"sparsity": penalty} if penalty > 0 else {},
             frozen=() if self.trained else ("encoder.gates.alpha",),
+            settled=self.frozen_share,
         )
         between = ("encoder.gates.*", "encoder.projections.*")
         stages = (
@@ -70,7 +71,7 @@ class GateSchedule:
             UserError: they have none.
         """
         share = self.frozen_share
-        if stage == JOINT and share > 0 and self._first_frozen(epochs) < 1:
+        if stage == JOINT and share > 0 and settled_from(share, epochs) < 1:
             raise UserError(
                 f"the stage {JOINT!r} has {epochs} epochs, and frozen_share {share} leaves none for gates to "
                 "learn: train longer, or lower pretrain_share or frozen_share"
@@ -82,7 +83,7 @@ class GateSchedule:
 
     def enter_epoch(self, epoch: int, epochs: int) -> bool:
         """Whether this epoch of the joint stage is the first one with frozen gates."""
-        first = self._first_frozen(epochs)
+        first = settled_from(self.frozen_share, epochs)
         self.frozen, self.learning_share = epoch >= first, first / epochs
         self.learning = not self.frozen
         return epoch == first
@@ -111,6 +112,3 @@ class GateSchedule:
             ramp: share of the learning epochs over which the budget is approached.
         """
         return min(1.0, share / self.learning_share / ramp) if ramp > 0 else 1.0
-
-    def _first_frozen(self, epochs: int) -> int:
-        return epochs - max(1, round(self.frozen_share * epochs))

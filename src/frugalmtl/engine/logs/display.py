@@ -51,6 +51,13 @@ class ProgressDisplay:
             minutes, seconds = divmod(round(seconds_left), 60)
             print(f"{line}  {minutes}:{seconds:02d} left", file=sys.stderr, flush=True)
 
+    def note(self, text: str) -> None:
+        """Print a line about the whole training, on a terminal above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
+        if self._plain:
+            print(visible(text), file=sys.stderr, flush=True)
+
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._bar is not None:

@@ -12,6 +12,7 @@ from frugalmtl.engine.logs.display import ProgressDisplay
 from frugalmtl.engine.logs.means import Means, count_report, step_record
 from frugalmtl.engine.logs.run_log import RunLog
 from frugalmtl.engine.settings import TrainSettings
+from frugalmtl.engine.stages.best import STOPPED, best_epoch
 from frugalmtl.engine.step import StepReport
 from frugalmtl.losses import totals_by_task
 
@@ -80,6 +81,20 @@ class Journal:
         self._log.write("epoch", self.steps, {**record, "seconds": round(self.seconds(), 3)})
         pace = (time.perf_counter() - self._started) / (self.steps - self._first_step)
         self._display.epoch(label, record["losses"], pace * (self.total - self.steps))
+
+    def end(self) -> None:
+        """Tell the person who watches which epochs were trained and kept, where scores chose."""
+        number = best_epoch(self.history)
+        if number is None:
+            return
+        last, stopped = self.history[-1]["epoch"], self.history[-1].get(STOPPED)
+        if stopped:
+            self._display.note(
+                f"ended after epoch {last + 1} of {self.settings.epochs}: {self.settings.patience} evaluations in a "
+                f"row were no better than that of epoch {number + 1}"
+            )
+        if self.settings.keep == "best":
+            self._display.note(f"kept the weights of epoch {number + 1} of {last + 1}, whose scores were best")
 
     def epoch_means(self, device: torch.device) -> dict[str, Any]:
         """The means of the epoch: ``losses`` by task, their ``parts``, ``statistics``, and whatever steps reported."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from frugalmtl.core.recipe import VALIDATION
+from frugalmtl.core.recipe import HOLDOUT, VALIDATION
 from frugalmtl.core.types import Batch
 from frugalmtl.engine.job import TrainJob
 from frugalmtl.engine.parameter_groups import Rates
@@ -34,7 +34,7 @@ class StageRun:
         step: of the stage, the one that :meth:`begin_step` has begun.
         setup: what its steps share.
         rates: learning rates.
-        best: None where the stage ends with its last weights.
+        best: None where the stage ends with its last weights, after all its epochs.
     """
 
     def __init__(self, job: TrainJob, index: int, fabric: Fabric, trainable: Mapping[str, bool]) -> None:
@@ -44,11 +44,16 @@ class StageRun:
         settings = job.settings.in_stage(self.stage)
         self.setup = StepSetup(fabric, job.model, job.balancer, self.stage, settings, run_ahead=True)
         self.rates = Rates(settings)
-        self.best = BestWeights(job.measures) if self.stage.keep == "best" and job.measures is not None else None
+        self.best = _best_of(job, index)
         self._readers = {
             name: StreamReader(loader, settings.accumulate, self.setup.upcoming) for name, loader in job.streams.items()
         }
         self._moment: Moment | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the stage ends before all its epochs are over."""
+        return self.best is not None and self.best.over
 
     @property
     def label(self) -> str:
@@ -84,3 +89,16 @@ class StageRun:
         if not self.job.balancer.needs_validation_stream:
             return batches, []
         return batches, self._readers[VALIDATION].read(step_of_run)
+
+
+def _best_of(job: TrainJob, index: int) -> BestWeights | None:
+    """What chooses among the weights of a stage: its method, by what is held out, or in the last stage the settings."""
+    stage, epochs = job.stages[index]
+    if job.measures is None:
+        return None
+    if stage.keep == "best":
+        return BestWeights(job.measures, HOLDOUT)
+    if index + 1 < len(job.stages) or not job.settings.chosen_by_scores:
+        return None
+    keep, patience = job.settings.keep == "best", job.settings.patience
+    return BestWeights(job.measures, first=stage.settled_from(epochs), keep=keep, patience=patience)

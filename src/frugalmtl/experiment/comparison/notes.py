@@ -58,7 +58,7 @@ def protocol_notes(comparison: Comparison, runs: Mapping[str, Run]) -> list[str]
         notes.append(
             f"Rows whose balancer holds out a part of the training split, and learns its weights alone on it: {shares}."
         )
-    return [*notes, *_start_notes(configs)]
+    return [*notes, *_choice_notes(configs), *_start_notes(configs)]
 
 
 def cost_notes(deployed: Mapping[str, Cost], split: str) -> list[str]:
@@ -104,6 +104,20 @@ def elsewhere_notes(places: Mapping[str, str]) -> list[str]:
         "multiply-adds of the deployed model; latency columns are of this machine."
         for place, titles in rows.items()
     ]
+
+
+def _choice_notes(configs: Mapping[str, Experiment]) -> list[str]:
+    """Which rows keep the weights of another epoch than the last, or end before all their epochs."""
+    kept = [name for name, config in configs.items() if config.train.keep == "best"]
+    ended = [name for name, config in configs.items() if config.train.patience]
+    splits = dict.fromkeys(configs[name].evaluate_split for name in (*kept, *ended))
+    where = f"on split {' or '.join(map(repr, splits))} (the tables of seeds say which epochs)"
+    notes = []
+    if kept:
+        notes.append(f"Rows that keep the weights of the epoch whose scores were best {where}: {', '.join(kept)}.")
+    if ended:
+        notes.append(f"Rows whose training ends early when scores no longer improve {where}: {', '.join(ended)}.")
+    return notes
 
 
 def _start_notes(configs: Mapping[str, Experiment]) -> list[str]:

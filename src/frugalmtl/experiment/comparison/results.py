@@ -79,6 +79,8 @@ def collect(
                 seed=run.config.seed,
                 scores=run.scores(first.test_split),
                 train_seconds=run.train_seconds(),
+                epochs=len(run.epochs()),
+                kept_epoch=run.kept_epoch() + 1,
                 history_file=str(run.history),
                 macs=float(counted["macs"]),
                 params=float(counted["params"]),

@@ -11,6 +11,7 @@ from frugalmtl.core.disk.locks import HOLDER, LOCK
 from frugalmtl.core.documents.json_values import json_text
 from frugalmtl.core.files import write_text
 from frugalmtl.engine.checkpoints import FINAL, INITIAL, Checkpoints
+from frugalmtl.engine.stages.best import best_epoch
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse, read_yaml, to_yaml
 from frugalmtl.experiment.config.points import point_of
@@ -165,6 +166,13 @@ class RunFolder(KeptScores):
             UserError: neither the log nor the checkpoint holds them.
         """
         return read_epochs(self.history, self.checkpoint() if self.finished else None)
+
+    def kept_epoch(self) -> int:
+        """Number (0-based) of the epoch whose weights the run keeps: the best by its scores where these choose, else
+        the last."""
+        epochs = self.epochs()
+        best = best_epoch(epochs) if self.config.train.keep == "best" else None
+        return int(epochs[-1]["epoch"]) if best is None else best
 
     def train_seconds(self) -> float:
         """Time spent training, over all interruptions."""

@@ -24,7 +24,8 @@ def identity(config: Experiment) -> dict[str, Any]:
         plain["init_from"] = config.start.run  # the same, written in another way
     if plain["balancer"].get("held_out") == 0:
         del plain["balancer"]["held_out"]  # as runs of earlier versions, which held out nothing and did not say so
-    return plain
+    chosen = {"evaluate_split": config.evaluate_split} if config.train.chosen_by_scores else {}
+    return plain | chosen
 
 
 def binding(config: Experiment) -> dict[str, Any]:

@@ -158,9 +158,9 @@ def check_training(config: Experiment, built: Built, dataset: Dataset, *, steps:
     Raises:
         UserError: a task without a label in a split that it is trained or scored on, an unknown split or augmentation,
             fewer epochs than stages need, a stream with fewer samples than a batch or without a label that it needs, a
-            balancer that reads scores on the split that is reported, no structure where the method needs one, rates for
-            parameters that do not exist, a budget that cannot be kept, TensorBoard wanted but not installed, or a step
-            that a stage refuses.
+            balancer or setting that reads scores on the split that is reported, no structure where the method needs
+            one, rates for parameters that do not exist, a budget that cannot be kept, TensorBoard wanted but not
+            installed, or a step that a stage refuses.
     """
     known("split as evaluate_split:", config.evaluate_split, dataset.splits)
     known("split as test_split:", config.test_split, dataset.splits)
@@ -169,10 +169,11 @@ def check_training(config: Experiment, built: Built, dataset: Dataset, *, steps:
     notes = require_labels(dataset, [task.name for task in built.tasks], [SPLIT])
     notes += require_labels(dataset, scored, [*during, config.test_split])
     check_trainable(built.model, built.balancer, config.train)
-    if built.balancer.needs_scores and config.evaluate_split == config.test_split:
+    reader = f"the balancer {built.balancer.method}" if built.balancer.needs_scores else config.train.chosen_by_scores
+    if reader and config.evaluate_split == config.test_split:
         raise UserError(
-            f"the balancer {built.balancer.method} reads the scores on evaluate_split while it trains, but "
-            f"{config.test_split!r} is also test_split, which is reported: name another split"
+            f"{reader} reads the scores on evaluate_split while it trains, but {config.test_split!r} is also "
+            "test_split, which is reported: name another split"
         )
     if built.model.encoder.needs_structure and (config.start is None or "structure" not in config.start.take):
         raise UserError(

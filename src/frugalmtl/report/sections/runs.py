@@ -21,7 +21,14 @@ class Runs(Section):
 
     def render(self, page: Page) -> Markup:
         """Always there."""
-        return page.render("runs.html", rows=[(row, _blocks(row)) for row in page.results.rows], nan=math.nan)
+        rows = [(row, _chosen(row), _blocks(row)) for row in page.results.rows]
+        return page.render("runs.html", rows=rows, nan=math.nan)
+
+
+def _chosen(row: Row) -> bool:
+    """Whether scores chose which weights are kept, or when a training ended, so that it is shown."""
+    train = row.config.get("train", {})
+    return isinstance(train, dict) and (train.get("keep") == "best" or bool(train.get("patience")))
 
 
 def _blocks(row: Row) -> list[tuple[str, str]]:

@@ -132,3 +132,20 @@ def test_values_out_of_range(options: dict[str, object], message: str) -> None:
 def test_a_backbone_without_tokens_is_refused() -> None:
     with pytest.raises(UserError, match="Swin"):
         ENCODERS.build("adamtl", tiny_backbone("resnet"), TASKS)
+
+
+@pytest.mark.parametrize(
+    ("options", "first"),
+    [
+        ({}, 10),
+        ({"points": ["0.5x"]}, 0),
+        ({"policy": "random"}, 0),
+        ({"policy": "always_on"}, 0),
+        ({"joint_share": 0}, 10),
+        ({"joint_share": 0, "adaptive_share": 0}, 10),
+        ({"joint_share": 0, "adaptive_share": 0, "points": ["0.5x"]}, 0),
+    ],
+    ids=str,
+)
+def test_policies_that_learn_decide_to_the_end_unless_thresholds_follow(options: dict[str, object], first: int) -> None:
+    assert build(**options).recipe()[-1].settled_from(10) == first

@@ -139,3 +139,10 @@ def test_a_search_too_short_for_the_curriculum_is_refused_with_numbers() -> None
 def test_values_out_of_range_are_refused(kind: Any, values: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         kind(**values)
+
+
+def test_a_search_decides_when_it_ends_and_what_follows_decides_nothing() -> None:
+    assert recipe(SearchOptions(), PenaltyOptions())[-1].settled_from(10) == 0
+    alone = recipe(SearchOptions(0.2, 0.8), PenaltyOptions())[-1]
+    assert (alone.name, alone.settled_from(10)) == ("search", 10)
+    assert retraining()[-1].settled_from(10) == 0

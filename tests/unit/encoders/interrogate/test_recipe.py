@@ -142,3 +142,12 @@ def test_statistics_tell_soft_and_hard_shares() -> None:
     assert float(statistics["own.near"]) == pytest.approx(1.0)
     assert float(statistics["own.far"]) == 0.0
     assert float(statistics["own_soft.near"]) == pytest.approx(1 / (1 + np.exp(-0.5)), rel=1e-5)
+
+
+def test_nothing_is_decided_while_gates_are_frozen() -> None:
+    (joint,) = gated(CIFAR, 2, pretrain_share=0.0, budget="0.8x", frozen_share=0.4).recipe()
+    assert [joint.settled_from(epochs) for epochs in (2, 5, 10)] == [1, 3, 6]
+    learning = gated(CIFAR, 2, pretrain_share=0.0).recipe()[-1]
+    assert learning.settled_from(10) == 10, "gates learn to the end"
+    alone = gated(CIFAR, 2, pretrain_share=0.7, shared_share=0.3).recipe()[-1]
+    assert (alone.name, alone.settled_from(10)) == ("shared", 0)

@@ -53,6 +53,9 @@ def recipe(
     static, policy_init, adaptive, joint = (share / total for share in shares)
     kinds = ("blocks", "tokens") if skip == "both" else (skip,)
     pull = dict.fromkeys(kinds, loss.alpha) if source == "learned" else {}
+    # Policies learn to the end. Thresholds are calibrated on the weights that are kept; without them nothing holds the
+    # cost, and the epoch that runs most would be chosen.
+    settled = 1.0 if source != "learned" or held_out else 0.0
     groups = _groups(schedule)
     stages = (
         Stage(STATIC, static, frozen=(_POLICIES,), stream=stream),
@@ -64,9 +67,16 @@ def recipe(
             penalties={INITIAL: 1.0},
             stream=stream,
             settings={"warmup_steps": 0},
+            settled=settled,
         ),
-        Stage(ADAPTIVE, adaptive, groups=groups, turns=_turns(schedule, tasks, stream, pull, task_aware=task_aware)),
-        Stage(JOINT, joint, groups=groups, penalties=pull, stream=stream),
+        Stage(
+            ADAPTIVE,
+            adaptive,
+            groups=groups,
+            turns=_turns(schedule, tasks, stream, pull, task_aware=task_aware),
+            settled=settled,
+        ),
+        Stage(JOINT, joint, groups=groups, penalties=pull, stream=stream, settled=settled),
     )
     return tuple(stage for stage in stages if stage.share > 0)
 
