@@ -4,55 +4,16 @@ from __future__ import annotations
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from frugalmtl.decoders import DECODERS
 from frugalmtl.encoders import ENCODERS
 from frugalmtl.engine import TrainJob, TrainSettings, train
 from frugalmtl.model import MultiTaskModel
-from tests.support.contracts.fitting import backbone_of, fitting_family
-from tests.support.tiny_training import TinyLoader, build_balancer, tasks
-
-SIZE = 32
-SHORT: dict[str, dict[str, Any]] = {
-    "adamtl": {
-        "turn_epochs": 0.5,
-        "static_share": 0.25,
-        "policy_init_share": 0.25,
-        "adaptive_share": 0.25,
-        "joint_share": 0.25,
-        "steered": True,
-    },
-    "adashare": {"curriculum_speed": 0, "choose": "argmax"},
-}
-"""Settings of a method that is to go through all it does in two epochs a stage, without scores."""
-
-
-class Loader(TinyLoader):
-    """The stand-ins' batches at a size that a backbone takes."""
-
-    def epoch(self, index: int, start: int = 0) -> Any:
-        for batch in super().epoch(index, start):
-            batch.image = torch.nn.functional.interpolate(batch.image, (SIZE, SIZE))
-            batch.targets = {name: resize(value) for name, value in batch.targets.items()}
-            batch.valid = {name: resize(value) for name, value in batch.valid.items()}
-            yield batch
-
-
-def resize(label: Tensor) -> Tensor:
-    rows = torch.arange(SIZE) * label.shape[-1] // SIZE
-    return label[..., rows, :][..., rows]
-
-
-def build(encoder: str, decoder: str) -> MultiTaskModel:
-    chosen = tasks()
-    section = {"name": encoder, **SHORT.get(encoder, {})}
-    shared = ENCODERS.build(section, backbone_of(fitting_family(encoder)), tuple(task.name for task in chosen))
-    return MultiTaskModel(shared, DECODERS.build(decoder, shared.channels, shared.strides, chosen), chosen)
+from tests.support.contracts.short_trainings import short_model, short_streams
+from tests.support.tiny_training import build_balancer
 
 
 class Interrupted(Exception):  # noqa: N818  # it is no error
@@ -68,15 +29,12 @@ def test_interrupted_training_ends_bit_identical(
     encoder: str, decoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.fsync", lambda _: None)
-    fresh = build(encoder, decoder)
+    fresh = short_model(encoder, decoder)
     epochs = 2 * len(fresh.recipe())
     settings = TrainSettings(
-        epochs=epochs, optimizer={"name": "sgd", "lr": 1e-3}, accelerator="cpu", checkpoint_every=1
+        epochs=epochs, optimizer={"name": "sgd", "lr": 1e-3}, accelerator="cpu", checkpoint_every=1, ema=0.9
     )
-
-    streams = {"train": Loader(2)}
-    for number, name in enumerate(fresh.encoder.streams(), start=1):
-        streams[name] = Loader(2, first=10 * number)
+    streams = short_streams(fresh)
 
     def run(folder: Path, stop: int) -> MultiTaskModel:
         def interrupt(step: int) -> None:

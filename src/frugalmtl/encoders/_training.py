@@ -44,10 +44,13 @@ class TrainingHooks:
             [structure]``): a training that takes none is refused.
         decisions: shell patterns over the names of its buffers that hold what it decided about its shape, and by which
             draws: a run that takes the weights of another one alone does not take these.
+        choices: shell patterns over the names of its parameters in which it decides what runs: a moving average of the
+            weights (``train.ema``) has them as they are, so that it runs what was decided.
     """
 
     needs_structure: bool = False
     decisions: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
     def recipe(self) -> tuple[Stage, ...]:
         """The stages this method trains in."""

@@ -198,7 +198,7 @@ class TrainLoop:
         freeze(self.model, stage, self.trainable)
         run = StageRun(self.job, index, self.fabric, self.trainable)
         if saved is not None:
-            self.journal.means = saved.restore_training(run.setup.optimizer, self.fabric, run.best)
+            self.journal.means = saved.restore_training(run.setup.optimizer, self.fabric, run.restore)
         if step == self.job.steps_per_epoch:
             epoch, step = epoch + 1, 0
         return run, epoch, step
@@ -232,6 +232,8 @@ class TrainLoop:
                 journal.means.add("affinity", affinities(self.model, setup.losses, setup.on_device(batches)))
             measure = journal.due(self.settings.interference_every)
             report = take_step(setup, batches, step=journal.steps, validation=validation, measure=measure)
+            if run.average is not None:
+                run.average.update()
             journal.step(report, label)
             if journal.due(self.settings.log_every):
                 setup.check.settle()
@@ -252,7 +254,7 @@ class TrainLoop:
         due = every and ((number + 1) % every == 0 or number + 1 == self.settings.epochs)
         if self.job.measures is not None and (due or run.best is not None):
             broadcast(self.model.buffers())
-            with isolated(self.fabric.device):
+            with isolated(self.fabric.device), run.evaluated():
                 if due:
                     record["scores"] = self.job.measures.evaluate(self.model)
                 if run.best is not None:
@@ -262,10 +264,9 @@ class TrainLoop:
         self.journal.epoch(record, label)
 
     def _end_stage(self, run: StageRun) -> None:
-        """Go back to the best weights where the stage keeps them, and let the method decide what follows from it."""
+        """Take the weights that the stage ends with, and let the method decide what follows from them."""
         run.setup.check.settle()
-        if run.best is not None:
-            run.best.take_over(self.model)
+        run.take_over()
         self._restore_flags()
         self.model.eval()  # whatever turn it was in, and also where a run is resumed right here
         broadcast(self.model.buffers())
@@ -281,7 +282,7 @@ class TrainLoop:
             "optimizer": run.setup.optimizer.state_dict(),
             "scaler": self.fabric.strategy.precision.state_dict(),
             "random": gather(random_state(self.fabric.device)),
-            **({} if run.best is None else {"best": run.best.state()}),
+            **run.state(),
             **self.journal.means.state(),
         }
         self._save(step_name(self.journal.steps), state)

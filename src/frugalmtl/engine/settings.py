@@ -69,6 +69,8 @@ class TrainSettings:
             about what the deployed model runs, in the last stage. Needs ``evaluate_every``.
         patience: evaluations in a row without a better epoch (see ``keep``) after which the training ends early; 0
             never ends it. The schedule is not stretched. Needs ``evaluate_every``.
+        ema: decay of an exponential moving average of the weights over the steps of the last stage, such as 0.999;
+            it is evaluated and kept in place of them. The first steps weigh less. ``None`` takes none.
         tensorboard: write TensorBoard events beside the log.
         progress: ``"auto"`` shows a bar on a terminal and nothing elsewhere, ``"plain"`` prints a line per epoch.
         deterministic: ask torch for deterministic kernels (matters on GPUs; slower).
@@ -98,6 +100,7 @@ class TrainSettings:
     evaluate_every: int = 0
     keep: Literal["last", "best"] = "last"
     patience: int = 0
+    ema: float | None = None
     interference_every: int = 0
     affinity_every: int = 0
     tensorboard: bool = False
@@ -116,6 +119,8 @@ class TrainSettings:
             raise UserError(f"workers must be 'auto' or a number from 0 on, but got {self.workers!r}")
         if self.clip_norm is not None:
             positive("clip_norm", self.clip_norm)
+        if self.ema is not None and not 0.0 < self.ema < 1.0:
+            raise UserError(f"ema must be null or lie between 0 and 1, for example 0.999, but got {self.ema!r}")
         for pattern, factor in self.lr_factors.items():
             if not isinstance(pattern, str) or isinstance(factor, bool) or not isinstance(factor, int | float):
                 raise UserError(f"lr_factors must be a mapping of patterns to numbers, but got {pattern!r}: {factor!r}")

@@ -59,6 +59,7 @@ class AdaShare(Encoder):
     views = ("residual",)
     learns_cost = True
     decisions = ("choice.*",)
+    choices = ("policy.*",)
     branch_macs: Tensor
     always_macs: Tensor
 

@@ -85,6 +85,7 @@ class InterroGate(Encoder):
     views = ("channels",)
     learns_cost = True
     decisions: tuple[str, ...] = ("gates.cost", "gates.price", "goal", "multiples")
+    choices = ("gates.alpha",)
     weighting: Tensor
     tau: Tensor | None
     goal: Tensor

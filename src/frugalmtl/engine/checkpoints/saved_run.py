@@ -6,7 +6,7 @@ import io
 import json
 import pickle
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,6 @@ from frugalmtl.engine.checkpoints.folder import FINAL, STATE, Checkpoints, verif
 from frugalmtl.engine.checkpoints.identity import require_same
 from frugalmtl.engine.logs.means import Means
 from frugalmtl.engine.randomness import set_random_state
-from frugalmtl.engine.stages.best import BestWeights
 
 _COMMON = {"identity", "history", "seconds", "steps"}
 _RUNNING = _COMMON | {"stage", "epoch", "step", "optimizer", "scaler", "random", "sums", "counts"}
@@ -70,9 +69,17 @@ class SavedRun:
         return int(self.state["step"])
 
     def restore_training(
-        self, optimizer: torch.optim.Optimizer, fabric: Fabric, best: BestWeights | None = None
+        self,
+        optimizer: torch.optim.Optimizer,
+        fabric: Fabric,
+        restore_stage: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> Means:
-        """Set optimiser, loss scale, best weights and random generators; the means of the epoch so far.
+        """Set optimiser, loss scale, what the stage remembers and random generators; the means of the epoch so far.
+
+        Args:
+            optimizer: of the stage.
+            fabric: launched.
+            restore_stage: restores what the stage remembers beside its weights, from the state.
 
         Raises:
             UserError: the state does not fit.
@@ -80,8 +87,7 @@ class SavedRun:
         try:
             optimizer.load_state_dict(self.state["optimizer"])
             fabric.strategy.precision.load_state_dict(self.state["scaler"])
-            if best is not None and "best" in self.state:
-                best.restore(self.state["best"])
+            restore_stage(self.state)
             means = Means(self.state["sums"], self.state["counts"])
             set_random_state(self.state["random"][fabric.global_rank], fabric.device)
         except (ValueError, KeyError, IndexError, TypeError, RuntimeError, AttributeError) as error:

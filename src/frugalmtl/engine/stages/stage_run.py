@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from frugalmtl.core.recipe import HOLDOUT, VALIDATION
 from frugalmtl.core.types import Batch
 from frugalmtl.engine.job import TrainJob
 from frugalmtl.engine.parameter_groups import Rates
+from frugalmtl.engine.stages.average import AverageWeights
 from frugalmtl.engine.stages.best import BestWeights
 from frugalmtl.engine.stages.modes import enter_turn, set_modes
 from frugalmtl.engine.stages.streams import StreamReader
@@ -35,6 +37,7 @@ class StageRun:
         setup: what its steps share.
         rates: learning rates.
         best: None where the stage ends with its last weights, after all its epochs.
+        average: of the weights, in the last stage of a training that keeps one.
     """
 
     def __init__(self, job: TrainJob, index: int, fabric: Fabric, trainable: Mapping[str, bool]) -> None:
@@ -44,7 +47,8 @@ class StageRun:
         settings = job.settings.in_stage(self.stage)
         self.setup = StepSetup(fabric, job.model, job.balancer, self.stage, settings, run_ahead=True)
         self.rates = Rates(settings)
-        self.best = _best_of(job, index)
+        self.best, last = _best_of(job, index), index + 1 == len(job.stages)
+        self.average = AverageWeights(job.model, settings.ema) if last and settings.ema is not None else None
         self._readers = {
             name: StreamReader(loader, settings.accumulate, self.setup.upcoming) for name, loader in job.streams.items()
         }
@@ -54,6 +58,33 @@ class StageRun:
     def over(self) -> bool:
         """Whether the stage ends before all its epochs are over."""
         return self.best is not None and self.best.over
+
+    def evaluated(self) -> contextlib.AbstractContextManager[None]:
+        """The model has the weights that are evaluated in the block."""
+        return contextlib.nullcontext() if self.average is None else self.average.in_place(self.job.model)
+
+    def take_over(self) -> None:
+        """Give the model the weights that the stage ends with."""
+        if self.average is not None:
+            self.average.take_over(self.job.model)
+        if self.best is not None:
+            self.best.take_over(self.job.model)
+
+    def state(self) -> dict[str, Any]:
+        """What :meth:`restore` needs, for a checkpoint."""
+        parts = {"best": self.best, "average": self.average}
+        return {name: part.state() for name, part in parts.items() if part is not None}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` gave.
+
+        Raises:
+            ValueError, KeyError, TypeError, RuntimeError: it is something else.
+        """
+        if self.best is not None and "best" in state:
+            self.best.restore(state["best"])
+        if self.average is not None:
+            self.average.restore(state["average"])
 
     @property
     def label(self) -> str:
