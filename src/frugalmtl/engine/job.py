@@ -13,7 +13,7 @@ from frugalmtl.core.checks import UserError, known, positive
 from frugalmtl.core.distributed import process_count
 from frugalmtl.core.recipe import HOLDOUT, TRAIN, VALIDATION, Stage, stage_epochs
 from frugalmtl.engine.checkpoints.identity import flatten
-from frugalmtl.engine.logs.run_log import require_tensorboard
+from frugalmtl.engine.loggers.base import require_loggers
 from frugalmtl.engine.parameter_groups import check_groups
 from frugalmtl.engine.settings import TrainSettings
 from frugalmtl.engine.stages.measures import Measures
@@ -181,7 +181,7 @@ def check_trainable(model: MultiTaskModel, balancer: Balancer, settings: TrainSe
         UserError: fewer epochs than stages need; a turn is for a task that is not the model's; a stage replaces a
             setting by one that does not fit, or would choose among its weights by what it trains on; the recipe asks
             for an optimiser that cannot be made; an entry of ``lr_factors`` acts on nothing; the balancer reads scores,
-            but nothing is evaluated after each epoch; TensorBoard is wanted but not installed; the training cannot be
+            but nothing is evaluated after each epoch; a logger is not installed; the training cannot be
             compiled as asked; weights cannot be chosen as asked.
     """
     recipe = model.recipe()
@@ -201,5 +201,4 @@ def check_trainable(model: MultiTaskModel, balancer: Balancer, settings: TrainSe
             f"{settings.evaluate_every}: set it to 1"
         )
     check_compilable(model, balancer, settings)
-    if settings.tensorboard:
-        require_tensorboard()
+    require_loggers(settings.log_sections)

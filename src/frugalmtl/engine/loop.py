@@ -28,6 +28,7 @@ from frugalmtl.engine.job import TrainJob, check_trainable, default_facts
 from frugalmtl.engine.launch import kernels, make_fabric
 from frugalmtl.engine.logs import Means
 from frugalmtl.engine.logs.journal import Journal
+from frugalmtl.engine.parameter_groups import rates_of
 from frugalmtl.engine.randomness import isolated, random_state
 from frugalmtl.engine.schedules import Progress
 from frugalmtl.engine.stages.measures import stage_view
@@ -109,7 +110,8 @@ class TrainLoop:
         self.model, self.balancer, self.settings = job.model, job.balancer, job.settings
         self.trainable = {name: parameter.requires_grad for name, parameter in job.model.named_parameters()}
         self.checkpoints = Checkpoints(job.folder / "checkpoints")
-        self.facts, self.journal = job.facts(), Journal(job.settings, job.steps)
+        self.facts = job.facts()
+        self.journal = Journal(job.settings, job.steps, self.facts)
 
     def run(self) -> TrainResult:
         """Train from the beginning, or from the last checkpoint, to the end.
@@ -237,7 +239,8 @@ class TrainLoop:
             journal.step(report, label)
             if journal.due(self.settings.log_every):
                 setup.check.settle()
-                journal.log_step(report, {**run.place(), "epoch": number, "lr_factor": factor})
+                place = {**run.place(), "epoch": number, "lr_factor": factor, **rates_of(setup.optimizer)}
+                journal.log_step(report, place)
             if step + 1 == per_epoch:
                 self._end_epoch(run, epoch, label)
             if journal.due(self.settings.checkpoint_every or per_epoch) and journal.steps < self.job.steps:

@@ -115,3 +115,8 @@ class Rates:
             scheduled = group.get("scheduled", True)  # states saved before groups could opt out do not say
             group["lr"] = group["base_lr"] * (factor if scheduled else 1.0)
         return factor
+
+
+def rates_of(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, float]]:
+    """The learning rate of every group, for the log: ``{"learning_rates": {"group1": rate, ...}}``."""
+    return {"learning_rates": {f"group{n}": float(one["lr"]) for n, one in enumerate(optimizer.param_groups, start=1)}}

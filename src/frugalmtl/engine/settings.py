@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from frugalmtl.core.checks import UserError, positive
 from frugalmtl.core.recipe import Stage
+from frugalmtl.core.registry import SpecLike
+from frugalmtl.core.schema.json_schema import Members
 from frugalmtl.data.loading import Workers
+from frugalmtl.engine.loggers import LOGGERS
 from frugalmtl.engine.optimizers import OPTIMIZERS, check_optimizer
 from frugalmtl.engine.schedules import SCHEDULES, Progress
 
@@ -23,10 +26,13 @@ Compile = bool | Literal["reduce-overhead"]
 
 FREE = (
     "accelerator strategy workers compile log_every checkpoint_every evaluate_every interference_every affinity_every "
-    "tensorboard progress"
+    "tensorboard loggers progress"
 ).split()
 """Settings that may differ when a run goes on: they change where and how loudly it runs, not what comes out (beyond the
 last bits, where gradients are compared)."""
+
+
+LoggerSection = Annotated[dict[str, Any] | str, Members(LOGGERS)]
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,9 @@ class TrainSettings:
             never ends it. The schedule is not stretched. Needs ``evaluate_every``.
         ema: decay of an exponential moving average of the weights over the steps of the last stage, such as 0.999;
             it is evaluated and kept in place of them. The first steps weigh less. ``None`` takes none.
-        tensorboard: write TensorBoard events beside the log.
+        tensorboard: the logger ``tensorboard``, as if it stood in ``loggers``.
+        loggers: sections of ``engine/loggers``: programs that get the figures of the log as well, by name (``csv``,
+            ``tensorboard``, ``wandb``, ``mlflow``) or with options (``{name: wandb, project: rooms}``).
         progress: ``"auto"`` shows a bar on a terminal and nothing elsewhere, ``"plain"`` prints a line per epoch.
         deterministic: ask torch for deterministic kernels (matters on GPUs; slower).
         channels_last: keep images and weights in torch's channels-last layout, which makes convolutions faster on CPUs
@@ -104,6 +112,7 @@ class TrainSettings:
     interference_every: int = 0
     affinity_every: int = 0
     tensorboard: bool = False
+    loggers: list[LoggerSection] = field(default_factory=list)
     progress: Literal["auto", "plain", "off"] = "auto"
     deterministic: bool = False
     channels_last: bool = True
@@ -128,6 +137,15 @@ class TrainSettings:
         schedule = SCHEDULES.check(self.schedule)
         SCHEDULES.get(schedule.name)(Progress(0, 1, 0, 1), **schedule.args)
         check_optimizer("optimizer", self.optimizer)
+        names = [LOGGERS.check(section).name for section in self.loggers]
+        if doubled := [name for name in names if names.count(name) > 1]:
+            raise UserError(f"each logger may stand once in 'loggers', but {doubled[0]!r} stands there again")
+
+    @property
+    def log_sections(self) -> list[SpecLike]:
+        """The loggers of the run."""
+        names = [LOGGERS.check(section).name for section in self.loggers]
+        return [*self.loggers, *(["tensorboard"] if self.tensorboard and "tensorboard" not in names else [])]
 
     @property
     def memory_format(self) -> torch.memory_format:

@@ -2,6 +2,6 @@
 
 from frugalmtl.engine.logs.display import ProgressDisplay
 from frugalmtl.engine.logs.means import Means, count_report, step_record
-from frugalmtl.engine.logs.run_log import RunLog, require_tensorboard
+from frugalmtl.engine.logs.run_log import RunLog
 
-__all__ = ["Means", "ProgressDisplay", "RunLog", "count_report", "require_tensorboard", "step_record"]
+__all__ = ["Means", "ProgressDisplay", "RunLog", "count_report", "step_record"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class Journal:
     Args:
         settings: how often and how loudly.
         total: optimiser steps of the whole run.
+        facts: how it is trained, for the loggers.
 
     Attributes:
         history: one record per epoch.
@@ -30,13 +32,13 @@ class Journal:
         steps: optimiser steps that are done.
     """
 
-    def __init__(self, settings: TrainSettings, total: int) -> None:
-        self.settings, self.total = settings, total
+    def __init__(self, settings: TrainSettings, total: int, facts: Mapping[str, Any] | None = None) -> None:
+        self.settings, self.total, self.facts = settings, total, facts
         self.history: list[dict[str, Any]] = []
         self.means = Means()
         self.steps = self._first_step = 0
         self._started, self._seconds_before = time.perf_counter(), 0.0
-        self._log, self._display = RunLog(None), ProgressDisplay("off", 0)
+        self._log, self._display, self._complete = RunLog(None), ProgressDisplay("off", 0), False
 
     def go_on(self, history: list[dict[str, Any]], steps: int, seconds: float) -> None:
         """Go on from the records of an interrupted run."""
@@ -48,13 +50,13 @@ class Journal:
         Args:
             folder: of the run; None on all processes but the first.
         """
-        self._log = RunLog(folder, step=self.steps, tensorboard=self.settings.tensorboard)
+        self._log = RunLog(folder, step=self.steps, loggers=self.settings.log_sections, facts=self.facts)
         self._display = ProgressDisplay(self.settings.progress if folder else "off", self.total, self.steps)
 
     def close(self) -> None:
-        """Leave the terminal as it was, and flush the log."""
+        """Leave the terminal as it was, and close the log."""
         self._display.close()
-        self._log.close()
+        self._log.close(complete=self._complete)
 
     def seconds(self) -> float:
         """Time spent training, over all interruptions."""
@@ -83,7 +85,9 @@ class Journal:
         self._display.epoch(label, record["losses"], pace * (self.total - self.steps))
 
     def end(self) -> None:
-        """Tell the person who watches which epochs were trained and kept, where scores chose."""
+        """The training is complete: tell the person who watches which epochs were trained and kept, where scores
+        chose."""
+        self._complete = True
         number = best_epoch(self.history)
         if number is None:
             return

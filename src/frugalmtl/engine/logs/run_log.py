@@ -1,18 +1,26 @@
-"""Run log: one JSON object per line, and TensorBoard events if wanted."""
+"""Run log: one JSON object per line, and the same figures for the loggers of the run."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.documents import parse_json
-from frugalmtl.core.documents.json_values import json_text
+from frugalmtl.core.documents.json_values import json_text, with_nan
 from frugalmtl.core.files import write_text
+from frugalmtl.core.registry import SpecLike
+from frugalmtl.core.terminal import visible
+from frugalmtl.engine.loggers import LOGGERS
+from frugalmtl.engine.loggers.base import LogPlace, RunLogger
+
+if TYPE_CHECKING:
+    from lightning_fabric.loggers.logger import Logger
 
 FILE = "log.jsonl"
+_warnings = logging.getLogger(__name__)
 
 
 class RunLog:
@@ -24,15 +32,23 @@ class RunLog:
     Args:
         folder: the run's folder; ``None`` logs nothing (all processes but the first).
         step: step that the run goes on from.
-        tensorboard: also write events to ``folder/tensorboard``.
+        loggers: sections of ``engine/loggers``, which get the figures of the records too.
+        facts: how the run is trained, for the loggers.
 
     Raises:
-        UserError: TensorBoard is wanted but not installed, or the folder cannot be written.
+        UserError: the folder cannot be written, or a logger cannot begin.
     """
 
-    def __init__(self, folder: Path | None, *, step: int = 0, tensorboard: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        *,
+        step: int = 0,
+        loggers: Sequence[SpecLike] = (),
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
         self._path = None if folder is None else folder / FILE
-        self._events: Any = None
+        self._opened: list[tuple[str, RunLogger, Logger]] = []
         if self._path is None or folder is None:
             return
         for leftover in folder.glob(f".{FILE}.*.tmp"):  # of a killed process
@@ -40,17 +56,14 @@ class RunLog:
         old = _lines(self._path) if step > 0 else []
         kept = [line for line in old if _step_of(line) <= step]
         write_text(self._path, "".join(f"{line}\n" for line in kept))
-        if tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-
-            events: Any = SummaryWriter
-            self._events = events(str(folder / "tensorboard"), purge_step=step + 1)
+        for section in loggers:
+            self._open(section, LogPlace(folder, step, facts or {}), kept)
 
     def write(self, event: str, step: int, values: Mapping[str, Any]) -> None:
         """Append one record.
 
         Raises:
-            UserError: the operating system refused to write.
+            UserError: the operating system, or a logger, refused to write.
         """
         if self._path is None:
             return
@@ -61,24 +74,52 @@ class RunLog:
             raise UserError(
                 f"cannot write {self._path}: {error.strerror or error}: free the space, run again"
             ) from error
-        if self._events is not None:
-            for name, value in _flat(values):
-                self._events.add_scalar(f"{event}/{name}", value, step)
+        for name, member, logger in self._opened:
+            try:
+                _log(member, logger, event, step, values)
+            except Exception as error:  # whatever a server, or the program of a server, may raise
+                raise UserError(
+                    f"logger {name!r} cannot write: {_words(error)}: run the same command again, or leave it out of "
+                    "'loggers'; the training goes on from its last checkpoint"
+                ) from error
 
-    def close(self) -> None:
-        """Flush the events."""
-        if self._events is not None:
-            self._events.close()
+    def close(self, *, complete: bool = True) -> None:
+        """Let the loggers write what is left.
+
+        Args:
+            complete: whether the training ended, rather than failed.
+        """
+        while self._opened:
+            name, member, logger = self._opened.pop()
+            try:
+                member.close(logger, complete=complete)
+            except Exception as error:  # as above; whatever ended the training is not to be hidden
+                _warnings.warning("logger %r did not write its last figures: %s", name, visible(_words(error)))
+
+    def _open(self, section: SpecLike, place: LogPlace, lines: Sequence[str]) -> None:
+        name, member = LOGGERS.check(section).name, LOGGERS.build(section)
+        try:
+            logger = member.open(place)
+            for record in map(parse_json, lines if member.replays else ()):
+                event, step = record.pop("event"), record.pop("step")
+                _log(member, logger, event, step, with_nan(record))
+        except Exception as error:  # as above
+            raise UserError(
+                f"logger {name!r} cannot begin: {_words(error)}: check its options (frugalmtl list logger {name}), or "
+                "leave it out of 'loggers'"
+            ) from error
+        self._opened.append((name, member, logger))
 
 
-def require_tensorboard() -> None:
-    """Check that TensorBoard can be written.
+def _log(member: RunLogger, logger: Logger, event: str, step: int, values: Mapping[str, Any]) -> None:
+    """Hand the figures of a record to a logger; after an epoch it writes all that it has."""
+    logger.log_metrics({member.name_of(f"{event}/{name}"): value for name, value in _flat(values)}, step)
+    if event == "epoch":
+        logger.save()
 
-    Raises:
-        UserError: it is not installed.
-    """
-    if importlib.util.find_spec("tensorboard") is None:
-        raise UserError("tensorboard: true needs TensorBoard: pip install 'frugalmtl[tensorboard]', or set it to false")
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _lines(path: Path) -> list[str]:

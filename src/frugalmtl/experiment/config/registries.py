@@ -12,6 +12,7 @@ from frugalmtl.data.encodings import ENCODINGS
 from frugalmtl.decoders import DECODERS
 from frugalmtl.decoders.heads import HEADS
 from frugalmtl.encoders import ENCODERS
+from frugalmtl.engine.loggers import LOGGERS
 from frugalmtl.engine.optimizers import OPTIMIZERS
 from frugalmtl.engine.schedules import SCHEDULES
 from frugalmtl.evaluation import METRICS
@@ -39,6 +40,7 @@ LISTED: dict[str, Registry] = {
     **REGISTRIES,
     "optimizers": OPTIMIZERS,
     "schedules": SCHEDULES,
+    "loggers": LOGGERS,
     "encodings": ENCODINGS,
     "presets": Collection("preset", PRESETS),
 }

@@ -11,6 +11,7 @@ from frugalmtl.core.disk.locks import HOLDER, LOCK
 from frugalmtl.core.documents.json_values import json_text
 from frugalmtl.core.files import write_text
 from frugalmtl.engine.checkpoints import FINAL, INITIAL, Checkpoints
+from frugalmtl.engine.loggers.base import FOLDER as LOGS
 from frugalmtl.engine.stages.best import best_epoch
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.config.files import as_plain, parse, read_yaml, to_yaml
@@ -28,7 +29,7 @@ ENVIRONMENT = "environment.json"
 NETWORK = "network.json"
 HISTORY = "log.jsonl"
 CHECKPOINTS = "checkpoints"
-BEFORE_CHECKPOINTS = (CONFIG, ENVIRONMENT, NETWORK, IMAGES, HISTORY, LOCK, HOLDER, "tensorboard")
+BEFORE_CHECKPOINTS = (CONFIG, ENVIRONMENT, NETWORK, IMAGES, HISTORY, LOCK, HOLDER, "tensorboard", LOGS)
 """What a run writes before its first checkpoint."""
 
 

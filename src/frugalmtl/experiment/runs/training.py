@@ -159,7 +159,7 @@ def check_training(config: Experiment, built: Built, dataset: Dataset, *, steps:
         UserError: a task without a label in a split that it is trained or scored on, an unknown split or augmentation,
             fewer epochs than stages need, a stream with fewer samples than a batch or without a label that it needs, a
             balancer or setting that reads scores on the split that is reported, no structure where the method needs
-            one, rates for parameters that do not exist, a budget that cannot be kept, TensorBoard wanted but not
+            one, rates for parameters that do not exist, a budget that cannot be kept, a logger that is not
             installed, or a step that a stage refuses.
     """
     known("split as evaluate_split:", config.evaluate_split, dataset.splits)

@@ -11,7 +11,7 @@ import pytest
 
 from frugalmtl.core.checks import UserError
 from frugalmtl.engine.logs import ProgressDisplay
-from frugalmtl.engine.logs.run_log import FILE, RunLog, require_tensorboard
+from frugalmtl.engine.logs.run_log import FILE, RunLog
 from tests.support.tiny_training import run
 
 Patch = pytest.MonkeyPatch
@@ -31,6 +31,7 @@ def test_a_run_logs_steps_and_epochs(tmp_path: Path) -> None:
         "stage",
         "epoch",
         "lr_factor",
+        "learning_rates",
         "losses",
         "penalties",
         "weights",
@@ -58,7 +59,7 @@ def test_what_came_after_the_checkpoint_is_dropped(tmp_path: Path) -> None:
 
 def test_other_processes_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    log = RunLog(None, tensorboard=True)
+    log = RunLog(None, loggers=["tensorboard", "csv"])
     log.write("step", 1, {"x": 1})
     log.close()
     assert list(tmp_path.iterdir()) == []
@@ -70,28 +71,6 @@ def test_a_log_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / FILE).mkdir()
     with pytest.raises(UserError, match=r"cannot write .*log\.jsonl"):
         log.write("step", 1, {})
-
-
-def test_tensorboard_has_the_same_figures(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    _, _, result = run(tmp_path, tensorboard=True)
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
-    events.Reload()
-    actual = [event.value for event in events.Scalars("epoch/losses/depth")]
-    assert actual == pytest.approx([record["losses"]["depth"] for record in result.history])
-
-
-def test_missing_tensorboard_is_said_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "tensorboard" else object())
-    with pytest.raises(UserError, match=r"pip install 'frugalmtl\[tensorboard\]'"):
-        require_tensorboard()
-    with pytest.raises(UserError, match="TensorBoard"):
-        run(tmp_path, tensorboard=True)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_silence_lines_or_a_bar(
