@@ -61,6 +61,11 @@ class Split:
         return ()
 
     @property
+    def decoded(self) -> bool:
+        """Whether samples lie decoded in memory, or in files that are mapped into it: loading one is a copy."""
+        return False
+
+    @property
     def skipped(self) -> Sequence[Problem]:
         """Files that seem to belong to the split and take no part in it, with the reason."""
         return ()

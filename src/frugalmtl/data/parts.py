@@ -85,6 +85,11 @@ class SplitPart(Split):
         return [names[index] for index in self.indices]
 
     @property
+    def decoded(self) -> bool:
+        """Whether the samples of the split lie decoded in memory."""
+        return self.whole.decoded
+
+    @property
     def skipped(self) -> Sequence[Problem]:
         """Those of the split: files that are no samples lie in no part."""
         return self.whole.skipped

@@ -60,7 +60,8 @@ class TrainSettings:
         strategy: Fabric's: ``"ddp"``, ``"ddp_find_unused_parameters_true"``, ...; ``"auto"`` takes the latter for
             several processes.
         workers: processes that load data, per training process; ``"auto"`` takes them from the cores that this process
-            may use (:func:`~frugalmtl.data.loading.worker_count`): most of them beside a GPU, few or none on a CPU.
+            may use (:func:`~frugalmtl.data.loading.worker_count`): most of them beside a GPU, few or none on a CPU,
+            where samples that lie decoded in memory get none.
         log_every: optimiser steps between two records of the log.
         checkpoint_every: optimiser steps between two checkpoints; 0 writes one after each epoch.
         interference_every: optimiser steps between two comparisons of the tasks' gradients (norms, cosines), which the

@@ -139,6 +139,11 @@ class RoomSplit(Split):
         """Names of the rooms, by their seeds."""
         return [self._id(index) for index in range(self.count)]
 
+    @property
+    def decoded(self) -> bool:
+        """Rendered rooms lie in files that are mapped into memory, once the split is prepared."""
+        return True
+
     def load(self, index: int) -> Sample:
         """The sample at ``index``."""
         if not 0 <= index < self.count:

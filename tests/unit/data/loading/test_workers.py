@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from frugalmtl.core.checks import UserError
+from frugalmtl.data.base import Split
+from frugalmtl.data.datasets.rooms import Rooms
 from frugalmtl.data.loading import worker_count, workers
+from frugalmtl.data.parts import part
 from frugalmtl.engine import TrainSettings
 
 
@@ -48,6 +52,23 @@ def test_on_a_cpu_no_more_cores_count_than_torch_has_threads(monkeypatch: pytest
 def test_tiny_splits_get_few(monkeypatch: pytest.MonkeyPatch, batches: int, expected: int) -> None:
     monkeypatch.setattr(workers, "cores", lambda: 32)
     assert worker_count("auto", on_cpu=False, batches=batches) == expected
+
+
+@pytest.mark.parametrize(("on_cpu", "decoded", "expected"), [(True, False, 4), (True, True, 0), (False, True, 8)])
+def test_samples_that_lie_decoded_need_none_on_a_cpu(
+    on_cpu: bool, decoded: bool, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "cores", lambda: 16)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    assert worker_count("auto", on_cpu=on_cpu, batches=100, decoded=decoded) == expected
+    assert worker_count(3, on_cpu=on_cpu, batches=100, decoded=decoded) == 3
+
+
+def test_a_dataset_says_whether_its_samples_lie_decoded(tmp_path: Path) -> None:
+    rooms = Rooms(size="tiny", train=40, cache=str(tmp_path)).split("train")
+    assert rooms.decoded
+    assert part(rooms, 0.0, 0.5).decoded
+    assert not Split().decoded
 
 
 @pytest.mark.parametrize("number", [0, 1, 20])

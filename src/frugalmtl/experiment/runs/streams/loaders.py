@@ -39,7 +39,11 @@ def make_loader(
         seed=config.seed if seed is None else seed,
         evaluation=not training,
         workers=worker_count(
-            settings.workers, on_cpu=trains_on_cpu(settings), batches=batches, processes=settings.devices
+            settings.workers,
+            on_cpu=trains_on_cpu(settings),
+            batches=batches,
+            processes=settings.devices,
+            decoded=samples.decoded,
         ),
         rank=rank,
         world_size=world_size,
