@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from frugalmtl.report.drawing import canvas
-from frugalmtl.report.drawing.axes import level_line
+from frugalmtl.report.drawing.axes import axis_words, level_line
 from frugalmtl.report.drawing.canvas import Look
 from frugalmtl.report.drawing.labels import Point, label_points
 from frugalmtl.report.drawing.scatter import (
@@ -67,7 +67,7 @@ def delta_tradeoff(results: Results, cost: CostKey, look: Look | None = None) ->
         front = scatter(results, axes, points, look, up=True)
         level_line(axes, 0.0, look.theme)
         axes.set_ylabel(r"$\Delta_\mathrm{MTL}$ in % (higher is better)", parse_math=True)
-        axes.set_xlabel(cost_title(results, cost))
+        axes.set_xlabel(axis_words(cost_title(results, cost), 40 if look.narrow else 60))
         cost_axis(axes, points, sideways=0.25)
         level = Line2D(
             [], [], color=look.theme.quiet, linewidth=0.9, linestyle=DASHED, label="as good as the reference"

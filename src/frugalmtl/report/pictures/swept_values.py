@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from frugalmtl.report.drawing import canvas
-from frugalmtl.report.drawing.axes import level_line
+from frugalmtl.report.drawing.axes import axis_words, level_line
 from frugalmtl.report.drawing.canvas import Look
 from frugalmtl.report.drawing.labels import label_points
 from frugalmtl.report.drawing.scatter import (
@@ -88,7 +88,7 @@ def swept_scatter(results: Results, cost: CostKey, look: Look | None = None) -> 
             draw_spot(axes, spot, *looks_of_rows[name], look.theme, outlined=name in front)
         level_line(axes, 0.0, look.theme)
         axes.set_ylabel(r"$\Delta_\mathrm{MTL}$ in % (higher is better)", parse_math=True)
-        axes.set_xlabel(cost_title(results, cost))
+        axes.set_xlabel(axis_words(cost_title(results, cost), 40 if look.narrow else 60))
         cost_axis(axes, points, sideways=0.2)
         if scale:
             numbers = Normalize(float(min(looks)), float(max(looks)))

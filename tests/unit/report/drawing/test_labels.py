@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from frugalmtl.report.drawing.canvas import new_figure
 from frugalmtl.report.drawing.labels import label_points
@@ -34,6 +37,30 @@ def test_labels_keep_apart_and_inside_and_off_the_points(seed: int, count: int) 
     frame = axes.get_window_extent()
     covered = sum(box.contains(*axes.transData.transform(point)) for box in boxes for point in points)
     assert covered <= (count > 5), "at most one point where they lie in heaps"
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    for box in boxes:
+        assert frame.x0 - 1 <= box.x0 < box.x1 <= frame.x1 + 1
+        assert frame.y0 - 1 <= box.y0 < box.y1 <= frame.y1 + 1
+
+
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=9),
+    st.floats(0.01, 1.0),
+    st.lists(st.integers(3, 56), min_size=9, max_size=9),
+)
+def test_no_two_labels_cover_each_other_whatever_the_points(
+    spread: list[tuple[float, float]], size: float, letters: list[int]
+) -> None:
+    points = [(0.4 + size * (x - 0.4), 0.6 + size * (y - 0.6)) for x, y in spread]
+    axes = new_figure((5.1, 4.3)).add_subplot(xlim=(-0.1, 1.1), ylim=(-0.1, 1.1))
+    words = ["\n".join(textwrap.wrap("word " * (count // 4) + "end", 28)) for count in letters]
+    texts = [axes.text(0, 0, text, fontsize=8.5) for text in words[: len(points)]]
+    for text in texts:
+        text.set_in_layout(False)
+    axes.figure.canvas.draw()
+    label_points(axes, points, texts, [((-0.1, 0.0), (1.1, 0.0))])
+    boxes, frame = [text.get_window_extent() for text in texts], axes.get_window_extent()
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
     for box in boxes:
         assert frame.x0 - 1 <= box.x0 < box.x1 <= frame.x1 + 1
