@@ -19,7 +19,7 @@ from frugalmtl.report.results import (
     summarise_seeds,
 )
 from frugalmtl.report.table import print_table
-from frugalmtl.report.write import write_report
+from frugalmtl.report.write import write_figures, write_report
 
 __all__ = [
     "Cell",
@@ -43,5 +43,6 @@ __all__ = [
     "print_table",
     "save_results",
     "summarise_seeds",
+    "write_figures",
     "write_report",
 ]

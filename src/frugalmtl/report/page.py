@@ -89,13 +89,13 @@ def _looks(drawing: Drawing) -> dict[str, str]:
     """The figure in four looks; the browser takes the one for its width and theme."""
     looks = {}
     for width in ("wide", "narrow"):
-        svg = drawing.draw(Look(narrow=width == "narrow", form="svg"))
+        svg = drawing.draw(Look(narrow=width == "narrow", form="svg", inline=True))
         looks[width] = data_uri(svg, "image/svg+xml")
         looks[f"{width}_dark"] = data_uri(recolour(svg), "image/svg+xml")
     return looks
 
 
 def _asset(name: str) -> Markup:
-    """A style sheet or script of ``templates/``, as it stands."""
+    """A style sheet or script of ``templates/assets/``, as it stands."""
     loader = PackageLoader("frugalmtl.report")
-    return Markup(loader.get_source(_environment(), name)[0])  # noqa: S704 - a file of ours
+    return Markup(loader.get_source(_environment(), f"assets/{name}")[0])  # noqa: S704 - a file of ours

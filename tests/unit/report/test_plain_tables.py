@@ -83,6 +83,6 @@ def test_the_command_shows_the_table_of_the_terminal(
     assert main(["report", str(tmp_path)]) == 0
     assert "reference of Δ_MTL" in capsys.readouterr().out
     assert main(["report", str(tmp_path), "--out", "table.csv"]) == 2
-    assert "--out takes a table: add --format csv, latex, markdown" in capsys.readouterr().err
+    assert "--out takes a table or figures: add --format csv, latex, markdown, pdf, png, svg" in capsys.readouterr().err
     assert main(["report", str(tmp_path / "none")]) == 2
     assert "results.json" in capsys.readouterr().err

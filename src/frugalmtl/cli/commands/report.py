@@ -10,7 +10,9 @@ from frugalmtl.core.checks import UserError
 from frugalmtl.core.files import write_text
 from frugalmtl.core.terminal import output_console, visible
 
-FORMATS = ("csv", "html", "latex", "markdown")
+TABLES = ("csv", "latex", "markdown")
+FIGURES = ("pdf", "png", "svg")
+FORMATS = tuple(sorted((*TABLES, *FIGURES, "html")))
 
 
 def parser() -> CommandParser:
@@ -21,28 +23,41 @@ def parser() -> CommandParser:
         "--format",
         choices=FORMATS,
         default=None,
-        help="of the table; html writes the whole report anew (default: the table as the terminal shows it)",
+        help=(
+            "csv, latex, markdown: the table; pdf, png, svg: every figure; html: the whole report anew "
+            "(default: the table as the terminal shows it)"
+        ),
     )
-    parser.add_argument("--out", default=None, help="file of a table (default: print it)")
+    parser.add_argument(
+        "--out",
+        default=None,
+        help="file of a table, or folder of figures (default: print the table; figures/ in the report's folder)",
+    )
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Show or write the results that a comparison or a sweep has measured."""
-    from frugalmtl.report import load_results, print_table, write_report
-    from frugalmtl.report.plain_tables import FORMATS as TABLES
+    from frugalmtl.report import load_results, print_table, write_figures, write_report
+    from frugalmtl.report.plain_tables import FORMATS as WRITERS
+    from frugalmtl.report.write import FIGURES as FOLDER
 
-    folder = Path(arguments.folder)
+    folder, form, out = Path(arguments.folder), arguments.format, arguments.out
     results = load_results(folder / "results.json")
-    if arguments.out is not None and arguments.format not in TABLES:
-        raise UserError(f"--out takes a table: add --format {', '.join(sorted(TABLES))}, or leave it out")
-    if arguments.format is None:
+    if out is not None and form not in (*TABLES, *FIGURES):
+        raise UserError(
+            f"--out takes a table or figures: add --format {', '.join((*TABLES, *FIGURES))}, or leave it out"
+        )
+    if form is None:
         print_table(results)
-    elif arguments.format == "html":
+    elif form == "html":
         write_report(results, folder)
         print(f"report: {visible(folder / 'report.html')}")
-    elif arguments.out is None:
-        output_console().file.write(TABLES[arguments.format](results))
+    elif form in FIGURES:
+        target = folder / FOLDER if out is None else Path(out)
+        print(f"figures: {len(write_figures(results, folder, target, form))} files in {visible(target)}")
+    elif out is None:
+        output_console().file.write(WRITERS[form](results))
     else:
-        write_text(arguments.out, TABLES[arguments.format](results))
-        print(visible(arguments.out))
+        write_text(out, WRITERS[form](results))
+        print(visible(out))

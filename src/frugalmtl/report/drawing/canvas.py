@@ -14,17 +14,30 @@ from matplotlib.figure import Figure
 
 from frugalmtl.report.palette import DARK, LIGHT, Theme
 
+FigureForm = Literal["pdf", "png", "svg"]
+"""Formats of figures."""
+
 _PRINTED = 288
-"""Dots per inch of PNG files, enough for print."""
+"""Dots per inch of PNG files, and of what is made of dots in PDF files: enough for print."""
+_UNDATED = {"pdf": {"CreationDate": None}, "png": {"Software": None}, "svg": {"Date": None}}
+"""No date and no version in the files: the same results give the same bytes."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """Look of a figure: theme, for a narrow screen or not, and the file's format."""
+    """Look of a figure.
+
+    Attributes:
+        theme: its colours.
+        narrow: for a narrow screen.
+        form: format of the file.
+        inline: part of the page, which has the title outside and text in the reader's font; else the file stands alone.
+    """
 
     theme: Theme = LIGHT
     narrow: bool = False
-    form: Literal["png", "svg"] = "png"
+    form: FigureForm = "png"
+    inline: bool = False
 
 
 def new_figure(size: tuple[float, float]) -> Figure:
@@ -34,13 +47,13 @@ def new_figure(size: tuple[float, float]) -> Figure:
     return figure
 
 
-def style(look: Look, letters: Literal["path", "none"] = "path") -> Any:
+def style(look: Look, *, many_names: bool = False) -> Any:
     """Settings of matplotlib for one figure. Names come from users, so ``$`` in them is a plain character.
 
     Args:
         look: how it is drawn.
-        letters: how SVG files hold text: as shapes, the same everywhere, or as text in the reader's font, a tenth of
-            the size where there are hundreds of names.
+        many_names: in the page, text is held as text in the reader's font, a tenth of the size where there are hundreds
+            of names; else, and in SVG files that stand alone, as shapes, the same everywhere.
     """
     theme = look.theme
     return mpl.rc_context(
@@ -62,7 +75,8 @@ def style(look: Look, letters: Literal["path", "none"] = "path") -> Any:
             "figure.facecolor": theme.panel,
             "legend.fontsize": 9,
             "savefig.facecolor": theme.panel,
-            "svg.fonttype": letters,
+            "pdf.fonttype": 42,  # TrueType: text that can be searched, and that publishers take
+            "svg.fonttype": "none" if many_names and look.inline else "path",
             "svg.hashsalt": "frugalmtl",
             "text.color": theme.ink,
             "text.parse_math": False,
@@ -74,12 +88,12 @@ def style(look: Look, letters: Literal["path", "none"] = "path") -> Any:
 
 def title_room(text: str, width: float, look: Look) -> float:
     """Inches that :func:`file_title` takes in a figure of a width."""
-    return 0.06 + 0.18 * _wrapped(text, width).count("\n") + 0.18 if look.form == "png" else 0.0
+    return 0.06 + 0.18 * _wrapped(text, width).count("\n") + 0.18 if not look.inline else 0.0
 
 
 def file_title(figure: Figure, text: str, look: Look) -> None:
     """The model's name and the picture's above a figure that stands alone in a file; on the page they are outside."""
-    if look.form == "png":
+    if not look.inline:
         width, height = figure.get_size_inches()
         # A layout makes room for a title whose height it chooses itself.
         place: dict[str, Any] = {"y": 1 - 0.05 / height} if figure.get_layout_engine() is None else {}
@@ -94,9 +108,8 @@ def _wrapped(text: str, width: float) -> str:
 def picture(figure: Figure, look: Look) -> bytes:
     """The drawn figure in the look's format."""
     buffer = io.BytesIO()
-    # No date in the file: the same results give the same bytes.
-    metadata = {"Date": None} if look.form == "svg" else {"Software": None}
-    figure.savefig(buffer, format=look.form, metadata=metadata, dpi=_PRINTED if look.form == "png" else "figure")
+    dpi = "figure" if look.form == "svg" else _PRINTED
+    figure.savefig(buffer, format=look.form, metadata=_UNDATED[look.form], dpi=dpi)
     return buffer.getvalue()
 
 

@@ -88,9 +88,9 @@ def heat_map(
     below = 0.12 + max(_height(names, line) for (_, names), line in zip(ticks, lines, strict=True)) / 72
     cell = 0.3 if rows < 8 else 0.22
     colours = colormaps[_ALARMING] if alarming else _colours(picture)
-    with canvas.style(look, letters="none"):
+    with canvas.style(look, many_names=True):
         height = (
-            (1.05 if look.form == "png" else 0.8)
+            (0.8 if look.inline else 1.05)
             + 0.2 * any(map(_has_gaps, picture.values))
             + down * (rows * cell + below + 0.3)
         )
@@ -99,7 +99,7 @@ def heat_map(
         for axes, line, tick in zip(grid, lines, ticks, strict=True):
             _draw_line(axes, picture, colours, line, tick, length, look)
             axes.set_yticks(range(rows), names if line.start == 0 else picture.rows, fontsize=8, color=look.theme.ink)
-        if look.form == "png":  # a file stands alone; on the page the row's name is above the picture
+        if not look.inline:  # a file stands alone; on the page the row's name is above the picture
             title = textwrap.fill(label, _title_width(count, look), max_lines=2, placeholder=" …")
             figure.suptitle(title, x=0.012, ha="left", fontsize=10, fontweight="bold", color=look.theme.ink)
         _draw_scale(figure, list(grid), picture, colours, look, 72 * (width - margin))

@@ -69,7 +69,7 @@ def overlay(label: str, picture: Overlay, photographs: ExamplePhotos, look: Look
     title = f"{label}: {picture.title}"
     photo = grid_height([tile.photo for row in rows for tile in row], side)
     pitch, top = photo + 0.15 * lines + 0.12, canvas.title_room(title, width, look)
-    with canvas.style(look, letters="none"):
+    with canvas.style(look, many_names=True):
         height = top + pitch * len(rows) + 0.3
         figure = canvas.new_figure((width, height))
         figure.set_layout_engine("none")  # every size is known; to find it for a hundred panels would take seconds

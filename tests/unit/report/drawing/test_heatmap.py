@@ -66,7 +66,7 @@ def test_heat_maps_mark_values_beyond_their_scale_and_explain_hatching_only_wher
     heat_map("A model", picture)
     assert not drawn[-1].legends
     assert drawn[-1]._suptitle.get_text() == "A model"
-    heat_map("A model", picture, Look(form="svg"))
+    heat_map("A model", picture, Look(form="svg", inline=True))
     assert drawn[-1]._suptitle is None, "on the page the name stands above"
 
 
