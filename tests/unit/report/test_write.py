@@ -12,6 +12,7 @@ import pytest
 from frugalmtl.core.checks import UserError
 from frugalmtl.core.types import Heatmap
 from frugalmtl.report import Results, page, write_report
+from frugalmtl.report.columns import columns
 from tests.support.html import Reader
 
 Make = Callable[..., Results]
@@ -52,7 +53,7 @@ def test_real_figures_stand_in_the_page_and_in_files(make_results: Make, tmp_pat
         row.cost.deployed.latency_ms.median = math.nan
     reader = _read(results, tmp_path)
     charts = [dict(attributes) for name, attributes in reader.elements if name == "source"]
-    assert len(charts) == 2 * 3
+    assert len(charts) == 2 * 2
     assert all((chart["srcset"] or "").startswith("data:image/svg+xml;base64,") for chart in charts)
     assert {path.name for path in (tmp_path / "figures").glob("*.png")} == {"delta_macs.png", "metrics_macs.png"}
 
@@ -68,9 +69,11 @@ def test_nothing_is_loaded_from_elsewhere(make_results: Make, tmp_path: Path) ->
             address = attributes.get(key)
             assert address is None or address.startswith(("data:", "#")), (name, key)
     assert "<script src" not in path.read_text()
-    css = (Path(page.__file__).parent / "templates" / "page.css").read_text()
-    assert "url(" not in css
-    assert "@import" not in css
+    for sheet in sorted((Path(page.__file__).parent / "templates" / "assets").glob("*.css")):
+        css = sheet.read_text()
+        assert css in path.read_text()
+        assert "url(" not in css
+        assert "@import" not in css
     policy = next(a["content"] for n, a in reader.elements if a.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None
     assert "default-src 'none'" in policy
@@ -108,6 +111,27 @@ def test_gaps_are_shown_as_gaps(make_results: Make, tmp_path: Path) -> None:
     assert "no label" in reader.text
     missing = sum(attributes.get("title") == "not measured" for _, attributes in reader.elements)
     assert missing == 2 + 3, "in the results, and among all metrics"
+
+
+@pytest.mark.usefixtures("quick")
+def test_cells_hold_the_numbers_that_they_are_sorted_by(make_results: Make, tmp_path: Path) -> None:
+    results = make_results(pictures=False)
+    del results.rows[2].scores_mean["depth"]
+    reader = _read(results, tmp_path)
+    cells = [attributes for name, attributes in reader.elements if name == "td"]
+    cells = [attributes for attributes in cells if (attributes.get("class") or "").startswith("num")]
+    measured = columns(results)
+    place = [column.key for column in measured].index("depth")
+    values = [cell.get("data-value") for cell in cells[place : len(measured) * len(results.rows) : len(measured)]]
+    means = [row.scores_mean.get("depth", {}).get("rmse") for row in results.rows]
+    assert [None if value is None else float(value) for value in values] == means
+    assert means[2] is None
+    heads = [attributes for name, attributes in reader.elements if name == "th" and "data-sort" in attributes]
+    first = {column.name: "descending" if column.higher_is_better else "ascending" for column in measured}
+    assert [head.get("data-first") for head in heads[1 : len(measured) + 1]] == list(first.values())
+    hints = [attributes for _, attributes in reader.elements if "data-scripted" in attributes]
+    assert hints
+    assert all("hidden" in attributes for attributes in hints), "without the script nothing sorts"
 
 
 @pytest.mark.usefixtures("quick")
@@ -150,7 +174,7 @@ def test_decisions_stand_in_a_section_of_their_own_without_markup(make_results: 
     assert [name for name, _ in reader.elements].count("script") == 1
     assert "".join(reader.words).count(evil) == 4, "title and caption, twice"
     images = [attributes["alt"] or "" for name, attributes in reader.elements if name == "img"]
-    assert [f"{evil} 0.50 (0.25 to 0.75)" in alt for alt in images] == [True, True]
+    assert [f"{evil} 0.50 (0.25 to 0.75)" in alt for alt in images] == [True] * 4, "twice a figure, one of them on view"
     assert {path.name for path in (tmp_path / "figures").glob("*.png")} == {
         "decisions_hard_own.png",
         "decisions_mtinet_own.png",

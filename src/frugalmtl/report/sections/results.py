@@ -31,10 +31,10 @@ class ResultsTable(Section):
         )
 
 
-def _published(row: PublishedRow, measured: list[Column]) -> tuple[PublishedRow, str, list[str]]:
-    """A row, its notes with the values that have no column, and a text per column."""
+def _published(row: PublishedRow, measured: list[Column]) -> tuple[PublishedRow, str, list[tuple[float, str]]]:
+    """A row, its notes with the values that have no column, and a number with its text per column."""
     keys = {column.key for column in measured}
     rest = ", ".join(f"{key} {value:g}" for key, value in row.values.items() if key not in keys)
     values = [(column, row.values.get(column.key, math.nan)) for column in measured]
-    texts = [column.text(value) if math.isfinite(value) else "" for column, value in values]
+    texts = [(value, column.text(value) if math.isfinite(value) else "") for column, value in values]
     return row, " · ".join(note for note in (row.source, row.convention, rest) if note), texts

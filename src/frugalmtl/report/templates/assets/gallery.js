@@ -1,4 +1,3 @@
-"use strict";
 // Menus of the picture grids. Without this script every grid of the page is shown, one below the other.
 for (const gallery of document.querySelectorAll("[data-gallery]")) {
   const [image, task] = ["image", "task"].map((menu) => gallery.querySelector(`[data-menu="${menu}"]`));
@@ -12,8 +11,9 @@ for (const gallery of document.querySelectorAll("[data-gallery]")) {
     for (const panel of panels) {
       panel.hidden = (all && one) || (!all && panel.dataset.image !== image.value);
       for (const cell of panel.querySelectorAll("[data-task]")) cell.hidden = one && cell.dataset.task !== task.value;
+      panel.querySelector(".grid").style.setProperty("--columns", one ? 1 : task.options.length - 1);
     }
-    if (all && one) gallery.append((across = overImages(panels, task.value)));
+    if (all && one) panels.at(-1).after((across = overImages(panels, task.value)));
   };
   image.addEventListener("change", show);
   task.addEventListener("change", show);
@@ -48,6 +48,10 @@ function overImages(panels, task) {
       line.append(cell);
     }
   }
+  // Images differ in shape; each stands whole in a box of the widest one's.
+  const ratios = [...table.querySelectorAll("img")].map((each) => each.naturalWidth / each.naturalHeight);
+  table.style.setProperty("--columns", heads.size + 1);
+  table.style.setProperty("--ratio", Math.min(2.5, Math.max(...ratios.filter(Number.isFinite), 1)));
   const scroll = document.createElement("div");
   scroll.className = "scroll tall";
   scroll.tabIndex = 0;
@@ -89,17 +93,25 @@ function open(button) {
     figure.append(image, caption);
     return figure;
   });
-  viewer.querySelector(".views").replaceChildren(...figures);
+  const views = viewer.querySelector(".views");
+  views.replaceChildren(...figures);
+  views.scrollTop = 0;
   if (!viewer.open) viewer.showModal();
+}
+function walk(step) {
+  const all = [...document.querySelectorAll(".zoom")].filter((each) => each.offsetParent !== null);
+  open(all[(all.indexOf(current) + step + all.length) % all.length]);
 }
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.(".zoom");
   if (button) open(button);
   else if (event.target === viewer) viewer.close();
 });
+for (const button of viewer.querySelectorAll("[data-step]")) {
+  button.addEventListener("click", () => walk(Number(button.dataset.step)));
+}
+viewer.addEventListener("close", () => current.focus());
 viewer.addEventListener("keydown", (event) => {
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  if (!step || !current) return;
-  const all = [...document.querySelectorAll(".zoom")].filter((each) => each.offsetParent !== null);
-  open(all[(all.indexOf(current) + step + all.length) % all.length]);
+  if (step) walk(step);
 });
