@@ -61,7 +61,7 @@ def without(content: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]
 
 
 def test_configs_of_papers_and_of_the_embedded_dataset_are_there() -> None:
-    assert len(PAPERS) == 21
+    assert len(PAPERS) == 23
     assert len(CONTENTS) > len(PAPERS)
     assert set(PAPERS) <= set(SEVERAL)
 

@@ -41,7 +41,7 @@ def require_stages(backbone: Backbone) -> None:
         if any(len(info.channels) > 1 for info in infos[-2:]):
             raise UserError(
                 f"stage {stage + 1} of this backbone gives maps of several resolutions: choose one whose stages give "
-                "one map each (ResNet, EfficientNet, Swin)"
+                "one map each (ResNet, Swin, ViT)"
             )
         if len(infos) < 2 or infos[-2].strides != infos[-1].strides:
             raise UserError(

@@ -22,7 +22,7 @@ def decay_at(decay: float, steps: int) -> float:
     The first steps weigh less than the last ones, so that a short training does not keep its beginning.
 
     >>> [round(decay_at(0.999, steps), 3) for steps in (1, 10, 1000, 100_000)]
-    [0.182, 0.55, 0.992, 0.999]
+    [0.182, 0.55, 0.991, 0.999]
     """
     return min(decay, (1 + steps) / (10 + steps))
 

@@ -1,6 +1,6 @@
 """Latency of methods in which tasks meet, trained and deployed, against hard sharing and against their multiply-adds.
 
-python benchmarks/interaction_latency.py --out benchmarks/interaction_latency.md
+python benchmarks/interaction/latency.py --out benchmarks/interaction_latency.md
 
 Hard sharing deployed, a method in the form that trains (in eval mode, channels last), and the same deployed are timed
 in one interleaved run per method and batch. Weights are random: time does not depend on them.
@@ -9,12 +9,13 @@ in one interleaved run per method and batch. Weights are random: time does not d
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from shared.machine import add_device, caption, chosen_device
 from torch import Tensor, nn
 
 from frugalmtl.core.files import write_text
@@ -22,6 +23,9 @@ from frugalmtl.deployment import deploy
 from frugalmtl.evaluation.cost import count, timed_rounds
 from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import build
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from shared.machine import add_device, caption, chosen_device
 
 TASKS: list[dict[str, Any] | str] = [{"kind": "segmentation", "classes": 21}, {"kind": "depth"}, {"kind": "normals"}]
 HRNET = ({"name": "timm", "model": "hrnet_w18_small_v2"}, {"name": "independent", "head": "hrnet"})
@@ -128,7 +132,7 @@ def main() -> None:
         "multiply-adds of convolutions and products. Deployed / trained: median over rounds of the two times of a "
         f"round; at most {LARGEST_RATIO} is asked for of MTI-Net and MTAN. Quotient: time over hard sharing's, over "
         f"multiply-adds over hard sharing's, both deployed; at most {LARGEST_QUOTIENT:.2f} is asked for. Made by "
-        "`benchmarks/interaction_latency.py`.",
+        "`benchmarks/interaction/latency.py`.",
         "",
         "| method | batch | GMAC hard sharing | trained | deployed | ms hard sharing | trained | deployed "
         "| deployed / trained | quotient |",
