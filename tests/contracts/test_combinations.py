@@ -22,7 +22,10 @@ from frugalmtl.experiment.config.experiment import Experiment
 from frugalmtl.experiment.runs.build import Built, build
 from tests.support.contracts.fitting import TOY_ROUTER, fitting_family, tiny_section
 
-REFUSED = {("single_task", "pad_net", "grad_norm"): "no last layer in common: set norms_at to 'parameters'"}
+REFUSED = {
+    ("single_task", decoder, "grad_norm"): "no last layer in common: set norms_at to 'parameters'"
+    for decoder in ("pad_net", "mti_net")
+}
 """Combinations that do not go together, and a part of the refusal."""
 LEVELS = [{"name": "pcgrad", "gradients_at": level} for level in ("parameters", "parameters_batched")]
 """Levels of one gradient method beside its default; the others share them."""

@@ -22,7 +22,7 @@ SIDE = 64
 
 def encoder_of(name: str, stage: int = -1) -> Encoder:
     torch.manual_seed(0)
-    backbone = Timm(model="test_vit" if name in ("adamtl", "mtan") else "test_resnet")
+    backbone = Timm(model={"adamtl": "test_vit", "mtan": "resnet18"}.get(name, "test_resnet"))
     encoder: Encoder = Branched(backbone, NAMES) if name == "branched" else ENCODERS.build(name, backbone, NAMES)
     encoder.enter_stage(encoder.recipe()[stage].name)
     return encoder.eval()
