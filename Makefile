@@ -25,7 +25,7 @@ demo: $(READY)  ## train, compare, deploy, measure and report on the embedded ro
 demo-full: $(READY)  ## the same with seven rows and more images (ten to fifteen minutes)
 	$(DEMO) --config configs/rooms/demo_full.yaml --out $(RUNS)/demo_full
 
-test: $(READY)  ## the test suite without the slow tests (ten to eleven minutes on two cores)
+test: $(READY)  ## the test suite without the slow tests (ten to thirteen minutes on two cores)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-slow: $(READY)  ## the slow tests alone
