@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from frugalmtl.core.recipe import ParameterGroup
 from frugalmtl.core.types import Predictions, Pyramid
+from frugalmtl.tasks import Task
 
 
 class Decoder(nn.Module):
@@ -60,6 +61,11 @@ class Decoder(nn.Module):
                 depend on, and maybe no others.
         """
         raise NotImplementedError
+
+
+def final_names(tasks: Sequence[Task], wanted: Collection[str] | None) -> list[str]:
+    """Names of the tasks with a final prediction that is wanted, in their order; None for all that have one."""
+    return [task.name for task in tasks if not task.auxiliary and (wanted is None or task.name in wanted)]
 
 
 def resize(prediction: Tensor, size: tuple[int, int]) -> Tensor:

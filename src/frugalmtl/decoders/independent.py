@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from frugalmtl.core.checks import known
 from frugalmtl.core.types import Auxiliary, Predictions, Pyramid
-from frugalmtl.decoders.base import Decoder, resize
+from frugalmtl.decoders.base import Decoder, final_names, resize
 from frugalmtl.decoders.heads import HEADS, Head
 from frugalmtl.tasks import Task
 
@@ -71,8 +71,7 @@ class Independent(Decoder):
 
     def deploy(self, tasks: Collection[str] | None = None) -> nn.Module:
         """The deployed heads of the wanted tasks that are not auxiliary."""
-        names = [task.name for task in self.tasks if not task.auxiliary and (tasks is None or task.name in tasks)]
-        return DeployedHeads({name: self.heads[name] for name in names})
+        return DeployedHeads({name: self.heads[name] for name in final_names(self.tasks, tasks)})
 
 
 class DeployedHeads(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from frugalmtl.core.checks import positive
 from frugalmtl.core.types import Auxiliary, Predictions, Pyramid
 from frugalmtl.decoders._features import once_per_pyramid
-from frugalmtl.decoders.base import Decoder, resize
+from frugalmtl.decoders.base import Decoder, final_names, resize
 from frugalmtl.decoders.heads import HEADS, Head
 from frugalmtl.layers.blocks import basic_block
 from frugalmtl.layers.distillation import Distillation
@@ -92,8 +92,7 @@ class MTINet(Decoder):
     def forward(self, features: dict[str, Pyramid], size: tuple[int, int]) -> Predictions:
         """Features and the image's ``(H, W)`` -> predictions, and those of every scale as auxiliary ones."""
         by_scale = self.scales(scales_of(self.pyramid, features, self.scales.names))
-        distilled = [exchange(maps) for exchange, maps in zip(self.exchange, by_scale, strict=True)]
-        raw = {name: resize(head([maps[name] for maps in distilled]), size) for name, head in self.final.items()}
+        raw = final_of(by_scale, self.exchange, self.final, size)
         auxiliary = {
             f"scale {scale}": Auxiliary(
                 {name: resize(head(maps[name]), size) for name, head in cast(nn.ModuleDict, heads).items()}
@@ -119,8 +118,7 @@ class MTINet(Decoder):
 
     def deploy(self, tasks: Collection[str] | None = None) -> nn.Module:
         """The final predictions of the wanted tasks without the initial ones; what they read of other tasks stays."""
-        names = [task.name for task in self.tasks if not task.auxiliary]
-        return DeployedMTINet(self, [name for name in names if tasks is None or name in tasks])
+        return DeployedMTINet(self, final_names(self.tasks, tasks))
 
 
 class ScaleFeatures(nn.Module):
@@ -185,11 +183,18 @@ class DeployedMTINet(nn.Module):
     def forward(self, features: dict[str, Pyramid], size: tuple[int, int]) -> dict[str, Tensor]:
         """Features and the image's ``(H, W)`` -> raw predictions, the dense ones at that size."""
         by_scale = self.scales(scales_of(self.pyramid, features, self.scales.names))
-        distilled = [exchange(maps) for exchange, maps in zip(self.exchange, by_scale, strict=True)]
-        raw = {name: resize(head([maps[name] for maps in distilled]), size) for name, head in self.final.items()}
+        raw = final_of(by_scale, self.exchange, self.final, size)
         for name, head in self.pooled.items():
             raw[name] = head(features[name])
         return {name: raw[name] for name in self.names}
+
+
+def final_of(
+    by_scale: list[dict[str, Tensor]], exchange: nn.ModuleList, heads: nn.ModuleDict, size: tuple[int, int]
+) -> dict[str, Tensor]:
+    """Features by task at each scale -> final predictions at the image's size: distilled, then one head per task."""
+    distilled = [exchanged(maps) for exchanged, maps in zip(exchange, by_scale, strict=True)]
+    return {name: resize(head([maps[name] for maps in distilled]), size) for name, head in heads.items()}
 
 
 def scales_of(pyramid: FeaturePyramid | None, features: dict[str, Pyramid], names: Sequence[str]) -> dict[str, Pyramid]:

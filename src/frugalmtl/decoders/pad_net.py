@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from frugalmtl.core.types import Auxiliary, Predictions, Pyramid
 from frugalmtl.decoders._features import once_per_pyramid
-from frugalmtl.decoders.base import Decoder, resize
+from frugalmtl.decoders.base import Decoder, final_names, resize
 from frugalmtl.decoders.heads import HEADS
 from frugalmtl.layers.blocks import bottleneck
 from frugalmtl.layers.distillation import Distillation
@@ -103,8 +103,7 @@ class PADNet(Decoder):
 
     def deploy(self, tasks: Collection[str] | None = None) -> nn.Module:
         """The final predictions of the wanted tasks without the initial ones; what they read of other tasks stays."""
-        names = [task.name for task in self.tasks if not task.auxiliary]
-        return DeployedPADNet(self, [name for name in names if tasks is None or name in tasks])
+        return DeployedPADNet(self, final_names(self.tasks, tasks))
 
 
 class DeployedPADNet(nn.Module):

@@ -7,6 +7,7 @@ from copy import deepcopy
 from itertools import islice
 from typing import Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone, State, state_of, tensors_of
@@ -138,6 +139,23 @@ class InterleavedNetworks(Encoder):
 
     def _units(self) -> list[Unit]:
         return [cast(Unit, unit) for unit in self.units]
+
+
+def initial_weights(tasks: int, diagonal: float, beside: float | None) -> Tensor:
+    """What units begin with, ``[T, T]``: row i has the weight of each task's features for task i.
+
+    Args:
+        tasks: T.
+        diagonal: weight of a task's own features.
+        beside: of each other task's; None for (1 - diagonal) / (T - 1), so that a row adds up to 1.
+
+    >>> initial_weights(3, 0.8, None)
+    tensor([[0.8000, 0.1000, 0.1000],
+            [0.1000, 0.8000, 0.1000],
+            [0.1000, 0.1000, 0.8000]])
+    """
+    rest = (1.0 - diagonal) / max(1, tasks - 1) if beside is None else beside
+    return torch.full((tasks, tasks), rest).fill_diagonal_(diagonal)
 
 
 class UnitPlaces:

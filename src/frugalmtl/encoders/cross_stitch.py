@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone, State, state_of, tensors_of
 from frugalmtl.core.checks import UserError
-from frugalmtl.encoders._interleaved import InterleavedNetworks
+from frugalmtl.encoders._interleaved import InterleavedNetworks, initial_weights
 
 
 class CrossStitch(InterleavedNetworks):
@@ -52,10 +52,7 @@ class CrossStitch(InterleavedNetworks):
     ) -> None:
         if granularity not in ("channel", "scalar"):
             raise UserError(f"granularity must be 'channel' or 'scalar', but got {granularity!r}")
-        count = len(tasks)
-        if other is None:
-            other = (1.0 - own) / max(1, count - 1)
-        matrix = torch.full((count, count), other).fill_diagonal_(own)
+        matrix = initial_weights(len(tasks), own, other)
         super().__init__(
             backbone,
             tasks,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from frugalmtl.backbones import Backbone, State, state_of, tensors_of
 from frugalmtl.core.checks import fraction
-from frugalmtl.encoders._interleaved import InterleavedNetworks
+from frugalmtl.encoders._interleaved import InterleavedNetworks, initial_weights
 
 
 class NDDR(InterleavedNetworks):
@@ -53,10 +53,7 @@ class NDDR(InterleavedNetworks):
         lr_factor: float = 100.0,
         pretrain_share: float = 0.5,
     ) -> None:
-        count = len(tasks)
-        if other is None:
-            other = (1.0 - own) / max(1, count - 1)
-        matrix = torch.full((count, count), other).fill_diagonal_(own)
+        matrix = initial_weights(len(tasks), own, other)
         super().__init__(
             backbone,
             tasks,
